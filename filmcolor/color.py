@@ -1,0 +1,207 @@
+"""The only home of Lab, RGB and YCbCr constants and conversions.
+
+Functions over colour channels take numpy arrays and torch tensors alike: they use
+operators only. R'G'B' is nonlinear sRGB in 0..1; Y' is luma in 0..1, Cb and Cr are in
+-0.5..0.5; L is CIELAB 0..100 under D65; a and b are unbounded.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+Channels = tuple[Any, Any, Any]
+
+# IEC 61966-2-1 (sRGB): linear RGB to XYZ, D65 white, 2-degree observer.
+_RGB_TO_XYZ = (
+    (0.412453, 0.357580, 0.180423),
+    (0.212671, 0.715160, 0.072169),
+    (0.019334, 0.119193, 0.950227),
+)
+_XYZ_TO_RGB = tuple(map(tuple, np.linalg.inv(np.array(_RGB_TO_XYZ)).tolist()))
+_WHITE = (0.95047, 1.0, 1.08883)  # D65, 2-degree observer (CIE 15:2004)
+_EPSILON = (6 / 29) ** 3  # CIE 15:2004, where the cube root gives way to a line
+_KAPPA = (29 / 3) ** 3 / 116  # slope of that line, 7.787...
+
+LUMA_709 = (0.2126, 0.7152, 0.0722)  # ITU-R BT.709-6, item 3.2
+LUMA_601 = (0.299, 0.587, 0.114)  # ITU-R BT.601-7, item 2.5.1
+
+# Matrix coefficients by ITU-T H.273 table 4: (Kr, Kb).
+_MATRICES = {
+    1: (0.2126, 0.0722),  # BT.709
+    4: (0.30, 0.11),  # FCC
+    5: (0.299, 0.114),  # BT.470 BG, equal to BT.601 625
+    6: (0.299, 0.114),  # SMPTE 170M, equal to BT.601 525
+    7: (0.212, 0.087),  # SMPTE 240M
+    9: (0.2627, 0.0593),  # BT.2020 non-constant luminance
+}
+UNSPECIFIED = 2  # H.273: the stream does not say
+RGB_MATRIX = 0  # H.273: the planes are G, B and R
+
+
+@dataclass(frozen=True, slots=True)
+class Coding:
+    """How code values stand for colour: H.273 numbers, range and bit depth."""
+
+    matrix: int
+    is_full_range: bool
+    bit_depth: int
+
+    def __post_init__(self) -> None:
+        if self.matrix not in _MATRICES:
+            raise ValueError(f"no luma coefficients for matrix {self.matrix} of H.273")
+
+    @property
+    def kr_kb(self) -> tuple[float, float]:
+        """The luma weights of red and blue."""
+        return _MATRICES[self.matrix]
+
+    @property
+    def luma_offset(self) -> int:
+        """The code value of black (ITU-R BT.601-7, item 2.5.3)."""
+        return 0 if self.is_full_range else 16 << (self.bit_depth - 8)
+
+    @property
+    def luma_scale(self) -> int:
+        """The code values between black and white."""
+        return self._peak if self.is_full_range else 219 << (self.bit_depth - 8)
+
+    @property
+    def chroma_offset(self) -> int:
+        """The code value of neutral chroma."""
+        return 1 << (self.bit_depth - 1)
+
+    @property
+    def chroma_scale(self) -> int:
+        """The code values between -0.5 and 0.5."""
+        return self._peak if self.is_full_range else 224 << (self.bit_depth - 8)
+
+    @property
+    def _peak(self) -> int:
+        return (1 << self.bit_depth) - 1
+
+
+def convert_luma(luma: Any, source: Coding, target: Coding) -> Any:
+    """Return luma code values at another bit depth, the same object at the same depth.
+
+    More bits lose nothing: in limited range the step is a shift, in full range the
+    rounding can be undone.
+    """
+    if source.bit_depth == target.bit_depth:
+        return luma
+    shift = target.bit_depth - source.bit_depth
+    if shift > 0 and not source.is_full_range:
+        return luma.astype(np.uint16) << shift
+    scaled = (luma.astype(np.float32) - source.luma_offset) * (
+        target.luma_scale / source.luma_scale
+    ) + target.luma_offset
+    peak = (1 << target.bit_depth) - 1
+    return np.rint(scaled).clip(0, peak).astype(np.uint8 if target.bit_depth == 8 else np.uint16)
+
+
+def is_known_matrix(matrix: int) -> bool:
+    """Tell whether `Coding` knows the luma coefficients of an H.273 matrix number."""
+    return matrix in _MATRICES
+
+
+def default_matrix(width: int, height: int) -> int:
+    """Return the matrix players assume where none is tagged: 601 for SD, 709 for HD."""
+    is_hd = width >= 1280 or height > 576
+    if is_hd:
+        return 1
+    return 5 if height in (288, 576) else 6
+
+
+def linear_from_srgb(value: Any) -> Any:
+    """Return linear light of nonlinear sRGB (IEC 61966-2-1)."""
+    is_dark = value <= 0.04045
+    return is_dark * (value / 12.92) + ~is_dark * (((value.clip(0.0, None) + 0.055) / 1.055) ** 2.4)
+
+
+def srgb_from_linear(value: Any) -> Any:
+    """Return nonlinear sRGB of linear light; below zero its line goes on."""
+    is_dark = value <= 0.0031308
+    return is_dark * (value * 12.92) + ~is_dark * (
+        1.055 * value.clip(1e-9, None) ** (1 / 2.4) - 0.055
+    )
+
+
+def lab_from_rgb(red: Any, green: Any, blue: Any) -> Channels:
+    """Return CIELAB (L, a, b) of nonlinear sRGB in 0..1."""
+    xyz = _apply(_RGB_TO_XYZ, *(linear_from_srgb(c) for c in (red, green, blue)))
+    x, y, z = (_lab_f(value / white) for value, white in zip(xyz, _WHITE, strict=True))
+    return 116.0 * y - 16.0, 500.0 * (x - y), 200.0 * (y - z)
+
+
+def rgb_from_lab(lightness: Any, a: Any, b: Any) -> Channels:
+    """Return nonlinear sRGB of CIELAB, not clipped: colours outside the gamut leave 0..1."""
+    y = (lightness + 16.0) / 116.0
+    xyz = (_lab_f_inverse(t) * white for t, white in zip((y + a / 500.0, y, y - b / 200.0), _WHITE))
+    red, green, blue = (srgb_from_linear(c) for c in _apply(_XYZ_TO_RGB, *xyz))
+    return red, green, blue
+
+
+def lightness_from_luma(luma: Any) -> Any:
+    """Return L of a neutral picture, R' = G' = B' = Y', with luma in 0..1."""
+    return 116.0 * _lab_f(linear_from_srgb(luma)) - 16.0
+
+
+def luma_from_rgb(red: Any, green: Any, blue: Any, weights: Any = LUMA_709) -> Any:
+    """Return luma Y' of nonlinear R'G'B', on the same scale."""
+    return red * weights[0] + green * weights[1] + blue * weights[2]
+
+
+def chroma_from_lab(luma: Any, a: Any, b: Any, coding: Coding) -> tuple[Any, Any]:
+    """Return (Cb, Cr) that show ab as nearly as fixed luma lets them, inside the gamut.
+
+    Two colours of one lightness differ in luma, so L is first moved until the colour's
+    own luma is the film's (one secant step leaves under 0.2 L). What is then outside
+    R'G'B' 0..1 is shrunk toward neutral, so that no display has to clip a channel.
+    `luma`: Y' in 0..1; a and b of the same shape.
+    """
+    kr, kb = coding.kr_kb
+    weights = (kr, 1.0 - kr - kb, kb)
+    luma = luma.clip(0.0, 1.0)
+    lightness = lightness_from_luma(luma)
+    excess = luma_from_rgb(*rgb_from_lab(lightness, a, b), weights) - luma
+    # dL/dY' of greys; near black the line of CIELAB keeps it finite
+    slope = (lightness_from_luma(luma + 0.01) - lightness) / 0.01
+    red, green, blue = rgb_from_lab(lightness - excess * slope, a, b)
+    own = luma_from_rgb(red, green, blue, weights)
+    cb, cr = (blue - own) / (2.0 * (1.0 - kb)), (red - own) / (2.0 * (1.0 - kr))
+    return shrink_into_gamut(luma, cb, cr, coding)
+
+
+def shrink_into_gamut(luma: Any, cb: Any, cr: Any, coding: Coding) -> tuple[Any, Any]:
+    """Return (Cb, Cr) scaled toward neutral at fixed luma until R'G'B' is within 0..1."""
+    kr, kb = coding.kr_kb
+    reds, blues = (2.0 * (1.0 - kr)) * cr, (2.0 * (1.0 - kb)) * cb  # R' - Y', B' - Y'
+    greens = (-kr / (1.0 - kr - kb)) * reds + (-kb / (1.0 - kr - kb)) * blues
+    highest = np.maximum(np.maximum(reds, greens), blues)
+    lowest = np.minimum(np.minimum(reds, greens), blues)
+    # how many times too far the colour goes, toward white and toward black
+    excess = np.maximum(highest / (1.0 - luma + 1e-6), lowest / (-1e-6 - luma))
+    factor = 1.0 / np.maximum(excess, 1.0)
+    return cb * factor, cr * factor
+
+
+def rgb_from_ycc(luma: Any, cb: Any, cr: Any, coding: Coding) -> Channels:
+    """Return R'G'B', not clipped, of luma in 0..1 and chroma in -0.5..0.5."""
+    kr, kb = coding.kr_kb
+    red, blue = luma + 2.0 * (1.0 - kr) * cr, luma + 2.0 * (1.0 - kb) * cb
+    return red, (luma - kr * red - kb * blue) / (1.0 - kr - kb), blue
+
+
+def _apply(matrix: Any, x: Any, y: Any, z: Any) -> Channels:
+    first, second, third = (row[0] * x + row[1] * y + row[2] * z for row in matrix)
+    return first, second, third
+
+
+def _lab_f(t: Any) -> Any:
+    is_dark = t <= _EPSILON
+    return is_dark * (_KAPPA * t + 16 / 116) + ~is_dark * (t.clip(1e-9, None) ** (1 / 3))
+
+
+def _lab_f_inverse(f: Any) -> Any:
+    is_dark = f <= 6 / 29
+    return is_dark * ((f - 16 / 116) / _KAPPA) + ~is_dark * (f * f * f)

@@ -1,0 +1,177 @@
+"""Frames to packets, and stream copy of everything that is not the picture."""
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack
+from fractions import Fraction
+from types import TracebackType
+from typing import Any
+
+import av
+import av.error
+import cv2
+import numpy as np
+from av.container import InputContainer, OutputContainer
+
+from filmcolor.errors import OutputError
+from filmcolor.frames import Chapter, ColorFrame, FilmInfo, Part, Plane, StreamInfo
+from filmcolor.plan import OutputPlan, add_copy, add_video_stream, copy_tags
+from filmcolor.probe import open_film
+
+
+def copied_packets(
+    container: InputContainer, streams: tuple[StreamInfo, ...], part: Part
+) -> Iterator[av.Packet]:
+    """Yield the packets of the streams that are copied, in the container's order."""
+    wanted = [container.streams[s.index] for s in streams]
+    if not wanted:
+        return
+    pictures = {s.index for s in streams if s.is_picture}
+    if part.start:
+        container.seek(int(part.start * av.time_base))
+    for packet in container.demux(wanted):
+        if packet.size == 0:
+            continue
+        is_picture = packet.stream_index in pictures
+        stamp = packet.dts if packet.pts is None else packet.pts
+        if is_picture or stamp is None or part.holds(stamp * Fraction(packet.time_base)):
+            yield packet
+
+
+def cut_chapters(chapters: tuple[Chapter, ...], part: Part) -> tuple[Chapter, ...]:
+    """Return the chapters that reach into a part, clipped and on the part's clock."""
+    kept = []
+    for chapter in chapters:
+        start = chapter.start if part.start is None else max(chapter.start, part.start)
+        end = chapter.end if part.end is None else min(chapter.end, part.end)
+        if start < end:
+            kept.append(Chapter(start - part.offset, end - part.offset, chapter.metadata))
+    return tuple(kept)
+
+
+class FilmWriter:
+    """Writes a film beside its target; `keep` renames it there, leaving without it deletes it."""
+
+    def __init__(self, info: FilmInfo, plan: OutputPlan, part: Part) -> None:
+        self.info, self.plan, self.part = info, plan, part
+        self.partial = plan.path.with_name(f".{plan.path.name}.partial")
+        self._copies: dict[int, Any] = {}
+        self._stack = ExitStack()
+
+    def __enter__(self) -> "FilmWriter":
+        with ExitStack() as stack:
+            stack.callback(self.partial.unlink, missing_ok=True)
+            try:
+                self._open(stack)
+            except (av.error.FFmpegError, OSError) as error:
+                raise OutputError(f"{self.plan.path} cannot be written: {error}") from error
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stack.close()
+
+    def write(self, frame: ColorFrame) -> None:
+        """Encode one frame, after the copied packets that come before it."""
+        self._copy_until((frame.pts * self.info.time_base) - self.part.offset)
+        self._mux(self._video.encode(self._video_frame(frame)))
+
+    def finish(self) -> None:
+        """Write what is still on its way and close the file."""
+        self._mux(self._video.encode(None))
+        self._copy_until(None)
+        try:
+            self._output.close()
+        except (av.error.FFmpegError, OSError) as error:
+            raise OutputError(f"{self.plan.path} cannot be finished: {error}") from error
+
+    def keep(self) -> None:
+        """Give the finished file its name."""
+        os.replace(self.partial, self.plan.path)
+
+    def _open(self, stack: ExitStack) -> None:
+        self._source = stack.enter_context(open_film(self.info.path))
+        options = {}
+        if self.plan.format in ("mp4", "mov"):
+            options["video_track_timescale"] = str(self.info.time_base.denominator)
+        self._output = stack.enter_context(
+            av.open(
+                os.fspath(self.partial), "w", format=self.plan.format, container_options=options
+            )
+        )
+        for stream in self.info.streams:
+            if stream.index == self.info.video_index:
+                self._video = add_video_stream(self._output, self.info, self.plan)
+            elif stream in self.plan.copied:
+                self._copies[stream.index] = add_copy(self._output, self._source, stream)
+        copy_tags(self._source.streams[self.info.video_index], self._video)
+        self._output.metadata.update(self.info.metadata)
+        _set_chapters(self._output, cut_chapters(self.info.chapters, self.part))
+        self._output.start_encoding()
+        waiting = copied_packets(self._source, tuple(self.plan.copied), self.part)
+        self._waiting = (p for p in waiting if self._copies[p.stream_index] is not None)
+        self._next = next(self._waiting, None)
+
+    def _copy_until(self, seconds: Fraction | None) -> None:
+        while (packet := self._next) is not None:
+            base = Fraction(packet.time_base)
+            stamp = packet.dts if packet.dts is not None else packet.pts
+            if seconds is not None and stamp is not None:
+                if stamp * base - self.part.offset > seconds:
+                    return
+            offset = round(self.part.offset / base)
+            packet.pts = packet.pts if packet.pts is None else packet.pts - offset
+            packet.dts = packet.dts if packet.dts is None else packet.dts - offset
+            packet.stream = self._copies[packet.stream_index]
+            self._mux([packet])
+            self._next = next(self._waiting, None)
+
+    def _mux(self, packets: list[av.Packet]) -> None:
+        try:
+            self._output.mux(packets)
+        except (av.error.FFmpegError, OSError) as error:
+            raise OutputError(
+                f"{self.plan.path} cannot be written further ({error}); is the disk full?"
+            ) from error
+
+    def _video_frame(self, frame: ColorFrame) -> av.VideoFrame:
+        plan = self.plan
+        picture = av.VideoFrame(plan.width, plan.height, plan.pix_fmt)
+        for plane, values in zip(picture.planes, (frame.luma, frame.cb, frame.cr), strict=True):
+            _fill(plane, values)
+        picture.pts = frame.pts - round(self.part.offset / self.info.time_base)
+        picture.time_base = self.info.time_base
+        picture.duration = frame.duration
+        return picture
+
+
+def _set_chapters(output: OutputContainer, chapters: tuple[Chapter, ...]) -> None:
+    base = Fraction(1, 1_000_000)
+    output.set_chapters(
+        [
+            {
+                "id": number,
+                "start": round(chapter.start / base),
+                "end": round(chapter.end / base),
+                "time_base": base,
+                "metadata": dict(chapter.metadata),
+            }
+            for number, chapter in enumerate(chapters)
+        ]
+    )
+
+
+def _fill(plane: Any, values: Plane) -> None:
+    """Copy code values into a frame's plane, repeating the last row and column into padding."""
+    rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: plane.height]
+    target = rows.view(values.dtype)[:, : plane.width]
+    height, width = values.shape
+    if (height, width) != target.shape:
+        pad = plane.height - height, plane.width - width
+        values = cv2.copyMakeBorder(values, 0, pad[0], 0, pad[1], cv2.BORDER_REPLICATE)
+    target[:] = values

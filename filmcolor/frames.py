@@ -1,0 +1,185 @@
+"""The few frozen types which cross module borders."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from filmcolor.color import Coding
+
+Plane = NDArray[Any]  # uint8 or uint16 (H, W), code values
+FloatPlane = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class StreamInfo:
+    """One stream of a film, as its container describes it."""
+
+    index: int
+    kind: str  # "video", "audio", "subtitle", "data", "attachment"
+    codec: str
+    detail: str  # what a person wants to know: "stereo, 48000 Hz"
+    metadata: Mapping[str, str]
+    disposition: tuple[str, ...]
+
+    @property
+    def language(self) -> str | None:
+        """ISO 639 code, where tagged."""
+        return self.metadata.get("language")
+
+    @property
+    def is_picture(self) -> bool:
+        """True for cover art: a still, not the film."""
+        return "attached_pic" in self.disposition
+
+    @property
+    def name(self) -> str:
+        """How messages call it: "stream 2 (subtitle, subrip, fre)"."""
+        words = [w for w in (self.kind, self.codec, self.language) if w]
+        return f"stream {self.index} ({', '.join(words)})"
+
+
+@dataclass(frozen=True, slots=True)
+class Chapter:
+    """A chapter in seconds from the container's zero."""
+
+    start: Fraction
+    end: Fraction
+    metadata: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class FilmInfo:
+    """Everything known of a film before it is decoded as a whole."""
+
+    path: Path
+    container: str  # FFmpeg's name: "mov,mp4,m4a,3gp,3g2,mj2"
+    video_index: int
+    codec: str
+    width: int
+    height: int
+    pix_fmt: str
+    coding: Coding  # of the luma that `decode` yields
+    is_matrix_tagged: bool
+    primaries: int  # ITU-T H.273
+    transfer: int  # ITU-T H.273
+    sar: Fraction
+    rotation: int  # degrees as FFmpeg's display matrix has them
+    is_interlaced: bool
+    time_base: Fraction
+    frame_rate: Fraction
+    start_pts: int  # of the first frame, in time_base units
+    num_frames_told: int | None  # what the container or the duration says: may be wrong
+    duration_seconds: Fraction | None
+    streams: tuple[StreamInfo, ...]
+    chapters: tuple[Chapter, ...]
+    metadata: Mapping[str, str]
+
+    @property
+    def display_size(self) -> tuple[float, float]:
+        """(width, height) in square pixels, not yet rotated."""
+        return self.width * float(self.sar), float(self.height)
+
+    @property
+    def start_seconds(self) -> Fraction:
+        """When the first frame is shown, from the container's zero."""
+        return self.start_pts * self.time_base
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """What part of a film is asked for: half-open, in seconds or in frame numbers.
+
+    Seconds count from the film's first frame. None leaves that side open.
+    """
+
+    start_seconds: Fraction | None = None
+    end_seconds: Fraction | None = None
+    first: int | None = None
+    stop: int | None = None
+
+    @property
+    def is_whole(self) -> bool:
+        """True when nothing is cut away."""
+        return self == WHOLE
+
+
+WHOLE = Span()
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A span found in its film: half-open, as frame numbers and as seconds.
+
+    Seconds count from the container's zero. The output's clock starts at `start` when a
+    part is cut out; the whole keeps the film's own.
+    """
+
+    first: int = 0
+    stop: int | None = None
+    start: Fraction | None = None
+    end: Fraction | None = None
+
+    @property
+    def offset(self) -> Fraction:
+        """Seconds to take off every timestamp."""
+        return self.start or Fraction(0)
+
+    def holds(self, seconds: Fraction) -> bool:
+        """Tell whether something shown at `seconds` belongs to the part."""
+        return (self.start is None or seconds >= self.start) and (
+            self.end is None or seconds < self.end
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LumaFrame:
+    """One frame's luma as coded: range, matrix and depth are in FilmInfo.coding."""
+
+    number: int  # from 0, in order of display
+    luma: Plane  # (H, W)
+    pts: int  # FilmInfo.time_base units
+    duration: int  # the same units; 0 when unknown
+
+    def __post_init__(self) -> None:
+        if self.luma.ndim != 2 or self.luma.dtype not in (np.uint8, np.uint16):
+            raise ValueError(f"luma must be uint8 or uint16 (H, W), not {self.luma.dtype}")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SmallFrame:
+    """A frame with the small picture that the network and the shot detector see."""
+
+    frame: LumaFrame
+    small: FloatPlane  # (h, w), luma in 0..1, h and w multiples of 8
+    is_cut: bool = False  # True on the first frame of a shot
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AbFrame:
+    """A frame with its predicted colour at low resolution."""
+
+    frame: LumaFrame
+    small: FloatPlane  # (h, w), luma in 0..1
+    is_cut: bool
+    ab: FloatPlane  # (h/2, w/2, 2), CIELAB
+
+    def __post_init__(self) -> None:
+        if self.ab.ndim != 3 or self.ab.shape[2] != 2:
+            raise ValueError(f"ab must be (h, w, 2), not {self.ab.shape}")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ColorFrame:
+    """A finished frame: the source's luma, and chroma planes made for it."""
+
+    number: int
+    luma: Plane  # (H, W)
+    cb: Plane  # (H / sub_y, W / sub_x), rounded up
+    cr: Plane
+    pts: int
+    duration: int

@@ -1,0 +1,211 @@
+"""Wires the stages with bounded queues: film in, the same film out in colour."""
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from filmcolor import weights as weights_store
+from filmcolor.chroma import ChromaPlan, Subsampling, add_chroma
+from filmcolor.color import Coding
+from filmcolor.decode import read_luma, resolve
+from filmcolor.encode import FilmWriter
+from filmcolor.errors import OutputError, SettingsError
+from filmcolor.frames import WHOLE, AbFrame, ColorFrame, FilmInfo, Part, Span
+from filmcolor.plan import Encoding, plan_output
+from filmcolor.predict import DEFAULT_SIZE, Predictor, add_small
+from filmcolor.probe import probe
+from filmcolor.shots import LOOK, mark_cuts
+from filmcolor.smooth import steady, window_radius
+from filmcolor.verify import verify
+
+T = TypeVar("T")
+WHOLE_PART = Part()
+Progress = Callable[[int, int | None], None]  # frames done, frames in all where known
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How frames are coloured. `size`: short side that the network sees, pixels."""
+
+    weights: str = weights_store.DEFAULT
+    device: str = "auto"
+    batch_size: int = 8
+    size: int = DEFAULT_SIZE
+    saturation: float = 1.2
+
+    def __post_init__(self) -> None:
+        if not 32 <= self.size <= 2048:
+            raise SettingsError(f"size {self.size} must be 32 to 2048 pixels")
+        if not 1 <= self.batch_size <= 256:
+            raise SettingsError(f"batch size {self.batch_size} must be 1 to 256")
+        if not 0.0 <= self.saturation <= 4.0:
+            raise SettingsError(f"saturation {self.saturation} must be 0 to 4")
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a run did."""
+
+    output: Path
+    num_frames: int
+    film_seconds: float
+    wall_seconds: float
+    notes: tuple[str, ...]
+
+    def __str__(self) -> str:
+        rate = self.num_frames / max(self.wall_seconds, 1e-9)
+        speed = self.film_seconds / max(self.wall_seconds, 1e-9)
+        return (
+            f"{self.num_frames} frames ({self.film_seconds:.1f} s) in {self.wall_seconds:.1f} s: "
+            f"{rate:.1f} frames/s, {speed:.2f} × real time → {self.output}"
+        )
+
+
+class Colorizer:
+    """The colour stages with their weights loaded, for any number of films and ranges."""
+
+    def __init__(self, look: Look | None = None) -> None:
+        self.look = look or Look()
+        self.predictor = Predictor(weights_store.load(self.look.weights), self.look.device)
+
+    def ab_frames(self, info: FilmInfo, part: Part = WHOLE_PART) -> Iterator[AbFrame]:
+        """Yield a part's frames with their steadied ab.
+
+        A frame's colour comes from a bounded neighbourhood inside its shot, so it is the
+        same whether a part is asked for or the whole.
+        """
+        radius = window_radius(info.frame_rate)
+        context = radius + LOOK
+        start, end = (
+            max(0, part.first - context),
+            None if part.stop is None else part.stop + context,
+        )
+        look = self.look
+        with Prefetch(add_small(read_luma(info, start, end), info, look.size), 16) as small:
+            cuts = mark_cuts(small)
+            predicted = self.predictor.add_ab(cuts, look.batch_size, info.rotation)
+            with Prefetch(steady(predicted, radius), look.batch_size) as steadied:
+                for frame in steadied:
+                    number = frame.frame.number
+                    if number >= part.first and (part.stop is None or number < part.stop):
+                        yield frame
+
+    def frames(
+        self,
+        info: FilmInfo,
+        part: Part = WHOLE_PART,
+        target: Coding | None = None,
+        subsampling: Subsampling = Subsampling(2, 2),
+    ) -> Iterator[ColorFrame]:
+        """Yield a part's finished frames, coded as `target` (the source's by default)."""
+        plan = ChromaPlan(info.coding, target or info.coding, subsampling, self.look.saturation)
+        for frame in self.ab_frames(info, part):
+            yield add_chroma(frame, plan)
+
+
+def colorize(
+    film: str | Path,
+    output: str | Path | None = None,
+    *,
+    span: Span = WHOLE,
+    look: Look | None = None,
+    encoding: Encoding | None = None,
+    force: bool = False,
+    progress: Progress | None = None,
+) -> Report:
+    """Colour a film, or a span of it, and write it with everything else it holds.
+
+    The output is verified against the source before it gets its name; `output` None
+    puts it beside the source as NAME.color.*. `progress(done, total)` is called after
+    every frame. Raises a FilmcolorError, and leaves nothing behind, when it cannot.
+    """
+    started = time.monotonic()
+    info = probe(film)
+    plan = plan_output(info, None if output is None else Path(output), encoding or Encoding())
+    check_target(plan.path, info.path, force)
+    part = resolve(info, span)
+    colorizer = Colorizer(look)
+    total = info.num_frames_told if part.stop is None else part.stop - part.first
+    pts: list[int] = []
+    with FilmWriter(info, plan, part) as writer:
+        for frame in colorizer.frames(info, part, plan.coding, plan.subsampling):
+            writer.write(frame)
+            pts.append(frame.pts)
+            if progress:
+                progress(len(pts), total)
+        writer.finish()
+        verify(info, writer.partial, pts, part, plan.copied)
+        writer.keep()
+    length = (max(pts) - min(pts)) * info.time_base + 1 / info.frame_rate
+    return Report(plan.path, len(pts), float(length), time.monotonic() - started, plan.notes)
+
+
+def check_target(target: Path, source: Path, force: bool) -> None:
+    """Raise OutputError when an output would replace something it should not."""
+    if target.exists() and target.resolve() == source.resolve():
+        raise OutputError(f"{target} is the film itself; name another output")
+    if target.is_dir():
+        raise OutputError(f"{target} is a folder; name a file in it")
+    if target.exists() and not force:
+        raise OutputError(f"{target} exists; choose another name or add --force")
+
+
+class Prefetch(Generic[T]):
+    """Runs an iterable in a thread of its own, at most `depth` items ahead.
+
+    An error there is raised here; leaving the context stops the thread.
+    """
+
+    def __init__(self, items: Iterable[T], depth: int) -> None:
+        self._items = items
+        self._queue: queue.Queue[tuple[str, T | BaseException | None]] = queue.Queue(depth)
+        self._is_stopped = threading.Event()
+        self._thread = threading.Thread(target=self._work, daemon=True)
+
+    def __enter__(self) -> "Prefetch[T]":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._is_stopped.set()
+        while self._thread.is_alive():
+            try:
+                self._queue.get(timeout=0.05)
+            except queue.Empty:
+                continue
+
+    def __iter__(self) -> Iterator[T]:
+        while True:
+            kind, item = self._queue.get()
+            if kind == "item":
+                yield item  # type: ignore[misc]
+            elif isinstance(item, BaseException):
+                raise item
+            else:
+                return
+
+    def _work(self) -> None:
+        try:
+            for item in self._items:
+                self._put("item", item)
+                if self._is_stopped.is_set():
+                    return
+            self._put("end", None)
+        except BaseException as error:  # noqa: BLE001: raised again in the reader's thread
+            self._put("error", error)
+        finally:
+            close = getattr(self._items, "close", None)
+            if close:
+                close()
+
+    def _put(self, kind: str, item: T | BaseException | None) -> None:
+        while not self._is_stopped.is_set():
+            try:
+                self._queue.put((kind, item), timeout=0.1)
+                return
+            except queue.Full:
+                continue

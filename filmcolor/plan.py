@@ -1,0 +1,347 @@
+"""What a run will write, decided and tried out before the first frame is decoded."""
+
+import io
+import re
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import av.error
+from av.container import InputContainer, OutputContainer
+
+from filmcolor.chroma import Subsampling
+from filmcolor.color import UNSPECIFIED, Coding
+from filmcolor.errors import ContainerError, OutputError, SettingsError
+from filmcolor.frames import FilmInfo, StreamInfo
+from filmcolor.probe import JPEG_RANGE, MPEG_RANGE, open_film
+
+FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
+
+_SUBSAMPLINGS = {"420": Subsampling(2, 2), "422": Subsampling(2, 1), "444": Subsampling(1, 1)}
+_MILLISECOND = Fraction(1, 1000)  # the clock of Matroska and WebM
+
+
+@dataclass(frozen=True, slots=True)
+class Purpose:
+    """What `--for` stands for: an encoder, its quality, and the containers to try."""
+
+    codec: str
+    suffixes: tuple[str, ...]  # "" is the source's own container
+    crf: int | None = None
+    min_depth: int = 8
+    options: tuple[tuple[str, str], ...] = ()
+
+
+PURPOSES = {
+    "share": Purpose("libx264", ("", ".mp4", ".mkv"), crf=20),
+    "archive": Purpose(
+        "libx265", ("", ".mp4", ".mkv"), crf=16, min_depth=10, options=(("tune", "grain"),)
+    ),
+    "edit": Purpose("prores_ks", (".mov", ".mkv"), options=(("profile", "hq"),)),
+    "master": Purpose("ffv1", (".mkv",)),
+}
+
+# the option by which each encoder sets constant quality; prores_ks and ffv1 have none
+_CRF_OPTIONS = {"prores_ks": None, "ffv1": None, "h264_nvenc": "cq", "hevc_nvenc": "cq"}
+_NO_PRESETS = frozenset({"prores_ks", "ffv1", "libvpx-vp9"})
+_CODEC_OPTIONS = {
+    "libx265": {"x265-params": "log-level=error"},
+    "ffv1": {"level": "3", "slicecrc": "1"},  # version 3: slices, each with a checksum
+}
+_DEFAULT_CRF = {"libx264": 20, "libx265": 20, "libsvtav1": 28}
+
+
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """How to encode the picture. None leaves it to the purpose."""
+
+    purpose: str = "share"
+    codec: str | None = None
+    crf: int | None = None
+    preset: str | None = None
+    pix_fmt: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.purpose not in PURPOSES:
+            raise SettingsError(f"no purpose {self.purpose!r}: choose {', '.join(PURPOSES)}")
+
+
+@dataclass(frozen=True, slots=True)
+class OutputPlan:
+    """A whole output: where, in what, and which streams come along."""
+
+    path: Path
+    format: str  # FFmpeg's name of the container
+    codec: str
+    options: dict[str, str]
+    pix_fmt: str
+    coding: Coding
+    subsampling: Subsampling
+    width: int  # coded: one more than the film's where 4:2:0 cannot hold an odd size
+    height: int
+    primaries: int
+    transfer: int
+    copied: tuple[StreamInfo, ...] = ()
+    left_out: tuple[StreamInfo, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def plan_output(info: FilmInfo, path: Path | None, encoding: Encoding) -> OutputPlan:
+    """Return what a run of this film writes; `path` None puts it beside the source.
+
+    Raises ContainerError when the container cannot hold a stream of the film,
+    SettingsError when the encoder does not exist or cannot do what is asked,
+    OutputError when the folder is missing.
+    """
+    purpose = PURPOSES[encoding.purpose]
+    if path is not None:
+        return _plan_for(info, path, encoding)
+    problem: ContainerError | None = None
+    for suffix in purpose.suffixes:
+        own = info.path.suffix.lower()
+        if not suffix and not _is_own_container(info, own):
+            continue
+        try:
+            return _plan_for(info, info.path.with_suffix(f".color{suffix or own}"), encoding)
+        except ContainerError as error:
+            problem = problem or error
+    assert problem is not None  # every purpose names a container that is tried
+    raise problem
+
+
+def _is_own_container(info: FilmInfo, suffix: str) -> bool:
+    return suffix in FORMATS and suffix != ".webm" and FORMATS[suffix] in info.container
+
+
+def _plan_for(info: FilmInfo, path: Path, encoding: Encoding) -> OutputPlan:
+    suffix = path.suffix.lower()
+    if suffix not in FORMATS:
+        raise ContainerError(
+            f"{path}: cannot write {suffix or 'a file without a suffix'}; "
+            f"name the output {', '.join(FORMATS)}"
+        )
+    if not path.parent.is_dir():
+        raise OutputError(f"{path.parent} is no folder; make it first, or choose another output")
+    purpose = PURPOSES[encoding.purpose]
+    codec = encoding.codec or purpose.codec
+    pix_fmt = encoding.pix_fmt or _choose_pix_fmt(codec, info.coding.bit_depth, purpose.min_depth)
+    subsampling, depth = _parse_pix_fmt(pix_fmt, codec)
+    coding = Coding(info.coding.matrix, info.coding.is_full_range, depth)
+    is_padded = codec != "ffv1"
+    columns, rows = subsampling.plane_size(info.width, info.height)
+    plan = OutputPlan(
+        path=path,
+        format=FORMATS[suffix],
+        codec=codec,
+        options=_options(codec, encoding, purpose),
+        pix_fmt=pix_fmt,
+        coding=coding,
+        subsampling=subsampling,
+        width=columns * subsampling.x if is_padded else info.width,
+        height=rows * subsampling.y if is_padded else info.height,
+        **_tags(info),
+    )
+    _try_encoder(info, plan)
+    copied, left_out = _sort_streams(info, plan)
+    return _with_notes(info, plan, copied, left_out)
+
+
+def _choose_pix_fmt(codec: str, depth: int, min_depth: int) -> str:
+    """Return the format that keeps the source's depth, or the nearest the encoder has."""
+    names = [f.name for f in _find_encoder(codec).video_formats or ()]
+    sampling = "420" if any(re.match(r"yuv420p(\d|$)", n) for n in names) else "422"
+    formats = [(n, re.fullmatch(rf"yuv{sampling}p(\d*)(le)?", n)) for n in names]
+    depths = {int(match[1] or 8): name for name, match in formats if match}
+    if not depths:
+        raise SettingsError(f"{codec} takes no planar YUV; choose libx264, libx265 or ffv1")
+    enough = [d for d in depths if d >= max(depth, min_depth)]
+    return depths[min(enough) if enough else max(depths)]
+
+
+def _find_encoder(codec: str) -> av.Codec:
+    try:
+        found = av.Codec(codec, "w")
+    except ValueError as error:
+        raise SettingsError(
+            f"this build of PyAV has no encoder {codec!r}; "
+            "libx264, libx265, libsvtav1, prores_ks and ffv1 come with the usual one"
+        ) from error
+    if found.type != "video":
+        raise SettingsError(f"{codec} encodes {found.type}, not video; try libx264")
+    return found
+
+
+def _parse_pix_fmt(pix_fmt: str, codec: str) -> tuple[Subsampling, int]:
+    match = re.fullmatch(r"yuv(420|422|444)p(\d+le)?", pix_fmt)
+    if not match:
+        raise SettingsError(
+            f"pixel format {pix_fmt!r}: filmcolor writes yuv420p, yuv422p or yuv444p, "
+            "or one of them with 10le, 12le or 16le"
+        )
+    names = [f.name for f in _find_encoder(codec).video_formats or ()]
+    if pix_fmt not in names:
+        planar = ", ".join(n for n in names if re.fullmatch(r"yuv4\d\dp(\d+le)?", n))
+        raise SettingsError(f"{codec} does not take {pix_fmt}; it takes {planar}")
+    return _SUBSAMPLINGS[match[1]], int((match[2] or "8")[:2].rstrip("le"))
+
+
+def _options(codec: str, encoding: Encoding, purpose: Purpose) -> dict[str, str]:
+    options = dict(_CODEC_OPTIONS.get(codec, {}))
+    is_purpose_codec = codec == purpose.codec
+    if is_purpose_codec:
+        options.update(purpose.options)
+    name = _CRF_OPTIONS.get(codec, "crf")
+    crf = encoding.crf
+    if crf is not None and name is None:
+        raise SettingsError(f"{codec} has no crf; leave --crf out")
+    if crf is None and name is not None:
+        crf = purpose.crf if is_purpose_codec else _DEFAULT_CRF.get(codec)
+    if crf is not None and name is not None:
+        options[name] = str(crf)
+    if encoding.preset is not None:
+        if codec in _NO_PRESETS:
+            raise SettingsError(f"{codec} has no presets; leave --preset out")
+        options["preset"] = encoding.preset
+    return options
+
+
+def _tags(info: FilmInfo) -> dict[str, Any]:
+    """Return the source's primaries and transfer, or those that go with the matrix."""
+    usual = info.coding.matrix if info.coding.matrix in (1, 5, 6, 7, 9) else UNSPECIFIED
+    transfer = {5: 6, 9: 14}.get(usual, usual)  # BT.601-625 and BT.2020 share others' curves
+    return {
+        "primaries": usual if info.primaries == UNSPECIFIED else info.primaries,
+        "transfer": transfer if info.transfer == UNSPECIFIED else info.transfer,
+    }
+
+
+def add_video_stream(output: OutputContainer, info: FilmInfo, plan: OutputPlan) -> Any:
+    """Add the stream that the coloured frames are encoded into, tags and all."""
+    stream: Any = output.add_stream(plan.codec, rate=info.frame_rate, options=dict(plan.options))
+    context = stream.codec_context
+    context.width, context.height, context.pix_fmt = plan.width, plan.height, plan.pix_fmt
+    context.time_base = stream.time_base = info.time_base
+    context.sample_aspect_ratio = info.sar
+    context.color_range = JPEG_RANGE if plan.coding.is_full_range else MPEG_RANGE
+    context.colorspace = plan.coding.matrix
+    context.color_primaries, context.color_trc = plan.primaries, plan.transfer
+    if info.rotation:
+        stream.set_display_rotation(info.rotation)
+    return stream
+
+
+def add_copy(output: OutputContainer, source: InputContainer, stream: StreamInfo) -> Any:
+    """Add a stream whose packets are copied; None for what is no packets, an attachment."""
+    original: Any = source.streams[stream.index]
+    if stream.kind == "attachment":
+        output.add_attachment(original.name or "attachment", original.mimetype, original.data)
+        return None
+    if stream.is_picture and output.format.name == "matroska":
+        _attach_picture(output, source, stream)
+        return None
+    copy = output.add_stream_from_template(original)
+    copy_tags(original, copy)
+    return copy
+
+
+def copy_tags(original: Any, copy: Any) -> None:
+    """Give a stream the language, title, other metadata and disposition of another."""
+    copy.metadata.update(original.metadata)
+    copy.disposition = original.disposition
+
+
+def _attach_picture(output: OutputContainer, source: InputContainer, stream: StreamInfo) -> None:
+    """Matroska keeps cover art as an attachment."""
+    ending = {"mjpeg": "jpg"}.get(stream.codec, stream.codec)
+    name = stream.metadata.get("filename", f"cover.{ending}")
+    mimetype = stream.metadata.get("mimetype", f"image/{'jpeg' if ending == 'jpg' else ending}")
+    with open_film(Path(source.name)) as again:
+        packet = next(p for p in again.demux(again.streams[stream.index]) if p.size)
+        output.add_attachment(name, mimetype, bytes(packet))
+
+
+def _try_encoder(info: FilmInfo, plan: OutputPlan) -> None:
+    """Open the encoder in a file in memory: what it refuses is said now."""
+    try:
+        with av.open(io.BytesIO(), "w", format=plan.format) as output:
+            add_video_stream(output, info, plan)
+            output.start_encoding()
+    except ValueError as error:
+        if "does not support" not in str(error):
+            raise SettingsError(_encoder_message(plan, error)) from error
+        raise ContainerError(
+            f"{plan.path.suffix} cannot hold {plan.codec}; name the output .mkv"
+        ) from error
+    except (av.error.FFmpegError, OSError) as error:
+        raise SettingsError(_encoder_message(plan, error)) from error
+
+
+def _encoder_message(plan: OutputPlan, error: Exception) -> str:
+    told = ", ".join(f"{k}={v}" for k, v in plan.options.items())
+    return (
+        f"{plan.codec} refuses {plan.width}×{plan.height} {plan.pix_fmt} with {told or 'no options'}"
+        f" ({getattr(error, 'strerror', None) or error}); check --preset, --crf and --pix-fmt"
+    )
+
+
+def _sort_streams(
+    info: FilmInfo, plan: OutputPlan
+) -> tuple[tuple[StreamInfo, ...], tuple[StreamInfo, ...]]:
+    """Return the streams that are copied, and the data streams that no one plays."""
+    copied, left_out = [], []
+    with open_film(info.path) as source:
+        for stream in info.streams:
+            if stream.index == info.video_index:
+                continue
+            if _can_hold(plan.format, source, stream):
+                copied.append(stream)
+            elif stream.kind in ("data", "unknown"):
+                left_out.append(stream)
+            else:
+                suits = _who_can_hold(info, source, stream)
+                raise ContainerError(
+                    f"{plan.path.suffix} cannot hold {stream.name} of {info.path}; "
+                    + (f"name the output {suits}" if suits else "no container here can")
+                )
+    return tuple(copied), tuple(left_out)
+
+
+def _can_hold(format_name: str, source: InputContainer, stream: StreamInfo) -> bool:
+    try:
+        with av.open(io.BytesIO(), "w", format=format_name) as output:
+            if add_copy(output, source, stream) is not None:
+                output.start_encoding()
+                return True
+        return format_name == "matroska"  # attachments: the others drop them unsaid
+    except (av.error.FFmpegError, OSError, ValueError, NotImplementedError):
+        return False
+
+
+def _who_can_hold(info: FilmInfo, source: InputContainer, stream: StreamInfo) -> str:
+    formats = {FORMATS[s]: s for s in (".mp4", ".mov", ".mkv")}
+    return " or ".join(s for name, s in formats.items() if _can_hold(name, source, stream))
+
+
+def _with_notes(
+    info: FilmInfo,
+    plan: OutputPlan,
+    copied: tuple[StreamInfo, ...],
+    left_out: tuple[StreamInfo, ...],
+) -> OutputPlan:
+    notes = [f"left out, {plan.path.suffix} cannot hold it: {s.name}" for s in left_out]
+    if (plan.width, plan.height) != (info.width, info.height):
+        notes.append(
+            f"{info.width}×{info.height} is odd; coded as {plan.width}×{plan.height}, "
+            "the last column or row repeated"
+        )
+    if plan.coding.bit_depth < info.coding.bit_depth:
+        notes.append(
+            f"luma rounded from {info.coding.bit_depth} to {plan.coding.bit_depth} bits, "
+            f"the most {plan.codec} takes; --for master keeps all"
+        )
+    is_rounded = plan.format in ("matroska", "webm") and (info.time_base / _MILLISECOND) % 1 != 0
+    if is_rounded:
+        notes.append(f"times rounded to 1 ms, all that {plan.path.suffix} keeps")
+    return replace(plan, copied=copied, left_out=left_out, notes=tuple(notes))

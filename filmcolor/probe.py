@@ -1,0 +1,155 @@
+"""Path to FilmInfo: everything known before a film is decoded."""
+
+import os
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import av.error
+from av.container import InputContainer
+
+from filmcolor.color import UNSPECIFIED, Coding, default_matrix, is_known_matrix
+from filmcolor.errors import InputError
+from filmcolor.frames import Chapter, FilmInfo, StreamInfo
+
+MPEG_RANGE, JPEG_RANGE = 1, 2  # AVColorRange
+_DISPOSITIONS = ["default", "dub", "original", "comment", "lyrics", "karaoke", "forced", "hearing_impaired", "visual_impaired", "clean_effects", "attached_pic", "timed_thumbnails", "captions", "descriptions", "metadata", "dependent", "still_image"]
+
+
+def open_film(path: Path) -> InputContainer:
+    """Open a film for reading; the caller closes it.
+
+    Raises InputError, naming the file and the remedy, when that is not possible.
+    """
+    if not path.exists():
+        raise InputError(f"{path}: no such file; check the spelling and the folder")
+    if path.is_dir():
+        raise InputError(f"{path} is a folder; name one film inside it")
+    try:
+        # bytes that are not UTF-8 in old tags must not keep a film from opening
+        return av.open(os.fspath(path), metadata_errors="replace")
+    except av.error.PermissionError as error:
+        raise InputError(f"{path} may not be read; check its permissions") from error
+    except (av.error.FFmpegError, EOFError, OSError, ValueError) as error:
+        raise InputError(
+            f"{path} is not a film that can be opened ({_reason(error)}); "
+            "is it complete, and a video file?"
+        ) from error
+
+
+def probe(path: str | os.PathLike[str]) -> FilmInfo:
+    """Return what is known of a film; its first frame is decoded to be sure of it.
+
+    Raises InputError when the path is no film with a picture that can be decoded.
+    """
+    path = Path(path)
+    with open_film(path) as container:
+        streams = tuple(_stream_info(s) for s in container.streams)
+        films = [s.index for s in streams if s.kind == "video" and not s.is_picture]
+        if not films:
+            raise InputError(f"{path} has no video stream; is it an audio file or a picture?")
+        best = container.streams.best("video")
+        stream = best if best and best.index in films else container.streams[films[0]]
+        if not hasattr(stream.codec_context, "decode"):
+            raise InputError(f"{path}: no decoder for its video in this build of PyAV")
+        frame = _first_frame(container, stream, path)
+        tags = _color_tags(stream.codec_context, frame)
+        return FilmInfo(
+            path=path,
+            container=container.format.name,
+            video_index=stream.index,
+            codec=stream.codec_context.codec.canonical_name,
+            width=frame.width,
+            height=frame.height,
+            pix_fmt=frame.format.name,
+            **tags,
+            sar=Fraction(stream.sample_aspect_ratio or 1) or Fraction(1),
+            rotation=frame.rotation,
+            is_interlaced=frame.interlaced_frame,
+            time_base=Fraction(stream.time_base),
+            frame_rate=_frame_rate(stream),
+            start_pts=frame.pts or 0,
+            num_frames_told=_num_frames(container, stream),
+            duration_seconds=_duration(container, stream),
+            streams=streams,
+            chapters=_chapters(container),
+            metadata=dict(container.metadata),
+        )
+
+
+def _reason(error: BaseException) -> str:
+    return str(getattr(error, "strerror", None) or error).strip() or type(error).__name__
+
+
+def _stream_info(stream: Any) -> StreamInfo:
+    context = getattr(stream, "codec_context", None)
+    codec = (context.codec.canonical_name if context else getattr(stream, "name", None)) or "none"
+    detail = ""
+    if stream.type == "audio" and context:
+        detail = f"{context.layout.name}, {context.sample_rate} Hz"
+    elif stream.type == "video" and context:
+        detail = f"{context.width}×{context.height}, {context.pix_fmt}"
+    set_flags = tuple(n for n in _DISPOSITIONS if _has_disposition(stream, n))
+    return StreamInfo(stream.index, stream.type, codec, detail, dict(stream.metadata), set_flags)
+
+
+def _has_disposition(stream: Any, name: str) -> bool:
+    return bool(stream.disposition & getattr(type(stream.disposition), name))
+
+
+def _first_frame(container: InputContainer, stream: Any, path: Path) -> av.VideoFrame:
+    try:
+        for frame in container.decode(stream):
+            return frame
+    except (av.error.FFmpegError, EOFError) as error:
+        raise InputError(
+            f"{path}: its first picture cannot be decoded ({_reason(error)}); is the file complete?"
+        ) from error
+    raise InputError(f"{path} has a video stream but no picture in it; is the file complete?")
+
+
+def _color_tags(context: Any, frame: av.VideoFrame) -> dict[str, Any]:
+    pixels = frame.format
+    is_gray = pixels.name.startswith(("gray", "ya", "mono"))
+    is_full = pixels.name.startswith("yuvj") or context.color_range == JPEG_RANGE
+    if is_gray and context.color_range != MPEG_RANGE:
+        is_full = True  # FFmpeg takes untagged gray as full range
+    is_rgb = pixels.is_rgb or pixels.has_palette
+    if is_rgb:
+        is_full = False  # luma is made by `decode`, in the range every player expects
+    depth = 8 if pixels.has_palette else max(8, pixels.components[0].bits)
+    is_tagged = is_known_matrix(context.colorspace)
+    matrix = context.colorspace if is_tagged else default_matrix(frame.width, frame.height)
+    return {
+        "coding": Coding(matrix, is_full, depth),
+        "is_matrix_tagged": is_tagged,
+        "primaries": context.color_primaries or UNSPECIFIED,
+        "transfer": context.color_trc or UNSPECIFIED,
+    }
+
+
+def _frame_rate(stream: Any) -> Fraction:
+    rate = stream.average_rate or stream.guessed_rate or stream.base_rate
+    return Fraction(rate) if rate else Fraction(25)
+
+
+def _duration(container: InputContainer, stream: Any) -> Fraction | None:
+    if stream.duration:
+        return stream.duration * Fraction(stream.time_base)
+    return Fraction(container.duration, av.time_base) if container.duration else None
+
+
+def _num_frames(container: InputContainer, stream: Any) -> int | None:
+    if stream.frames:
+        return int(stream.frames)
+    duration = _duration(container, stream)
+    return max(1, round(duration * _frame_rate(stream))) if duration else None
+
+
+def _chapters(container: InputContainer) -> tuple[Chapter, ...]:
+    found = []
+    for item in container.chapters():
+        base = Fraction(item["time_base"] or Fraction(1, 1000))
+        found.append(Chapter(item["start"] * base, item["end"] * base, dict(item["metadata"])))
+    return tuple(found)

@@ -1,0 +1,157 @@
+"""Compares a finished film with its source: checked, not hoped for."""
+
+from collections.abc import Iterable, Sequence
+from fractions import Fraction
+from itertools import zip_longest
+from pathlib import Path
+
+import av
+
+from filmcolor.decode import FrameIndex
+from filmcolor.encode import copied_packets, cut_chapters
+from filmcolor.errors import VerifyError
+from filmcolor.frames import FilmInfo, Part, StreamInfo
+from filmcolor.probe import open_film, probe
+
+_ADTS_HEADER = (7, 9)  # bytes which MP4 and Matroska take off each AAC packet of an MPEG-TS
+_CHAPTER_TOLERANCE = Fraction(1, 500)  # seconds: containers round chapters to 1 ms
+
+
+def verify(
+    source: FilmInfo,
+    output: Path,
+    pts: Sequence[int] | None = None,
+    part: Part | None = None,
+    copied: Iterable[StreamInfo] | None = None,
+) -> None:
+    """Compare an output with its source: frames, timestamps, copied packets, chapters.
+
+    `pts`: the source frames' times as decoded, FilmInfo.time_base units; read from its
+    packets when None. `part`: the part that the output holds, the whole when None.
+    `copied`: the streams that were to be copied, all but the picture when None.
+    Raises VerifyError, which says what differs.
+    """
+    part = part or Part()
+    if pts is None:
+        pts = [p for p in FrameIndex(source).pts if part.holds(p * source.time_base)]
+    if copied is None:
+        copied = [s for s in source.streams if s.index != source.video_index]
+    result = probe(output)
+    _compare_times(source, result, pts, part)
+    _compare_geometry(source, result)
+    _compare_chapters(source, result, part)
+    _compare_streams(source, result, list(copied), part)
+
+
+def _compare_times(source: FilmInfo, result: FilmInfo, pts: Sequence[int], part: Part) -> None:
+    found = FrameIndex(result).pts
+    if len(found) != len(pts):
+        raise VerifyError(
+            f"{result.path} has {len(found)} frames where {source.path} has {len(pts)}"
+        )
+    # exact, unless the container's clock cannot tell the source's ticks apart
+    is_exact = (source.time_base / result.time_base).denominator == 1
+    tolerance = Fraction(0) if is_exact else result.time_base / 2
+    for number, (ours, theirs) in enumerate(zip(found, sorted(pts))):
+        wanted = theirs * source.time_base - part.offset
+        if abs(ours * result.time_base - wanted) > tolerance:
+            raise VerifyError(
+                f"frame {number} of {result.path} is shown at "
+                f"{float(ours * result.time_base):.6f} s where {source.path} "
+                f"has it at {float(wanted):.6f} s"
+            )
+
+
+def _compare_geometry(source: FilmInfo, result: FilmInfo) -> None:
+    for name in ("sar", "rotation"):
+        ours, theirs = getattr(result, name), getattr(source, name)
+        if ours != theirs:
+            raise VerifyError(f"{result.path} has {name} {ours} where {source.path} has {theirs}")
+
+
+def _compare_chapters(source: FilmInfo, result: FilmInfo, part: Part) -> None:
+    wanted = cut_chapters(source.chapters, part)
+    if len(result.chapters) != len(wanted):
+        raise VerifyError(
+            f"{result.path} has {len(result.chapters)} chapters where {source.path} "
+            f"has {len(wanted)}"
+        )
+    for ours, theirs in zip(result.chapters, wanted):
+        if abs(ours.start - theirs.start) > _CHAPTER_TOLERANCE:
+            raise VerifyError(
+                f"chapter {theirs.metadata.get('title', '')!r} of {result.path} begins at "
+                f"{float(ours.start):.3f} s where {source.path} has {float(theirs.start):.3f} s"
+            )
+
+
+def _compare_streams(
+    source: FilmInfo, result: FilmInfo, copied: list[StreamInfo], part: Part
+) -> None:
+    others = [s for s in result.streams if s.index != result.video_index]
+    for kind in ("audio", "subtitle", "attachment", "data", "video"):
+        ours = [s for s in others if _kind(s) == kind]
+        theirs = [s for s in copied if _kind(s) == kind]
+        if len(ours) != len(theirs):
+            raise VerifyError(
+                f"{result.path} has {len(ours)} {kind} streams besides the picture "
+                f"where {len(theirs)} of {source.path} were to be kept"
+            )
+        for mine, original in zip(ours, theirs):
+            if kind in ("audio", "subtitle"):
+                _compare_packets(source, original, result, mine, part)
+
+
+def _kind(stream: StreamInfo) -> str:
+    """Matroska keeps cover art as an attachment: count the two as one."""
+    return "attachment" if stream.is_picture else stream.kind
+
+
+def _compare_packets(
+    source: FilmInfo, original: StreamInfo, result: FilmInfo, copy: StreamInfo, part: Part
+) -> None:
+    if (copy.language or "und") != (original.language or "und"):
+        raise VerifyError(f"{copy.name} of {result.path} was {original.name} in {source.path}")
+    with open_film(source.path) as container, open_film(result.path) as other:
+        wanted = copied_packets(container, (original,), part)
+        found = copied_packets(other, (copy,), Part())
+        if original.codec == "mov_text":  # MP4 fills the gaps between titles with empty ones
+            wanted, found = (filter(_has_text, packets) for packets in (wanted, found))
+        for number, (theirs, ours) in enumerate(zip_longest(wanted, found)):
+            if theirs is None or ours is None:
+                less = result.path if ours is None else source.path
+                raise VerifyError(f"{original.name}: {less} ends after packet {number}")
+            if not _is_same(bytes(theirs), bytes(ours)):
+                raise VerifyError(
+                    f"{original.name}: packet {number} of {result.path} is not the source's"
+                )
+            _compare_time(theirs, ours, number, original, result, part)
+
+
+def _has_text(packet: av.Packet) -> bool:
+    return packet.size > 2  # the first two bytes are the text's length
+
+
+def _is_same(theirs: bytes, ours: bytes) -> bool:
+    if theirs == ours:
+        return True
+    is_adts = theirs[:1] == b"\xff" and len(theirs) - len(ours) in _ADTS_HEADER
+    return is_adts and theirs.endswith(ours)
+
+
+def _compare_time(
+    theirs: av.Packet,
+    ours: av.Packet,
+    number: int,
+    stream: StreamInfo,
+    result: FilmInfo,
+    part: Part,
+) -> None:
+    if theirs.pts is None or ours.pts is None:
+        return
+    base, wanted_base = Fraction(ours.time_base), Fraction(theirs.time_base)
+    drift = ours.pts * base - (theirs.pts * wanted_base - part.offset)
+    if abs(drift) > base + wanted_base:  # each clock may round once
+        raise VerifyError(
+            f"{stream.name}: packet {number} of {result.path} comes "
+            f"{float(drift) * 1000:+.1f} ms from where it was"
+        )

@@ -1,0 +1,1 @@
+"""Training: stills in, weights out. Installed as `filmcolor.train`."""
