@@ -36,6 +36,9 @@ class Subsampling:
         return -(-width // self.x), -(-height // self.y)
 
 
+SUBSAMPLING_420 = Subsampling(2, 2)
+
+
 @dataclass(frozen=True, slots=True)
 class ChromaPlan:
     """How finished frames are made: from one coding to another of the same range."""

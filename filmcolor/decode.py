@@ -29,7 +29,7 @@ class FrameIndex:
 
     def __init__(self, info: FilmInfo) -> None:
         pts: list[int] = []
-        is_exact = True
+        is_exact = not is_without_times(info)
         with open_film(info.path) as container:
             for packet in container.demux(container.streams[info.video_index]):
                 if packet.size == 0 or packet.is_discard:
@@ -54,6 +54,11 @@ class FrameIndex:
         return bool(steps) and max(steps) - min(steps) > 1
 
 
+def is_without_times(info: FilmInfo) -> bool:
+    """Tell whether the container has no display times: AVI's are guessed from its order."""
+    return info.container == "avi"
+
+
 def resolve(info: FilmInfo, span: Span) -> Part:
     """Return the part of a film that a span means.
 
@@ -62,7 +67,8 @@ def resolve(info: FilmInfo, span: Span) -> Part:
     if span.is_whole:
         return Part()
     index = FrameIndex(info)
-    pts = index.pts if index.is_exact else _decoded_pts(info)
+    is_usable = index.is_exact or is_without_times(info)
+    pts = index.pts if is_usable else _decoded_pts(info)
     if not pts:
         raise RangeError(f"{info.path} has no frames to choose a range from")
     first, stop = span.first or 0, len(pts) if span.stop is None else span.stop
@@ -88,7 +94,8 @@ def read_luma(info: FilmInfo, first: int = 0, stop: int | None = None) -> Iterat
     A frame is the same, to the bit, wherever reading began.
     Raises InputError when the picture changes its size or format on the way.
     """
-    index = FrameIndex(info) if first > 0 else None
+    index = FrameIndex(info) if first > 0 or is_without_times(info) else None
+    last_pts: int | None = None
     for number, frame in _numbered(info, index, first):
         if stop is not None and number >= stop:
             return
@@ -104,7 +111,16 @@ def read_luma(info: FilmInfo, first: int = 0, stop: int | None = None) -> Iterat
                 f"{frame.format.name}, the film began as {info.width}×{info.height} "
                 f"{info.pix_fmt}; split it there and run the parts"
             )
-        yield LumaFrame(number, luma_of(frame, info.coding), frame.pts or 0, frame.duration or 0)
+        pts = frame.pts
+        if index is not None and is_without_times(info) and number < len(index.pts):
+            pts = index.pts[number]  # what is guessed for B-frames is not in display order
+        if pts is None or (last_pts is not None and pts <= last_pts):
+            raise InputError(
+                f"{info.path}: frame {number} has no display time after frame {number - 1}'s; "
+                "remux the film to give it timestamps in order"
+            )
+        last_pts = pts
+        yield LumaFrame(number, luma_of(frame, info.coding), pts, frame.duration or 0)
 
 
 def luma_of(frame: av.VideoFrame, coding: Coding) -> Plane:
@@ -132,7 +148,7 @@ def luma_of(frame: av.VideoFrame, coding: Coding) -> Plane:
 
 def _rows(frame: av.VideoFrame, num_bytes: int) -> Plane:
     """Return the bytes of plane 0 (H, W * num_bytes), sharing the decoder's memory."""
-    plane = frame.planes[0]
+    plane: Any = frame.planes[0]
     rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
     return rows[: frame.height, : frame.width * num_bytes]
 

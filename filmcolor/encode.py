@@ -92,7 +92,7 @@ class FilmWriter:
 
     def keep(self) -> None:
         """Give the finished file its name."""
-        os.replace(self.partial, self.plan.path)
+        self.partial.replace(self.plan.path)
 
     def _open(self, stack: ExitStack) -> None:
         self._source = stack.enter_context(open_film(self.info.path))
@@ -121,9 +121,9 @@ class FilmWriter:
         while (packet := self._next) is not None:
             base = Fraction(packet.time_base)
             stamp = packet.dts if packet.dts is not None else packet.pts
-            if seconds is not None and stamp is not None:
-                if stamp * base - self.part.offset > seconds:
-                    return
+            when = None if stamp is None else stamp * base - self.part.offset
+            if seconds is not None and when is not None and when > seconds:
+                return
             offset = round(self.part.offset / base)
             packet.pts = packet.pts if packet.pts is None else packet.pts - offset
             packet.dts = packet.dts if packet.dts is None else packet.dts - offset

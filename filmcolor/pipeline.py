@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from filmcolor import weights as weights_store
-from filmcolor.chroma import ChromaPlan, Subsampling, add_chroma
+import filmcolor.weights as weights_store
+from filmcolor.chroma import SUBSAMPLING_420, ChromaPlan, Subsampling, add_chroma
 from filmcolor.color import Coding
 from filmcolor.decode import read_luma, resolve
 from filmcolor.encode import FilmWriter
@@ -99,7 +99,7 @@ class Colorizer:
         info: FilmInfo,
         part: Part = WHOLE_PART,
         target: Coding | None = None,
-        subsampling: Subsampling = Subsampling(2, 2),
+        subsampling: Subsampling = SUBSAMPLING_420,
     ) -> Iterator[ColorFrame]:
         """Yield a part's finished frames, coded as `target` (the source's by default)."""
         plan = ChromaPlan(info.coding, target or info.coding, subsampling, self.look.saturation)
@@ -195,7 +195,7 @@ class Prefetch(Generic[T]):
                 if self._is_stopped.is_set():
                     return
             self._put("end", None)
-        except BaseException as error:  # noqa: BLE001: raised again in the reader's thread
+        except BaseException as error:  # raised again in the reader's thread
             self._put("error", error)
         finally:
             close = getattr(self._items, "close", None)

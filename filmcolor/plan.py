@@ -281,8 +281,9 @@ def _try_encoder(info: FilmInfo, plan: OutputPlan) -> None:
 def _encoder_message(plan: OutputPlan, error: Exception) -> str:
     told = ", ".join(f"{k}={v}" for k, v in plan.options.items())
     return (
-        f"{plan.codec} refuses {plan.width}×{plan.height} {plan.pix_fmt} with {told or 'no options'}"
-        f" ({getattr(error, 'strerror', None) or error}); check --preset, --crf and --pix-fmt"
+        f"{plan.codec} refuses {plan.width}×{plan.height} {plan.pix_fmt} with "
+        f"{told or 'no options'} ({getattr(error, 'strerror', None) or error}); "
+        "check --preset, --crf and --pix-fmt"
     )
 
 
@@ -300,7 +301,7 @@ def _sort_streams(
             elif stream.kind in ("data", "unknown"):
                 left_out.append(stream)
             else:
-                suits = _who_can_hold(info, source, stream)
+                suits = _who_can_hold(source, stream)
                 raise ContainerError(
                     f"{plan.path.suffix} cannot hold {stream.name} of {info.path}; "
                     + (f"name the output {suits}" if suits else "no container here can")
@@ -319,7 +320,7 @@ def _can_hold(format_name: str, source: InputContainer, stream: StreamInfo) -> b
         return False
 
 
-def _who_can_hold(info: FilmInfo, source: InputContainer, stream: StreamInfo) -> str:
+def _who_can_hold(source: InputContainer, stream: StreamInfo) -> str:
     formats = {FORMATS[s]: s for s in (".mp4", ".mov", ".mkv")}
     return " or ".join(s for name, s in formats.items() if _can_hold(name, source, stream))
 

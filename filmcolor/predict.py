@@ -1,7 +1,7 @@
 """Batches of luma to batches of ab. Owns the device, the dtype and the network's size."""
 
 from collections.abc import Iterable, Iterator
-from itertools import islice
+from itertools import islice, pairwise
 
 import cv2
 import numpy as np
@@ -79,7 +79,7 @@ class Predictor:
         self.device = choose_device(device)
         self.dtype = choose_dtype(self.device)
         folded = _fold_batch_norm(net.eval())
-        self.net = folded.to(self.device, self.dtype, memory_format=torch.channels_last)
+        self.net = folded.to(self.device, self.dtype).to(memory_format=torch.channels_last)
 
     def predict(self, small: FloatPlane) -> FloatPlane:
         """Return ab (N, h/2, w/2, 2) in CIELAB units of small luma (N, h, w) in 0..1."""
@@ -111,7 +111,7 @@ def _fold_batch_norm(net: ColorNet) -> ColorNet:
     fused = nn.utils.fusion.fuse_conv_bn_eval
     for module in list(net.modules()):
         names = list(module._modules)
-        for first, second in zip(names, names[1:]):
+        for first, second in pairwise(names):
             conv, norm = getattr(module, first), getattr(module, second)
             if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
                 setattr(module, first, fused(conv, norm))

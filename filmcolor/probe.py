@@ -8,13 +8,14 @@ from typing import Any
 import av
 import av.error
 from av.container import InputContainer
+from av.stream import Disposition
 
 from filmcolor.color import UNSPECIFIED, Coding, default_matrix, is_known_matrix
 from filmcolor.errors import InputError
 from filmcolor.frames import Chapter, FilmInfo, StreamInfo
 
 MPEG_RANGE, JPEG_RANGE = 1, 2  # AVColorRange
-_DISPOSITIONS = ["default", "dub", "original", "comment", "lyrics", "karaoke", "forced", "hearing_impaired", "visual_impaired", "clean_effects", "attached_pic", "timed_thumbnails", "captions", "descriptions", "metadata", "dependent", "still_image"]
+_DISPOSITIONS = tuple(flag.name for flag in Disposition if flag.name)
 
 
 def open_film(path: Path) -> InputContainer:
@@ -95,7 +96,7 @@ def _stream_info(stream: Any) -> StreamInfo:
 
 
 def _has_disposition(stream: Any, name: str) -> bool:
-    return bool(stream.disposition & getattr(type(stream.disposition), name))
+    return bool(stream.disposition & Disposition[name])
 
 
 def _first_frame(container: InputContainer, stream: Any, path: Path) -> av.VideoFrame:

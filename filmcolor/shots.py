@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -46,7 +47,7 @@ def is_cut(thumbs: list[FloatPlane], position: int) -> bool:
     """Tell whether a shot begins at thumbs[position]; the others are the frames around it."""
     if position == 0:
         return False
-    changes = [_change(a, b) for a, b in zip(thumbs, thumbs[1:])]
+    changes = [_change(a, b) for a, b in pairwise(thumbs)]
     change = changes.pop(position - 1)
     if change < _MIN_CHANGE or change < _MIN_RATIO * np.median(changes or [0.0]):
         return False

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -137,7 +136,7 @@ class Trainer:
         state |= {"step": self.step, "best_loss": self.best_loss}
         partial = self.checkpoint.with_suffix(".partial")
         torch.save(state, partial)
-        os.replace(partial, self.checkpoint)
+        partial.replace(self.checkpoint)
 
     def train_step(self, pictures: Tensor) -> float:
         """Learn from one batch of uint8 RGB (N, 3, H, W) and return its loss."""

@@ -87,7 +87,7 @@ def save(state: dict[str, Tensor], path: Path) -> None:
     }
     partial = path.with_name(f".{path.name}.partial")
     save_file(tensors, partial)
-    os.replace(partial, path)
+    partial.replace(path)
 
 
 def load(name_or_path: str | os.PathLike[str]) -> ColorNet:
