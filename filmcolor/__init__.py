@@ -1,3 +1,57 @@
-"""filmcolor: an old black-and-white film goes in, the same film comes out in colour."""
+"""filmcolor: an old black-and-white film goes in, the same film comes out in colour.
+
+    from filmcolor import colorize, preview, probe
+
+The names are loaded when they are first used, so that `import filmcolor` is quick.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from filmcolor.errors import FilmcolorError
+    from filmcolor.frames import FilmInfo, Span
+    from filmcolor.photo import colorize_photo
+    from filmcolor.pipeline import Look, Report, colorize
+    from filmcolor.plan import Encoding
+    from filmcolor.preview import contact_sheet, preview
+    from filmcolor.probe import probe
+    from filmcolor.verify import verify
 
 __version__ = "0.1.0"
+
+_HOMES = {
+    "FilmcolorError": "errors",
+    "FilmInfo": "frames",
+    "Span": "frames",
+    "Look": "pipeline",
+    "Report": "pipeline",
+    "colorize": "pipeline",
+    "Encoding": "plan",
+    "colorize_photo": "photo",
+    "contact_sheet": "preview",
+    "preview": "preview",
+    "probe": "probe",
+    "verify": "verify",
+}
+
+__all__ = [
+    "Encoding",
+    "FilmInfo",
+    "FilmcolorError",
+    "Look",
+    "Report",
+    "Span",
+    "colorize",
+    "colorize_photo",
+    "contact_sheet",
+    "preview",
+    "probe",
+    "verify",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'filmcolor' has no attribute {name!r}")
+    return getattr(import_module(f"filmcolor.{_HOMES[name]}"), name)

@@ -7,6 +7,7 @@ the edges back.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -37,6 +38,8 @@ class Subsampling:
 
 
 SUBSAMPLING_420 = Subsampling(2, 2)
+SUBSAMPLING_422 = Subsampling(2, 1)
+SUBSAMPLING_444 = Subsampling(1, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +114,8 @@ def _guided_upsample(
     """Return low (h, w, 2) at the size of full_guide, two planes, its edges where luma's are."""
     window = (2 * _RADIUS + 1, 2 * _RADIUS + 1)
 
-    def mean(values: FloatPlane) -> FloatPlane:
-        blurred: FloatPlane = cv2.blur(values, window, borderType=cv2.BORDER_REFLECT)
-        return blurred
+    def mean(values: Any) -> Any:
+        return cv2.blur(values, window, borderType=cv2.BORDER_REFLECT)
 
     mean_guide, mean_low = mean(guide), mean(low)
     variance = mean(guide * guide) - mean_guide * mean_guide
@@ -121,7 +123,7 @@ def _guided_upsample(
     slope = covariance / (variance + _EPSILON)[..., None]
     base = mean_low - slope * mean_guide[..., None]
     size = full_guide.shape[1], full_guide.shape[0]
-    slope, base = (cv2.resize(mean(v), size, interpolation=cv2.INTER_LINEAR) for v in (slope, base))
+    slope, base = (cv2.resize(mean(values), size) for values in (slope, base))
     return (
         slope[..., 0] * full_guide + base[..., 0],
         slope[..., 1] * full_guide + base[..., 1],

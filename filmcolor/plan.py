@@ -11,7 +11,7 @@ import av
 import av.error
 from av.container import InputContainer, OutputContainer
 
-from filmcolor.chroma import Subsampling
+from filmcolor.chroma import SUBSAMPLING_420, SUBSAMPLING_422, SUBSAMPLING_444, Subsampling
 from filmcolor.color import UNSPECIFIED, Coding
 from filmcolor.errors import ContainerError, OutputError, SettingsError
 from filmcolor.frames import FilmInfo, StreamInfo
@@ -19,7 +19,7 @@ from filmcolor.probe import JPEG_RANGE, MPEG_RANGE, open_film
 
 FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
 
-_SUBSAMPLINGS = {"420": Subsampling(2, 2), "422": Subsampling(2, 1), "444": Subsampling(1, 1)}
+_SUBSAMPLINGS = {"420": SUBSAMPLING_420, "422": SUBSAMPLING_422, "444": SUBSAMPLING_444}
 _MILLISECOND = Fraction(1, 1000)  # the clock of Matroska and WebM
 
 

@@ -1,0 +1,36 @@
+# make demo: set up and colour examples/film.mp4. make test: set up and run the checks.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: demo test lint film clean
+
+demo: $(READY)
+	$(BIN)/filmcolor run examples/film.mp4 --force
+	$(BIN)/filmcolor preview examples/film.mp4 --sheet 10 --force --quiet
+	@echo "the film in colour:   examples/film.color.mp4"
+	@echo "before and after:     examples/film.sheet.png"
+
+test: lint
+	$(BIN)/python -m pytest
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+film: $(READY)
+	$(BIN)/python examples/make_film.py
+
+# an editable install: the code in the checkout is the code that runs
+$(READY): setup.cfg pyproject.toml
+	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 10) and 'Python 3.10 or newer is needed')"
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip "setuptools>=68" wheel
+	$(BIN)/python -m pip install --quiet --no-build-isolation --editable ".[dev]"
+	touch $(READY)
+
+clean:
+	rm -rf $(VENV) build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -f examples/film.color.mp4 examples/film.sheet.png

@@ -1,0 +1,432 @@
+"""Films small films, and reads films back with PyAV alone.
+
+What is read here owes nothing to filmcolor: the tests compare filmcolor with it.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+from av.stream import Disposition
+
+SIZE = (96, 64)  # (width, height)
+RATE = Fraction(24)
+TICK = Fraction(1, 24000)  # the default clock: a frame at 24 frames/s is 1000 ticks
+MPEG_RANGE, JPEG_RANGE = 1, 2  # AVColorRange
+NAMES_OF_MATRIX = {1: "BT.709", 5: "BT.601 625", 6: "BT.601 525"}  # ITU-T H.273
+_LIMITED_8_BIT = 16, 235
+
+
+# ---------------------------------------------------------------- what is filmed
+
+
+def shoot(
+    num_frames: int,
+    size: tuple[int, int] = SIZE,
+    *,
+    depth: int = 8,
+    is_full_range: bool = False,
+    seed: int = 0,
+) -> list[np.ndarray]:
+    """Return the luma (H, W) of one shot: a soft texture that pans, with fine grain on it.
+
+    Another seed is another scene, so that two shots joined have a cut between them.
+    """
+    width, height = size
+    rng = np.random.default_rng(seed)
+    scene = cv2.resize(
+        rng.random((6, 8), dtype=np.float32),
+        (width + 2 * num_frames, height + num_frames),
+        interpolation=cv2.INTER_CUBIC,
+    )
+    scene = (scene - scene.min()) / (scene.max() - scene.min())
+    peak = (1 << depth) - 1
+    black, white = (0, peak) if is_full_range else (v << (depth - 8) for v in _LIMITED_8_BIT)
+    dtype = np.uint8 if depth == 8 else np.uint16
+    frames = []
+    for number in range(num_frames):
+        view = scene[number : number + height, 2 * number : 2 * number + width]
+        grain = rng.normal(0.0, 0.02, view.shape)
+        luma = black + (view + grain).clip(0.0, 1.0) * (white - black)
+        frames.append(np.rint(luma).astype(dtype))
+    return frames
+
+
+@dataclass(frozen=True)
+class Sound:
+    """A soundtrack: a tone as long as the picture."""
+
+    codec: str = "aac"
+    language: str | None = None
+    title: str | None = None
+    disposition: Disposition = Disposition.default
+    pitch: float = 440.0  # Hz
+    sample_rate: int = 48000
+
+
+@dataclass(frozen=True)
+class Titles:
+    """Subtitles: (start, end, text) in milliseconds from the picture's first frame."""
+
+    codec: str = "subrip"
+    language: str | None = None
+    lines: Sequence[tuple[int, int, str]] = ((40, 160, "Silence"), (250, 400, "She speaks"))
+    disposition: Disposition = Disposition(0)
+
+
+@dataclass(frozen=True)
+class Film:
+    """All that `make` puts into a film; what is left out is not in it."""
+
+    lumas: Sequence[np.ndarray]
+    codec: str = "libx264"
+    pix_fmt: str = "yuv420p"
+    options: Mapping[str, str] = field(default_factory=dict)
+    rate: Fraction = RATE
+    time_base: Fraction = TICK
+    pts: Sequence[int] | None = None  # one after the other at `rate` when None
+    start: Fraction = Fraction(0)  # seconds, of everything
+    color: Mapping[str, int] = field(default_factory=dict)  # codec context's: colorspace, ...
+    sar: Fraction | None = None
+    rotation: int = 0
+    sounds: Sequence[Sound] = ()
+    titles: Sequence[Titles] = ()
+    chapters: Sequence[tuple[int, int, str]] = ()  # (start, end, title), milliseconds
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)  # of the picture's stream
+    attachments: Sequence[tuple[str, str, bytes]] = ()  # (name, mimetype, data)
+    cover: bytes | None = None  # JPEG, as an attached picture
+
+    @property
+    def size(self) -> tuple[int, int]:
+        height, width = self.lumas[0].shape
+        return width, height
+
+    @property
+    def all_pts(self) -> list[int]:
+        """The frames' times in time_base units, `start` included."""
+        step = 1 / (self.rate * self.time_base)
+        pts = self.pts if self.pts is not None else [n * step for n in range(len(self.lumas))]
+        return [round(p + self.start / self.time_base) for p in pts]
+
+    @property
+    def seconds(self) -> Fraction:
+        """The length of the picture, the last frame as long as `rate` says."""
+        pts = self.all_pts
+        return (pts[-1] - pts[0]) * self.time_base + 1 / self.rate
+
+
+def make(path: Path, film: Film) -> Path:
+    """Write a film; its container is what the path's suffix says."""
+    options = {}
+    if path.suffix in (".mp4", ".mov"):
+        options["video_track_timescale"] = str(film.time_base.denominator)
+    with av.open(str(path), "w", container_options=options) as output:
+        video = _add_video(output, film)
+        sounds = [_add_sound(output, sound) for sound in film.sounds]
+        titles = [_add_titles(output, titles) for titles in film.titles]
+        cover = _add_cover(output, film.cover) if film.cover else None
+        for name, mimetype, data in film.attachments:
+            output.add_attachment(name, mimetype, data)
+        output.metadata.update(film.metadata)
+        output.set_chapters(_chapters(film))
+        output.start_encoding()
+        packets = list(_video_packets(video, film))
+        for stream, sound in zip(sounds, film.sounds):
+            packets += _sound_packets(stream, sound, film)
+        for stream, lines in zip(titles, film.titles):
+            packets += _title_packets(stream, lines, film)
+        if cover:
+            output.mux(_packet(cover, film.cover, 0, 0))
+        for packet in sorted(packets, key=lambda p: p.dts * p.time_base):
+            output.mux(packet)
+    return path
+
+
+def jpeg(size: tuple[int, int] = (32, 32)) -> bytes:
+    """Return a picture as a JPEG file."""
+    luma = shoot(1, size, is_full_range=True, seed=99)[0]
+    return cv2.imencode(".jpg", luma)[1].tobytes()
+
+
+def _add_video(output: Any, film: Film) -> Any:
+    stream = output.add_stream(film.codec, rate=film.rate, options=dict(film.options))
+    context = stream.codec_context
+    context.width, context.height = film.size
+    context.pix_fmt = film.pix_fmt
+    context.time_base = stream.time_base = film.time_base
+    if film.sar:
+        context.sample_aspect_ratio = film.sar
+    if film.rotation:
+        stream.set_display_rotation(film.rotation)
+    for name, value in film.color.items():
+        setattr(context, name, value)
+    stream.metadata.update(film.tags)
+    return stream
+
+
+def _add_sound(output: Any, sound: Sound) -> Any:
+    stream = output.add_stream(sound.codec, rate=sound.sample_rate)
+    stream.codec_context.layout = "mono"
+    tags = {"language": sound.language, "title": sound.title}
+    stream.metadata.update({name: tag for name, tag in tags.items() if tag})
+    stream.disposition = sound.disposition
+    return stream
+
+
+def _add_titles(output: Any, titles: Titles) -> Any:
+    stream = output.add_mux_stream(titles.codec)
+    stream.time_base = Fraction(1, 1000)
+    if titles.language:
+        stream.metadata["language"] = titles.language
+    stream.disposition = titles.disposition
+    return stream
+
+
+def _add_cover(output: Any, picture: bytes) -> Any:
+    height, width = cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_GRAYSCALE).shape
+    stream = output.add_mux_stream("mjpeg", width=width, height=height)
+    stream.disposition = Disposition.attached_pic
+    return stream
+
+
+def _chapters(film: Film) -> list[dict[str, Any]]:
+    return [
+        {
+            "id": number,
+            "start": start,
+            "end": end,
+            "time_base": Fraction(1, 1000),
+            "metadata": {"title": title},
+        }
+        for number, (start, end, title) in enumerate(film.chapters)
+    ]
+
+
+def _video_packets(stream: Any, film: Film) -> Iterator[av.Packet]:
+    pts = film.all_pts
+    steps = [b - a for a, b in zip(pts, pts[1:])] + [round(1 / (film.rate * film.time_base))]
+    for luma, stamp, step in zip(film.lumas, pts, steps):
+        frame = _frame(luma, film.pix_fmt)
+        frame.pts, frame.time_base, frame.duration = stamp, film.time_base, step
+        yield from stream.encode(frame)
+    yield from stream.encode(None)
+
+
+def _frame(luma: np.ndarray, pix_fmt: str) -> av.VideoFrame:
+    height, width = luma.shape
+    frame = av.VideoFrame(width, height, pix_fmt)
+    for number, plane in enumerate(frame.planes):
+        rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: plane.height]
+        depth = frame.format.components[number].bits
+        values = rows.view(luma.dtype)[:, : plane.width]
+        values[:] = luma if number == 0 else 1 << (depth - 1)
+    return frame
+
+
+def _sound_packets(stream: Any, sound: Sound, film: Film) -> list[av.Packet]:
+    num_samples = round(film.seconds * sound.sample_rate)
+    tone = np.sin(np.arange(num_samples) * (2 * np.pi * sound.pitch / sound.sample_rate))
+    # a slow swell makes every packet differ from the one before it
+    tone *= np.linspace(0.1, 0.8, num_samples)
+    name = stream.codec_context.format.name
+    is_float = name.startswith("flt")
+    values = tone.astype(np.float32) if is_float else np.rint(tone * 32767).astype(np.int16)
+    size = stream.codec_context.frame_size or 1024
+    base = Fraction(1, sound.sample_rate)
+    offset = round(film.start * sound.sample_rate)
+    packets = []
+    for first in range(0, num_samples, size):
+        frame = av.AudioFrame.from_ndarray(values[None, first : first + size], name, "mono")
+        frame.sample_rate, frame.pts, frame.time_base = sound.sample_rate, first + offset, base
+        packets += stream.encode(frame)
+    return packets + stream.encode(None)
+
+
+def _title_packets(stream: Any, titles: Titles, film: Film) -> list[av.Packet]:
+    packets = []
+    offset = round(film.start * 1000)
+    for start, end, line in titles.lines:
+        text = line.encode()
+        if titles.codec == "mov_text":
+            text = len(text).to_bytes(2, "big") + text
+        packets.append(_packet(stream, text, start + offset, end - start))
+    return packets
+
+
+def _packet(stream: Any, data: bytes | None, milliseconds: int, duration: int) -> av.Packet:
+    packet = av.Packet(data)
+    packet.stream = stream
+    packet.time_base = Fraction(1, 1000)
+    packet.pts = packet.dts = milliseconds
+    packet.duration = duration
+    packet.is_keyframe = True
+    return packet
+
+
+# ---------------------------------------------------------------- what is read back
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One decoded frame."""
+
+    seconds: Fraction  # exact, from the container's zero
+    planes: tuple[np.ndarray, ...]  # code values
+    pix_fmt: str
+    color_range: int
+    matrix: int
+    rotation: int
+
+    @property
+    def luma(self) -> np.ndarray:
+        return self.planes[0]
+
+
+@dataclass(frozen=True)
+class Sent:
+    """One packet of a stream that is not the picture."""
+
+    seconds: Fraction | None
+    data: bytes
+
+
+@dataclass(frozen=True)
+class Stream:
+    """A stream as its container describes it."""
+
+    kind: str
+    codec: str
+    language: str | None
+    title: str | None
+    disposition: Disposition
+    index: int
+
+
+def frames(path: Path) -> list[Shown]:
+    """Decode every frame of a film's picture."""
+    with av.open(str(path)) as film:
+        stream = film.streams.best("video")
+        return [
+            Shown(
+                frame.pts * Fraction(stream.time_base),
+                _planes(frame),
+                frame.format.name,
+                frame.color_range,
+                frame.colorspace,
+                frame.rotation,
+            )
+            for frame in film.decode(stream)
+        ]
+
+
+def seconds(path: Path) -> list[Fraction]:
+    """Return when each frame is shown."""
+    return [frame.seconds for frame in frames(path)]
+
+
+def packets(path: Path, kind: str, which: int = 0) -> list[Sent]:
+    """Return the packets of the stream `which` among those of its kind."""
+    with av.open(str(path)) as film:
+        stream = [s for s in film.streams if s.type == kind][which]
+        return [
+            Sent(None if p.pts is None else p.pts * Fraction(p.time_base), bytes(p))
+            for p in film.demux(stream)
+            if p.size
+        ]
+
+
+def num_samples(path: Path) -> tuple[int, int]:
+    """Return (number of samples that are heard, samples per second) of the first soundtrack."""
+    with av.open(str(path)) as film:
+        heard = list(film.decode(audio=0))
+        return sum(frame.samples for frame in heard), heard[0].sample_rate
+
+
+def streams(path: Path, kind: str | None = None) -> list[Stream]:
+    """Return a film's streams, those of one kind where asked."""
+    with av.open(str(path)) as film:
+        return [
+            Stream(
+                s.type,
+                s.codec_context.codec.canonical_name if s.codec_context else s.name or "",
+                s.metadata.get("language"),
+                s.metadata.get("title"),
+                s.disposition,
+                s.index,
+            )
+            for s in film.streams
+            if kind in (None, s.type)
+        ]
+
+
+def chapters(path: Path) -> list[tuple[Fraction, Fraction, str]]:
+    """Return (start, end, title) of each chapter, in seconds."""
+    with av.open(str(path)) as film:
+        return [
+            (
+                c["start"] * Fraction(c["time_base"]),
+                c["end"] * Fraction(c["time_base"]),
+                c["metadata"].get("title", ""),
+            )
+            for c in film.chapters()
+        ]
+
+
+def picture_context(path: Path) -> dict[str, Any]:
+    """Return what the coded picture's header says: size, tags, aspect."""
+    with av.open(str(path)) as film:
+        stream = film.streams.best("video")
+        context = stream.codec_context
+        return {
+            "size": (context.width, context.height),
+            "codec": context.codec.canonical_name,
+            "pix_fmt": context.pix_fmt,
+            "range": context.color_range,
+            "matrix": context.colorspace,
+            "primaries": context.color_primaries,
+            "transfer": context.color_trc,
+            "sar": Fraction(stream.sample_aspect_ratio or 1),
+        }
+
+
+def metadata(path: Path) -> dict[str, str]:
+    """Return the container's own metadata."""
+    with av.open(str(path)) as film:
+        return dict(film.metadata)
+
+
+def attachments(path: Path) -> list[tuple[str, str, bytes]]:
+    """Return (name, mimetype, data) of each attachment that is no picture."""
+    with av.open(str(path)) as film:
+        return [
+            (s.metadata["filename"], s.metadata["mimetype"], bytes(s.data))
+            for s in film.streams
+            if s.type == "attachment"
+        ]
+
+
+def covers(path: Path) -> list[bytes]:
+    """Return the attached pictures' bytes."""
+    with av.open(str(path)) as film:
+        indexes = [s.index for s in film.streams if s.disposition & Disposition.attached_pic]
+        found = []
+        for index in indexes:
+            found += [bytes(p) for p in film.demux(film.streams[index]) if p.size][:1]
+            film.seek(0)
+        return found
+
+
+def _planes(frame: av.VideoFrame) -> tuple[np.ndarray, ...]:
+    is_wide = frame.format.components[0].bits > 8
+    planes = []
+    for plane in frame.planes:
+        rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: plane.height]
+        values = rows.view(np.uint16) if is_wide else rows
+        planes.append(values[:, : plane.width].copy())
+    return tuple(planes)
