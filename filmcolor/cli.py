@@ -3,7 +3,7 @@
 import json
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from fractions import Fraction
 from pathlib import Path
@@ -91,11 +91,18 @@ look_options = _options(
         metavar="PIXELS",
         help="Short side that the network sees.  [default: 256]",
     ),
-    click.option("--saturation", type=float, metavar="X", help="1 is the network's own colour."),
+    click.option(
+        "--saturation",
+        type=float,
+        metavar="X",
+        help="1 is the network's own colour.  [default: 1.4]",
+    ),
 )
 force_option = click.option("--force", is_flag=True, help="Overwrite the output.")
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="No progress, no facts.")
-output_option = click.option("-o", "--output", type=click.Path(path_type=Path), metavar="OUT")
+output_option = click.option(
+    "-o", "--output", type=click.Path(path_type=Path), metavar="OUT", help="The file to write."
+)
 film_argument = click.argument("film", type=click.Path(path_type=Path), metavar="FILM")
 
 
@@ -205,10 +212,9 @@ def preview_command(
         asked: list[Span | None] = [None if span.is_whole else span]
         spans = [previews.moment(m) for m in moments] or asked
         for number, wanted in enumerate(spans, 1):
-            target = output
-            if len(spans) > 1:
-                target = film.with_suffix(f".preview-{number}.mp4")
-            _tell(previews.preview(film, target, span=wanted, **common), quiet)
+            label = "preview" if len(spans) == 1 else f"preview-{number}"
+            report = previews.preview(film, output, span=wanted, label=label, **common)
+            _tell(report, quiet)
 
 
 @cli.command()
@@ -281,14 +287,57 @@ def probe_command(film: Path, as_json: bool) -> None:
     metavar="DIR",
     help="Colour pictures that are held back to choose the best weights.",
 )
-@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, metavar="DIR")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    required=True,
+    metavar="DIR",
+    help="Weights, checkpoint and log go here.",
+)
 @click.option(
     "--init", type=click.Path(path_type=Path), metavar="WEIGHTS", help="Begin from these."
 )
-@click.option("--num-pictures", type=int, default=100_000, show_default=True, metavar="N")
-@click.option("--batch-size", type=int, default=32, show_default=True, metavar="N")
-@click.option("--size", type=int, default=160, show_default=True, metavar="PIXELS")
-@click.option("--seed", type=int, default=0, show_default=True, metavar="N")
+@click.option(
+    "--num-pictures",
+    type=int,
+    default=100_000,
+    show_default=True,
+    metavar="N",
+    help="How many to learn from, repeats counted.",
+)
+@click.option(
+    "--batch-size",
+    type=int,
+    default=32,
+    show_default=True,
+    metavar="N",
+    help="Pictures to learn from at a time.",
+)
+@click.option(
+    "--size",
+    type=int,
+    default=160,
+    show_default=True,
+    metavar="PIXELS",
+    help="Side of the squares that are cut out.",
+)
+@click.option(
+    "--learning-rate",
+    type=float,
+    default=2e-3,
+    show_default=True,
+    metavar="X",
+    help="The highest, at the end of warming up.",
+)
+@click.option(
+    "--seed",
+    type=int,
+    default=0,
+    show_default=True,
+    metavar="N",
+    help="The same seed, the same training.",
+)
 @quiet_option
 def train(
     stills: Path, validation: Path, output: Path, init: Path | None, quiet: bool, **recipe: Any
@@ -314,7 +363,7 @@ def main() -> None:
     except click.exceptions.Exit as error:
         code = error.exit_code
     except click.ClickException as error:
-        error.show()
+        click.echo(_usage_line(error), err=True)
         code = error.exit_code
     except (KeyboardInterrupt, click.Abort):
         click.echo("filmcolor: interrupted; nothing was left behind", err=True)
@@ -322,6 +371,15 @@ def main() -> None:
     except BrokenPipeError:
         code = EXIT_ERROR
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _usage_line(error: click.ClickException) -> str:
+    """Return wrong usage in one line with its remedy; no command at all gets the whole help."""
+    message, context = error.format_message(), getattr(error, "ctx", None)
+    if "\n" in message:
+        return message
+    command = context.command_path if context else "filmcolor"
+    return f"{command}: {message.rstrip('.')}; see {command} --help"
 
 
 def _span(choices: dict[str, Any]) -> Span:
@@ -347,9 +405,13 @@ def _progress(quiet: bool, unit: str = "frame") -> Iterator[Callable[..., None] 
         return
     from tqdm import tqdm
 
-    with tqdm(unit=unit, dynamic_ncols=True, leave=False) as bar:
+    with ExitStack() as stack:
+        bars: list[tqdm[Any]] = []
 
         def advance(done: int, total: int | None, *_: Any) -> None:
+            if not bars:  # not before there is progress: an error before it stays one line
+                bars.append(stack.enter_context(tqdm(unit=unit, dynamic_ncols=True, leave=False)))
+            bar = bars[0]
             bar.total = max(total, done) if total else None
             bar.update(done - bar.n)
 
@@ -357,7 +419,7 @@ def _progress(quiet: bool, unit: str = "frame") -> Iterator[Callable[..., None] 
 
 
 def _tell(report: Any, quiet: bool) -> None:
-    for note in report.notes:
+    for note in () if quiet else report.notes:
         click.echo(f"note: {note}", err=True)
     _say(str(report), quiet)
 

@@ -155,8 +155,9 @@ def chroma_from_lab(luma: Any, a: Any, b: Any, coding: Coding) -> tuple[Any, Any
     """Return (Cb, Cr) that show ab as nearly as fixed luma lets them, inside the gamut.
 
     Two colours of one lightness differ in luma, so L is first moved until the colour's
-    own luma is the film's (one secant step leaves under 0.2 L). What is then outside
-    R'G'B' 0..1 is shrunk toward neutral, so that no display has to clip a channel.
+    own luma is the film's. One secant step leaves 0.5 of ab at most over sRGB colours up
+    to chroma 20, 3 up to 30 and 10 up to 60; 0.005, 0.04 and 0.4 in the mean. What is then
+    outside R'G'B' 0..1 is shrunk toward neutral, so that no display has to clip a channel.
     `luma`: Y' in 0..1; a and b of the same shape.
     """
     kr, kb = coding.kr_kb

@@ -88,13 +88,17 @@ def resolve(info: FilmInfo, span: Span) -> Part:
     return Part(first, stop, pts[first] * info.time_base, end)
 
 
-def read_luma(info: FilmInfo, first: int = 0, stop: int | None = None) -> Iterator[LumaFrame]:
+def read_luma(
+    info: FilmInfo, first: int = 0, stop: int | None = None, index: FrameIndex | None = None
+) -> Iterator[LumaFrame]:
     """Yield the luma of frames first to stop (half-open), whole film by default.
 
-    A frame is the same, to the bit, wherever reading began.
+    A frame is the same, to the bit, wherever reading began. `index`: the film's, where
+    it is at hand, so that many parts are read without reading all packets for each.
     Raises InputError when the picture changes its size or format on the way.
     """
-    index = FrameIndex(info) if first > 0 or is_without_times(info) else None
+    if index is None and (first > 0 or is_without_times(info)):
+        index = FrameIndex(info)
     last_pts: int | None = None
     for number, frame in _numbered(info, index, first):
         if stop is not None and number >= stop:

@@ -1,5 +1,6 @@
 """Frames to packets, and stream copy of everything that is not the picture."""
 
+import math
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -17,6 +18,8 @@ from filmcolor.errors import OutputError
 from filmcolor.frames import Chapter, ColorFrame, FilmInfo, Part, Plane, StreamInfo
 from filmcolor.plan import OutputPlan, add_copy, add_video_stream, copy_tags
 from filmcolor.probe import open_film
+
+_MOVIE_TIMESCALE = 90_000  # ticks a second at least; FFmpeg's 1000 would round to 1 ms
 
 
 def copied_packets(
@@ -56,6 +59,9 @@ class FilmWriter:
         self.info, self.plan, self.part = info, plan, part
         self.partial = plan.path.with_name(f".{plan.path.name}.partial")
         self._copies: dict[int, Any] = {}
+        self._held: av.Packet | None = None  # the picture's latest, until it is not the last
+        self._lag = 0  # of decoding behind display, ticks
+        self._end_pts = 0
         self._stack = ExitStack()
 
     def __enter__(self) -> "FilmWriter":
@@ -79,11 +85,18 @@ class FilmWriter:
     def write(self, frame: ColorFrame) -> None:
         """Encode one frame, after the copied packets that come before it."""
         self._copy_until((frame.pts * self.info.time_base) - self.part.offset)
-        self._mux(self._video.encode(self._video_frame(frame)))
+        picture = self._video_frame(frame)
+        self._end_pts = picture.pts + picture.duration
+        self._mux_video(self._video.encode(picture))
 
     def finish(self) -> None:
         """Write what is still on its way and close the file."""
-        self._mux(self._video.encode(None))
+        self._mux_video(self._video.encode(None))
+        if self._held is not None:
+            # MP4 counts lengths in order of decoding: what is left until the end is this one's
+            left = self._end_pts - self._lag - self._held.dts
+            self._held.duration = max(self._held.duration, left)
+            self._mux([self._held])
         self._copy_until(None)
         try:
             self._output.close()
@@ -96,12 +109,12 @@ class FilmWriter:
 
     def _open(self, stack: ExitStack) -> None:
         self._source = stack.enter_context(open_film(self.info.path))
-        options = {}
-        if self.plan.format in ("mp4", "mov"):
-            options["video_track_timescale"] = str(self.info.time_base.denominator)
         self._output = stack.enter_context(
             av.open(
-                os.fspath(self.partial), "w", format=self.plan.format, container_options=options
+                os.fspath(self.partial),
+                "w",
+                format=self.plan.format,
+                container_options=_clock_options(self.plan.format, self.info.time_base),
             )
         )
         for stream in self.info.streams:
@@ -131,6 +144,14 @@ class FilmWriter:
             self._mux([packet])
             self._next = next(self._waiting, None)
 
+    def _mux_video(self, packets: list[av.Packet]) -> None:
+        for packet in packets:
+            if self._held is None:
+                self._lag = packet.pts - packet.dts
+            else:
+                self._mux([self._held])
+            self._held = packet
+
     def _mux(self, packets: list[av.Packet]) -> None:
         try:
             self._output.mux(packets)
@@ -148,6 +169,18 @@ class FilmWriter:
         picture.time_base = self.info.time_base
         picture.duration = frame.duration
         return picture
+
+
+def _clock_options(format_name: str, time_base: Fraction) -> dict[str, str]:
+    """Return the muxer's options that keep every time as it was."""
+    if format_name not in ("mp4", "mov"):
+        # sound that begins before zero (AAC's priming) would move the whole film
+        return {"avoid_negative_ts": "disabled"}
+    ticks = time_base.denominator
+    # a late start is written in ticks of the movie: the picture's own, made as fine as a
+    # sample of sound
+    movie_ticks = ticks * math.ceil(_MOVIE_TIMESCALE / ticks)
+    return {"video_track_timescale": str(ticks), "movie_timescale": str(movie_ticks)}
 
 
 def _set_chapters(output: OutputContainer, chapters: tuple[Chapter, ...]) -> None:

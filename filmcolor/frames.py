@@ -85,6 +85,12 @@ class FilmInfo:
         return self.width * float(self.sar), float(self.height)
 
     @property
+    def video_number(self) -> int:
+        """Which of the film's video streams is the picture, counted without cover art."""
+        videos = [s.index for s in self.streams if s.kind == "video" and not s.is_picture]
+        return videos.index(self.video_index)
+
+    @property
     def start_seconds(self) -> Fraction:
         """When the first frame is shown, from the container's zero."""
         return self.start_pts * self.time_base

@@ -1,5 +1,7 @@
 """Stills in, the same stills in colour out: size, bit depth, orientation and format kept."""
 
+import struct
+import warnings
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -19,6 +21,24 @@ from filmcolor.predict import shrink, small_size
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff"})
 _BT709 = 1  # ITU-T H.273: sRGB pictures share BT.709's primaries
 _JPEG_QUALITY = 95
+
+_ORIENTATION = 0x0112  # tags by their numbers in Exif 2.32 and TIFF 6.0
+# of a TIFF's tags only those that tell of the picture; the others tell of the file's layout
+_KEPT_TAGS = (
+    0x010E,  # ImageDescription
+    0x010F,  # Make
+    0x0110,  # Model
+    0x0131,  # Software
+    0x0132,  # DateTime
+    0x013B,  # Artist
+    0x8298,  # Copyright
+)
+_KEPT_FOLDERS = (0x8769, 0x8825)  # Exif, GPS
+_INTEROP = 0xA005  # within Exif: a place in the old file
+
+
+# what Pillow raises over broken files
+_PILLOW_ERRORS = (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,16 +65,17 @@ def colorize_photo(
     """Colour one still and return where it was written, NAME.color.ext by default.
 
     EXIF orientation is applied and an ICC profile converted, so the result is upright
-    sRGB; 16-bit PNG and TIFF stay 16-bit. `colorizer`: share one over many stills.
+    sRGB. 16-bit PNG and TIFF stay 16-bit: their values are taken as sRGB, and the result
+    holds the pixels alone. `colorizer`: share one over many stills.
     """
     source = Path(picture)
+    photo = read_photo(source)
     target = source.with_suffix(f".color{source.suffix}") if output is None else Path(output)
     if target.suffix.lower() not in SUFFIXES:
         raise OutputError(f"{target}: name the result {', '.join(sorted(SUFFIXES))}")
     if not target.parent.is_dir():
         raise OutputError(f"{target.parent} is no folder; make it first")
     check_target(target, source, force)
-    photo = read_photo(source)
     if photo.bit_depth == 16 and target.suffix.lower() in (".jpg", ".jpeg"):
         raise OutputError(
             f"{target}: JPEG would lose the 16 bits of {source}; name it .png or .tif"
@@ -92,64 +113,115 @@ def read_photo(path: Path) -> Photo:
     if path.is_dir():
         raise InputError(f"{path} is a folder; name pictures inside it")
     try:
-        with Image.open(path) as image:
-            image.load()
-            is_deep = image.mode.startswith(("I", "F")) or _has_deep_channels(image)
-            exif = image.getexif()
-            orientation = exif.get(0x0112, 1)
-            exif[0x0112] = 1
-            rgb = _read_deep(path, orientation) if is_deep else _read_srgb(image)
-            return Photo(rgb, exif.tobytes(), image.info.get("dpi"))
-    except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of tags that are not used here, of large scans
+            return _read(path)
+    except UnidentifiedImageError as error:
+        raise InputError(f"{path} is not a picture; give a JPEG, PNG or TIFF") from error
+    except InputError:
+        raise
+    except _PILLOW_ERRORS as error:
         raise InputError(
-            f"{path} is not a picture that can be read ({error}); give a JPEG, PNG or TIFF"
+            f"{path} is not a picture that can be read ({error}); is the file complete?"
         ) from error
 
 
-def _has_deep_channels(image: Image.Image) -> bool:
+def _read(path: Path) -> Photo:
+    # a file, not its path: Pillow maps the latter, and then turns TIFFs wrongly
+    with path.open("rb") as file, Image.open(file) as image:
+        exif = image.getexif()
+        orientation = exif.get(_ORIENTATION, 1)  # asked first: loading may forget it
+        is_deep = image.mode.startswith(("I", "F")) or _has_deep_channels(image, path)
+        upright = ImageOps.exif_transpose(image)
+        rgb = _read_deep(path, orientation) if is_deep else _read_srgb(upright, path)
+        return Photo(rgb, _kept(exif), image.info.get("dpi"))
+
+
+def _kept(exif: Image.Exif) -> bytes:
+    """Return what EXIF tells of the picture; its orientation is applied and gone."""
+    kept = Image.Exif()
+    for tag in _KEPT_TAGS:
+        if tag in exif:
+            kept[tag] = exif[tag]
+    for folder in _KEPT_FOLDERS:
+        if tags := exif.get_ifd(folder):
+            kept[folder] = {tag: v for tag, v in tags.items() if tag != _INTEROP}
+    return kept.tobytes()
+
+
+def _has_deep_channels(image: Image.Image, path: Path) -> bool:
     """Tell whether Pillow has cut 16-bit colour channels down to 8 bits."""
     if image.format == "TIFF":
         bits = image.tag_v2.get(258, (8,))  # type: ignore[attr-defined]  # BitsPerSample
         return max(bits if isinstance(bits, tuple) else (bits,)) > 8
     if image.format == "PNG":
-        with Path(image.filename).open("rb") as file:  # type: ignore[attr-defined]
+        with path.open("rb") as file:
             return file.read(25)[24] == 16  # the bit depth in the IHDR chunk
     return False
 
 
-def _read_srgb(image: Image.Image) -> NDArray[np.uint8]:
-    """Return 8-bit R'G'B', upright, converted from the picture's ICC profile."""
-    upright = ImageOps.exif_transpose(image)
-    profile = image.info.get("icc_profile")
-    if upright.mode in ("P", "PA", "LA", "RGBA", "1", "La", "RGBa"):
-        upright = upright.convert("RGBA" if "A" in upright.mode or "P" in upright.mode else "RGB")
-        if upright.mode == "RGBA":  # what is transparent becomes white paper
-            paper = Image.new("RGBA", upright.size, "white")
-            upright = Image.alpha_composite(paper, upright).convert("RGB")
-    if profile and upright.mode in ("RGB", "L", "CMYK"):
+def _read_srgb(upright: Image.Image, path: Path) -> NDArray[np.uint8]:
+    """Return 8-bit R'G'B', converted from the picture's ICC profile."""
+    profile = upright.info.get("icc_profile")
+    try:
+        if upright.has_transparency_data:  # what is transparent becomes white paper
+            clear = upright.convert("RGBA")
+            paper = Image.new("RGBA", clear.size, "white")
+            upright = Image.alpha_composite(paper, clear).convert("RGB")
+        if upright.mode not in ("RGB", "L", "CMYK"):
+            upright = upright.convert("RGB")
+    except ValueError as error:
+        raise InputError(
+            f"{path}: its kind of pixels, {upright.mode}, is not known; save it as RGB or grey"
+        ) from error
+    if profile:
         try:
             given = ImageCms.ImageCmsProfile(BytesIO(profile))
             srgb = ImageCms.createProfile("sRGB")
             converted = ImageCms.profileToProfile(upright, given, srgb, outputMode="RGB")
             upright = converted or upright
-        except ImageCms.PyCMSError:
-            pass  # a profile of another kind of picture: the values are taken as sRGB
+        except (ImageCms.PyCMSError, OSError):
+            pass  # broken, or of another kind of picture: the values are taken as sRGB
     return np.asarray(upright.convert("RGB"))
 
 
 def _read_deep(path: Path, orientation: int) -> NDArray[np.uint16]:
     """Return 16-bit R'G'B', upright; values are taken as sRGB, whatever the profile."""
-    values = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)
+    data = np.frombuffer(_unturned(path.read_bytes()), np.uint8)
+    values = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
     if values is None or values.dtype not in (np.uint8, np.uint16):
         raise InputError(f"{path}: its kind of pixels is not known; save it as 16-bit PNG or TIFF")
     values = values.astype(np.uint16) * (257 if values.dtype == np.uint8 else 1)
     if values.ndim == 2:
         values = np.repeat(values[..., None], 3, axis=2)
+    if values.shape[2] == 4:  # what is transparent becomes white paper
+        opacity = values[..., 3:] / np.float32(65535)
+        values = np.rint(values * opacity + 65535 * (1 - opacity)).astype(np.uint16)
     rgb = values[..., 2::-1]
     if orientation in (2, 4, 5, 7):
         rgb = rgb[:, ::-1]
     turns = {3: 2, 4: 2, 5: 1, 6: 3, 7: 3, 8: 1}.get(orientation, 0)
     return np.ascontiguousarray(np.rot90(rgb, turns))
+
+
+def _unturned(data: bytes) -> bytes:
+    """Return a picture file whose orientation, if a TIFF, is 1: OpenCV fails on 5 to 8."""
+    order = {b"II": "<", b"MM": ">"}.get(data[:2])
+    if order is None:
+        return data
+    try:
+        is_big = struct.unpack_from(f"{order}H", data, 2) == (43,)  # BigTIFF: 64-bit offsets
+        offset, count, size, value = ("Q", "Q", 20, 12) if is_big else ("I", "H", 12, 8)
+        (first,) = struct.unpack_from(order + offset, data, 8 if is_big else 4)
+        (num_tags,) = struct.unpack_from(order + count, data, first)
+        first += struct.calcsize(order + count)
+        for entry in range(first, first + size * num_tags, size):
+            if struct.unpack_from(f"{order}H", data, entry) == (_ORIENTATION,):
+                place = entry + value
+                return data[:place] + struct.pack(f"{order}H", 1) + data[place + 2 :]
+    except struct.error:
+        pass  # cut short: the decoder says so
+    return data
 
 
 def _write(photo: Photo, target: Path) -> None:

@@ -3,7 +3,8 @@
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -11,7 +12,7 @@ from typing import Generic, TypeVar
 import filmcolor.weights as weights_store
 from filmcolor.chroma import SUBSAMPLING_420, ChromaPlan, Subsampling, add_chroma
 from filmcolor.color import Coding
-from filmcolor.decode import read_luma, resolve
+from filmcolor.decode import FrameIndex, read_luma, resolve
 from filmcolor.encode import FilmWriter
 from filmcolor.errors import OutputError, SettingsError
 from filmcolor.frames import WHOLE, AbFrame, ColorFrame, FilmInfo, Part, Span
@@ -35,7 +36,7 @@ class Look:
     device: str = "auto"
     batch_size: int = 8
     size: int = DEFAULT_SIZE
-    saturation: float = 1.2
+    saturation: float = 1.4  # chosen from the curve in train/LOG.md
 
     def __post_init__(self) -> None:
         if not 32 <= self.size <= 2048:
@@ -72,7 +73,9 @@ class Colorizer:
         self.look = look or Look()
         self.predictor = Predictor(weights_store.load(self.look.weights), self.look.device)
 
-    def ab_frames(self, info: FilmInfo, part: Part = WHOLE_PART) -> Iterator[AbFrame]:
+    def ab_frames(
+        self, info: FilmInfo, part: Part = WHOLE_PART, index: FrameIndex | None = None
+    ) -> Iterator[AbFrame]:
         """Yield a part's frames with their steadied ab.
 
         A frame's colour comes from a bounded neighbourhood inside its shot, so it is the
@@ -85,7 +88,7 @@ class Colorizer:
             None if part.stop is None else part.stop + context,
         )
         look = self.look
-        with Prefetch(add_small(read_luma(info, start, end), info, look.size), 16) as small:
+        with Prefetch(add_small(read_luma(info, start, end, index), info, look.size), 16) as small:
             cuts = mark_cuts(small)
             predicted = self.predictor.add_ab(cuts, look.batch_size, info.rotation)
             with Prefetch(steady(predicted, radius), look.batch_size) as steadied:
@@ -100,10 +103,11 @@ class Colorizer:
         part: Part = WHOLE_PART,
         target: Coding | None = None,
         subsampling: Subsampling = SUBSAMPLING_420,
-    ) -> Iterator[ColorFrame]:
+        index: FrameIndex | None = None,
+    ) -> Generator[ColorFrame, None, None]:
         """Yield a part's finished frames, coded as `target` (the source's by default)."""
         plan = ChromaPlan(info.coding, target or info.coding, subsampling, self.look.saturation)
-        for frame in self.ab_frames(info, part):
+        for frame in self.ab_frames(info, part, index):
             yield add_chroma(frame, plan)
 
 
@@ -131,8 +135,9 @@ def colorize(
     colorizer = Colorizer(look)
     total = info.num_frames_told if part.stop is None else part.stop - part.first
     pts: list[int] = []
-    with FilmWriter(info, plan, part) as writer:
-        for frame in colorizer.frames(info, part, plan.coding, plan.subsampling):
+    colored = colorizer.frames(info, part, plan.coding, plan.subsampling)
+    with closing(colored), FilmWriter(info, plan, part) as writer:
+        for frame in colored:
             writer.write(frame)
             pts.append(frame.pts)
             if progress:

@@ -9,6 +9,7 @@ from typing import Any
 
 import av
 import av.error
+from av.codec.context import Flags
 from av.container import InputContainer, OutputContainer
 
 from filmcolor.chroma import SUBSAMPLING_420, SUBSAMPLING_422, SUBSAMPLING_444, Subsampling
@@ -227,6 +228,7 @@ def add_video_stream(output: OutputContainer, info: FilmInfo, plan: OutputPlan) 
     context.color_range = JPEG_RANGE if plan.coding.is_full_range else MPEG_RANGE
     context.colorspace = plan.coding.matrix
     context.color_primaries, context.color_trc = plan.primaries, plan.transfer
+    context.flags |= Flags.frame_duration  # packets as long as their frames, not as the rate says
     if info.rotation:
         stream.set_display_rotation(info.rotation)
     return stream

@@ -1,6 +1,7 @@
 """Batches of luma to batches of ab. Owns the device, the dtype and the network's size."""
 
 from collections.abc import Iterable, Iterator
+from copy import deepcopy
 from itertools import islice, pairwise
 
 import cv2
@@ -48,15 +49,20 @@ def choose_device(name: str) -> torch.device:
 
     Raises SettingsError when this machine has no such device.
     """
-    has_cuda, has_mps = torch.cuda.is_available(), torch.backends.mps.is_available()
+    num_devices = {
+        "cpu": 1,
+        "cuda": torch.cuda.device_count(),
+        "mps": int(torch.backends.mps.is_available()),
+    }
     if name == "auto":
-        name = "cuda" if has_cuda else "mps" if has_mps else "cpu"
-    missing = (name.startswith("cuda") and not has_cuda) or (name == "mps" and not has_mps)
+        name = "cuda" if num_devices["cuda"] else "mps" if num_devices["mps"] else "cpu"
     try:
         device = torch.device(name)
     except RuntimeError as error:
         raise SettingsError(f"no device {name!r}: choose auto, cpu, cuda or mps") from error
-    if missing:
+    if device.type not in num_devices:  # PyTorch names many that no network of ours runs on
+        raise SettingsError(f"no device {name!r}: choose auto, cpu, cuda or mps")
+    if (device.index or 0) >= num_devices[device.type]:
         raise SettingsError(f"this machine has no {name} device; use --device auto or cpu")
     return device
 
@@ -78,7 +84,7 @@ class Predictor:
     def __init__(self, net: ColorNet, device: str = "auto") -> None:
         self.device = choose_device(device)
         self.dtype = choose_dtype(self.device)
-        folded = _fold_batch_norm(net.eval())
+        folded = _fold_batch_norm(deepcopy(net).eval())  # the caller's stays as it is
         self.net = folded.to(self.device, self.dtype).to(memory_format=torch.channels_last)
 
     def predict(self, small: FloatPlane) -> FloatPlane:

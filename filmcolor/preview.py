@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -13,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from filmcolor.chroma import rgb_picture
 from filmcolor.color import Coding
-from filmcolor.decode import resolve
+from filmcolor.decode import FrameIndex, resolve
 from filmcolor.encode import FilmWriter
 from filmcolor.errors import OutputError, SettingsError
 from filmcolor.frames import ColorFrame, FilmInfo, Part, Plane, Span
@@ -37,10 +38,11 @@ def preview(
     look: Look | None = None,
     force: bool = False,
     progress: Progress | None = None,
+    label: str = "preview",
 ) -> Report:
     """Write a clip of a span, grey on the left and coloured on the right, with its sound.
 
-    `span` None takes the first five seconds; `output` None is NAME.preview.* beside the
+    `span` None takes the first five seconds; `output` None is NAME.LABEL.* beside the
     film. The right half holds what `colorize` would give for those frames before encoding.
     """
     started = time.monotonic()
@@ -50,12 +52,13 @@ def preview(
     plan = plan_output(wide, None if output is None else Path(output), Encoding())
     if output is None:
         stem = info.path.with_suffix("").name
-        plan = replace(plan, path=plan.path.with_name(f"{stem}.preview{plan.path.suffix}"))
+        plan = replace(plan, path=plan.path.with_name(f"{stem}.{label}{plan.path.suffix}"))
     check_target(plan.path, info.path, force)
     total = None if part.stop is None else part.stop - part.first
     num_frames = 0
-    with FilmWriter(wide, plan, part) as writer:
-        for frame in Colorizer(look).frames(info, part, plan.coding):
+    colored = Colorizer(look).frames(info, part, plan.coding)
+    with closing(colored), FilmWriter(wide, plan, part) as writer:
+        for frame in colored:
             writer.write(side_by_side(frame, plan.coding))
             num_frames += 1
             if progress:
@@ -101,10 +104,11 @@ def contact_sheet(
         raise OutputError(f"{target.parent} is no folder; make it first")
     check_target(target, info.path, force)
     numbers = _choose_frames(info, span or Span(), at_seconds, num_frames)
-    colorizer = Colorizer(look)
+    colorizer, index = Colorizer(look), FrameIndex(info)
     pairs = []
     for done, number in enumerate(numbers, 1):
-        frame = next(colorizer.frames(info, Part(number, number + 1)))
+        with closing(colorizer.frames(info, Part(number, number + 1), index=index)) as frames:
+            frame = next(frames)
         pairs.append(_captioned_pair(frame, info))
         if progress:
             progress(done, len(numbers))

@@ -8,13 +8,14 @@ from typing import Any
 import av
 import av.error
 from av.container import InputContainer
-from av.stream import Disposition
+from av.stream import Discard, Disposition
 
 from filmcolor.color import UNSPECIFIED, Coding, default_matrix, is_known_matrix
 from filmcolor.errors import InputError
 from filmcolor.frames import Chapter, FilmInfo, StreamInfo
 
 MPEG_RANGE, JPEG_RANGE = 1, 2  # AVColorRange
+_TEXT_FORMATS = frozenset({"tty"})  # FFmpeg draws any text file as a film
 _DISPOSITIONS = tuple(flag.name for flag in Disposition if flag.name)
 
 
@@ -29,7 +30,7 @@ def open_film(path: Path) -> InputContainer:
         raise InputError(f"{path} is a folder; name one film inside it")
     try:
         # bytes that are not UTF-8 in old tags must not keep a film from opening
-        return av.open(os.fspath(path), metadata_errors="replace")
+        container = av.open(os.fspath(path), metadata_errors="replace")
     except av.error.PermissionError as error:
         raise InputError(f"{path} may not be read; check its permissions") from error
     except (av.error.FFmpegError, EOFError, OSError, ValueError) as error:
@@ -37,21 +38,26 @@ def open_film(path: Path) -> InputContainer:
             f"{path} is not a film that can be opened ({_reason(error)}); "
             "is it complete, and a video file?"
         ) from error
+    if container.format.name in _TEXT_FORMATS:
+        container.close()
+        raise InputError(f"{path} is text, not a film; name a video file")
+    return container
 
 
-def probe(path: str | os.PathLike[str]) -> FilmInfo:
+def probe(path: str | os.PathLike[str], video: int | None = None) -> FilmInfo:
     """Return what is known of a film; its first frame is decoded to be sure of it.
 
+    `video`: which of its video streams is the film, counted from 0 without cover art; the
+    one that FFmpeg thinks best when None.
     Raises InputError when the path is no film with a picture that can be decoded.
     """
     path = Path(path)
     with open_film(path) as container:
-        streams = tuple(_stream_info(s) for s in container.streams)
+        streams = tuple(_stream_info(s) for s in container.streams if not _is_chapters(s))
         films = [s.index for s in streams if s.kind == "video" and not s.is_picture]
         if not films:
             raise InputError(f"{path} has no video stream; is it an audio file or a picture?")
-        best = container.streams.best("video")
-        stream = best if best and best.index in films else container.streams[films[0]]
+        stream = container.streams[_choose_video(container, films, video)]
         if not hasattr(stream.codec_context, "decode"):
             raise InputError(f"{path}: no decoder for its video in this build of PyAV")
         frame = _first_frame(container, stream, path)
@@ -79,6 +85,13 @@ def probe(path: str | os.PathLike[str]) -> FilmInfo:
         )
 
 
+def _choose_video(container: InputContainer, films: list[int], video: int | None) -> int:
+    if video is not None and video < len(films):
+        return films[video]
+    best = container.streams.best("video")
+    return best.index if best and best.index in films else films[0]
+
+
 def _reason(error: BaseException) -> str:
     return str(getattr(error, "strerror", None) or error).strip() or type(error).__name__
 
@@ -93,6 +106,11 @@ def _stream_info(stream: Any) -> StreamInfo:
         detail = f"{context.width}×{context.height}, {context.pix_fmt}"
     set_flags = tuple(n for n in _DISPOSITIONS if _has_disposition(stream, n))
     return StreamInfo(stream.index, stream.type, codec, detail, dict(stream.metadata), set_flags)
+
+
+def _is_chapters(stream: Any) -> bool:
+    """Tell whether a track is MP4's second copy of the chapter titles, which `chapters` has."""
+    return stream.type == "data" and stream.discard == Discard.all
 
 
 def _has_disposition(stream: Any, name: str) -> bool:

@@ -20,6 +20,7 @@ TICK = Fraction(1, 24000)  # the default clock: a frame at 24 frames/s is 1000 t
 MPEG_RANGE, JPEG_RANGE = 1, 2  # AVColorRange
 NAMES_OF_MATRIX = {1: "BT.709", 5: "BT.601 625", 6: "BT.601 525"}  # ITU-T H.273
 _LIMITED_8_BIT = 16, 235
+_SAMPLES = {"flt": (np.float32, 1.0), "s16": (np.int16, 2**15 - 1), "s32": (np.int32, 2**31 - 1)}
 
 
 # ---------------------------------------------------------------- what is filmed
@@ -235,8 +236,8 @@ def _sound_packets(stream: Any, sound: Sound, film: Film) -> list[av.Packet]:
     # a slow swell makes every packet differ from the one before it
     tone *= np.linspace(0.1, 0.8, num_samples)
     name = stream.codec_context.format.name
-    is_float = name.startswith("flt")
-    values = tone.astype(np.float32) if is_float else np.rint(tone * 32767).astype(np.int16)
+    dtype, peak = _SAMPLES[name.rstrip("p")]
+    values = (tone * peak).astype(dtype)
     size = stream.codec_context.frame_size or 1024
     base = Fraction(1, sound.sample_rate)
     offset = round(film.start * sound.sample_rate)

@@ -44,6 +44,8 @@ class Recipe:
     def __post_init__(self) -> None:
         if self.size % STRIDE or self.size < 4 * STRIDE:
             raise SettingsError(f"size {self.size} must be a multiple of {STRIDE}, 32 or more")
+        if self.learning_rate <= 0.0:
+            raise SettingsError(f"learning rate {self.learning_rate} must be above 0")
         if self.num_pictures < self.batch_size:
             raise SettingsError("num_pictures must be at least one batch")
 

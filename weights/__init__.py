@@ -7,13 +7,12 @@ and holds its SHA-256.
 import hashlib
 import json
 import os
-import pickle
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as serialize
 from torch import Tensor
 
 from filmcolor.errors import WeightsError
@@ -61,22 +60,32 @@ def load_state(path: Path) -> dict[str, Tensor]:
     A .pth file is read with `weights_only=True`: code inside it is never run.
     Raises WeightsError when the file is broken, or holds something else.
     """
+    advice = "give a .safetensors file or a .pth state dict"
     try:
-        if path.suffix == ".safetensors":
+        if path.suffix.lower() == ".safetensors":
             state: Any = load_file(path)
         else:
             state = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    except OSError as error:
         raise WeightsError(
-            f"{path} cannot be read as weights ({reason}); "
-            "give a .safetensors file or a .pth state dict"
+            f"{path} cannot be read ({error.strerror or error}); {advice}"
         ) from error
-    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
+    except Exception as error:
+        # A broken pickle ends in anything: KeyError, IndexError, struct.error, ... PyTorch's own
+        # words are not repeated: they advise to trust the file and run the code in it.
+        raise WeightsError(f"{path} is broken, or holds more than tensors; {advice}") from error
+    if not _is_state_dict(state):
         raise WeightsError(
             f"{path} holds no state dict; save it with torch.save(model.state_dict(), path)"
         )
     return {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
+
+
+def _is_state_dict(state: Any) -> bool:
+    return isinstance(state, dict) and all(
+        isinstance(name, str) and isinstance(value, Tensor) and value.layout is torch.strided
+        for name, value in state.items()
+    )
 
 
 def save(state: dict[str, Tensor], path: Path) -> None:
@@ -86,7 +95,7 @@ def save(state: dict[str, Tensor], path: Path) -> None:
         for name, tensor in state.items()
     }
     partial = path.with_name(f".{path.name}.partial")
-    save_file(tensors, partial)
+    partial.write_bytes(serialize(tensors))  # save_file would hide it from other users
     partial.replace(path)
 
 

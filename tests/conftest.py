@@ -1,0 +1,74 @@
+"""What many tests share: weights made here, a small look, and films made once."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import media
+import numpy as np
+import pytest
+import torch
+
+import filmcolor.weights as weights_store
+from filmcolor import pipeline
+from filmcolor.model import ColorNet, encode_ab
+from filmcolor.pipeline import Look
+
+_AB_SPREAD = 30.0  # CIELAB units: colours strong enough that a test sees them differ
+
+
+@pytest.fixture(scope="session")
+def weights_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Weights of a fixed seed which give every picture colours of its own."""
+    torch.manual_seed(0)
+    net = ColorNet()
+    pictures = torch.from_numpy(
+        np.stack([media.shoot(1, (64, 48), is_full_range=True, seed=s)[0] for s in range(4)])
+    )[:, None].float()
+    with torch.no_grad():
+        _settle(net, pictures / 255.0)
+    path = tmp_path_factory.mktemp("weights") / "seed0.safetensors"
+    weights_store.save(net.state_dict(), path)
+    return path
+
+
+def _settle(net: ColorNet, pictures: torch.Tensor) -> None:
+    """Give the norms the statistics of real pictures, and the output a mean of neutral."""
+    for module in net.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.momentum = None  # the plain mean over all batches
+    net.train()(pictures)
+    net.eval()
+    last = next(m for m in reversed(net.upsample) if isinstance(m, torch.nn.Conv2d))
+    coded = net.forward_half(pictures)
+    wanted = encode_ab(torch.tensor([-_AB_SPREAD, 0.0, _AB_SPREAD]))
+    gain = (wanted[2] - wanted[1]) / coded.std(dim=(0, 2, 3))
+    last.weight *= gain[:, None, None, None]
+    last.bias.copy_((last.bias - coded.mean(dim=(0, 2, 3))) * gain + wanted[1])
+
+
+@pytest.fixture(scope="session")
+def look(weights_path: Path) -> Look:
+    """The smallest look: the network sees 32 pixels of the short side."""
+    return Look(weights=str(weights_path), size=32, device="cpu")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _load_once() -> Iterator[None]:
+    """Make each network once: that takes longer than colouring one of these films."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(weights_store, "load", cache(weights_store.load))
+        patch.setattr(pipeline, "Predictor", cache(pipeline.Predictor))
+        yield
+
+
+@pytest.fixture
+def make_film(tmp_path: Path) -> Callable[..., Path]:
+    """Write a film of twelve frames, or of what is asked for, into the test's folder."""
+
+    def make(name: str = "film.mp4", base: media.Film | None = None, **changes: object) -> Path:
+        film = base or media.Film(media.shoot(12))
+        return media.make(tmp_path / name, replace(film, **changes))
+
+    return make

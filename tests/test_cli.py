@@ -1,0 +1,676 @@
+"""The command line as a user types it: what it writes, says and refuses."""
+
+import json
+import os
+import pickle
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import wave
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import click
+import cv2
+import media
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+import filmcolor
+from filmcolor.cli import cli, main
+from filmcolor.pipeline import Look
+
+SCRIPT = shutil.which("filmcolor", path=str(Path(sys.executable).parent))
+PATIENCE_SECONDS = 60  # for a process that starts on a busy machine
+FACTS = re.compile(
+    r"12 frames \(0\.5 s\) in \d+\.\d s: \d+\.\d frames/s, \d+\.\d\d × real time → (.+)\n"
+)
+
+
+@dataclass(frozen=True)
+class Typed:
+    """What came of a typed command."""
+
+    code: int
+    out: str
+    err: str
+
+
+Type = Callable[..., Typed]
+MakeFilm = Callable[..., Path]
+
+
+@pytest.fixture
+def typed(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Type:
+    """Run the command line in this process, what codecs write to stderr included."""
+
+    def run(*words: object) -> Typed:
+        capfd.readouterr()
+        monkeypatch.setattr(sys, "argv", ["filmcolor", *map(str, words)])
+        with pytest.raises(SystemExit) as stop:
+            main()
+        return Typed(stop.value.code, *capfd.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def look_words(look: Look) -> list[str]:
+    return ["--weights", look.weights, "--size", str(look.size), "--device", look.device]
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def lumas(path: Path) -> list[np.ndarray]:
+    return [frame.luma for frame in media.frames(path)]
+
+
+def assert_same(found: list[np.ndarray], wanted: list[np.ndarray]) -> None:
+    assert len(found) == len(wanted)
+    assert all(np.array_equal(a, b) for a, b in zip(found, wanted))
+
+
+# ---------------------------------------------------------------- help
+
+
+@pytest.mark.parametrize("name", [None, *sorted(cli.commands)])
+def test_help_tells_of_every_option(typed: Type, name: str | None) -> None:
+    command = cli.commands[name] if name else cli
+    typed_words = [name] if name else []
+    result = typed(*typed_words, "--help")
+    assert (result.code, result.err) == (0, "")
+    assert result.out == typed(*typed_words, "-h").out
+    said = " ".join(result.out.split())
+    assert command.help
+    assert command.help.split("\n")[0].split(".")[0] in said
+    for option in (p for p in command.params if isinstance(p, click.Option)):
+        assert all(word in said for word in option.opts)
+        assert option.help, f"{option.opts} is not explained"
+        assert option.help in said
+
+
+def test_help_names_every_command(typed: Type) -> None:
+    said = typed("--help").out
+    assert all(re.search(rf"^  {name} +\S", said, re.MULTILINE) for name in cli.commands)
+    assert {"run", "preview", "photo", "probe", "train"} <= set(cli.commands)
+
+
+def test_help_tells_the_defaults_that_hold() -> None:
+    for option in cli.commands["run"].params:
+        told = re.search(r"\[default: (.+)\]$", getattr(option, "help", None) or "")
+        if told:
+            assert told[1] == str(getattr(Look(), option.name)), option.name
+
+
+def test_no_command_shows_the_help(typed: Type) -> None:
+    result = typed()
+    assert result.code in (0, 2)  # as this click has it
+    assert "Commands:" in result.out + result.err
+
+
+def test_version(typed: Type) -> None:
+    result = typed("--version")
+    assert (result.code, result.err) == (0, "")
+    assert filmcolor.__version__ in result.out
+
+
+# ---------------------------------------------------------------- run
+
+
+def test_run_writes_the_film_in_colour_beside_it(
+    typed: Type, make_film: MakeFilm, look_words: list[str], tmp_path: Path
+) -> None:
+    film = make_film(sounds=[media.Sound()])
+    before = film.read_bytes()
+
+    result = typed("run", film, *look_words)
+
+    assert result.code == 0
+    facts = FACTS.fullmatch(result.out)
+    assert facts, result.out
+    assert Path(facts[1]) == tmp_path / "film.color.mp4"
+    assert "frame/s" in result.err  # the progress bar
+    assert names(tmp_path) == {"film.mp4", "film.color.mp4"}
+    assert film.read_bytes() == before
+    colored = tmp_path / "film.color.mp4"
+    assert media.seconds(colored) == media.seconds(film)
+    assert media.packets(colored, "audio") == media.packets(film, "audio")
+    assert any(frame.planes[1].std() > 2 for frame in media.frames(colored))
+
+
+@pytest.mark.parametrize(
+    ("words", "first", "stop"),
+    [
+        (["--from", "0.25", "--to", "0.375"], 6, 9),
+        (["--from", "00:00:00.250", "--to", "00:00:00.375"], 6, 9),
+        (["--from", "0:00.25", "--to", "0:00.375"], 6, 9),
+        (["--from", "0.26", "--to", "0.38"], 7, 10),
+        (["--from", "0.25"], 6, 12),
+        (["--to", "0.25"], 0, 6),
+        (["--to", "1:00:00"], 0, 12),
+        (["--frames", "6:9"], 6, 9),
+        (["--frames", ":3"], 0, 3),
+        (["--frames", "9:"], 9, 12),
+        (["--frames", "9:400"], 9, 12),
+    ],
+)
+def test_run_takes_just_the_range(
+    typed: Type,
+    make_film: MakeFilm,
+    look_words: list[str],
+    tmp_path: Path,
+    words: list[str],
+    first: int,
+    stop: int,
+) -> None:
+    film, out = make_film(), tmp_path / "part.mkv"
+    result = typed("run", film, "-o", out, "--codec", "ffv1", *words, *look_words)
+    assert result.code == 0
+    assert result.out.startswith(f"{stop - first} frames ")
+    assert_same(lumas(out), lumas(film)[first:stop])
+    assert media.seconds(out)[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("purpose", "name", "codec", "pix_fmt"),
+    [
+        ("share", "film.color.mp4", "h264", "yuv420p"),
+        ("archive", "film.color.mp4", "hevc", "yuv420p10le"),
+        ("edit", "film.color.mov", "prores", "yuv422p10le"),
+        ("master", "film.color.mkv", "ffv1", "yuv420p"),
+    ],
+)
+def test_each_purpose_has_its_encoder_and_container(
+    typed: Type,
+    make_film: MakeFilm,
+    look_words: list[str],
+    tmp_path: Path,
+    purpose: str,
+    name: str,
+    codec: str,
+    pix_fmt: str,
+) -> None:
+    film = make_film()
+    assert typed("run", film, "--for", purpose, *look_words).code == 0
+    assert names(tmp_path) == {"film.mp4", name}
+    told = media.picture_context(tmp_path / name)
+    assert (told["codec"], told["pix_fmt"], told["size"]) == (codec, pix_fmt, media.SIZE)
+    if purpose == "master":
+        assert_same(lumas(tmp_path / name), lumas(film))
+
+
+def test_the_codec_and_its_options_are_taken(
+    typed: Type, make_film: MakeFilm, look_words: list[str], tmp_path: Path
+) -> None:
+    film = make_film()
+    sizes = {}
+    for crf in (5, 45):
+        out = tmp_path / f"{crf}.mp4"
+        words = ["--codec", "libx265", "--crf", crf, "--preset", "ultrafast"]
+        result = typed("run", film, "-o", out, *words, "--pix-fmt", "yuv444p", *look_words)
+        assert result.code == 0
+        assert media.picture_context(out)["codec"] == "hevc"
+        assert media.picture_context(out)["pix_fmt"] == "yuv444p"
+        sizes[crf] = sum(len(p.data) for p in media.packets(out, "video"))
+    assert sizes[5] > 2 * sizes[45]
+
+
+def test_saturation_nought_is_a_grey_film(
+    typed: Type, make_film: MakeFilm, look_words: list[str], tmp_path: Path
+) -> None:
+    words = ["run", make_film(), "--for", "master", "--saturation", "0", *look_words]
+    assert typed(*words).code == 0
+    for frame in media.frames(tmp_path / "film.color.mkv"):
+        assert all((plane == 128).all() for plane in frame.planes[1:])
+
+
+def test_an_odd_size_is_said(typed: Type, make_film: MakeFilm, look_words: list[str]) -> None:
+    film = make_film(lumas=media.shoot(3, (51, 33)), pix_fmt="yuv444p")
+    result = typed("run", film, *look_words)
+    assert result.code == 0
+    assert "note: 51×33 is odd; coded as 52×34" in result.err
+    assert "note" not in typed("run", film, "--force", "--quiet", *look_words).err
+
+
+@pytest.mark.parametrize("codec", ["libx264", "libx265", "libsvtav1", "ffv1", "prores_ks"])
+def test_quiet_runs_print_nothing(
+    typed: Type, make_film: MakeFilm, look_words: list[str], tmp_path: Path, codec: str
+) -> None:
+    if codec not in av.codecs_available:
+        pytest.skip(f"this PyAV has no {codec}")
+    out = tmp_path / "out.mkv"
+    words = ["run", make_film(), "-o", out, "--codec", codec, "-q", *look_words]
+    assert typed(*words) == Typed(0, "", "")
+    assert out.exists()
+
+
+@pytest.mark.parametrize("words", [["preview"], ["preview", "--sheet", "2"], ["photo"]])
+def test_quiet_previews_and_photos_print_nothing(
+    typed: Type, make_film: MakeFilm, look_words: list[str], tmp_path: Path, words: list[str]
+) -> None:
+    source = make_film()
+    if words == ["photo"]:
+        source = tmp_path / "still.png"
+        cv2.imwrite(str(source), media.shoot(1)[0])
+    num_files = len(names(tmp_path))
+    assert typed(words[0], source, *words[1:], "--quiet", *look_words) == Typed(0, "", "")
+    assert len(names(tmp_path)) == num_files + 1
+
+
+def test_force_replaces_what_is_there(
+    typed: Type, make_film: MakeFilm, look_words: list[str], tmp_path: Path
+) -> None:
+    film, out = make_film(), tmp_path / "film.color.mp4"
+    out.write_bytes(b"what was there")
+    assert typed("run", film, *look_words).code == 1
+    assert out.read_bytes() == b"what was there"
+    assert typed("run", film, "--force", *look_words).code == 0
+    assert media.seconds(out) == media.seconds(film)
+
+
+# ---------------------------------------------------------------- preview, photo, probe
+
+
+def test_preview_of_several_moments_writes_as_many_clips(
+    typed: Type, make_film: MakeFilm, look_words: list[str], tmp_path: Path
+) -> None:
+    film = make_film("film.mkv", sounds=[media.Sound("pcm_s16le")])  # no MP4 could hold it so
+    result = typed("preview", film, "--at", "0", "--at", "0.3", *look_words)
+    assert result.code == 0
+    assert names(tmp_path) == {"film.mkv", "film.preview-1.mkv", "film.preview-2.mkv"}
+    assert len(result.out.splitlines()) == 2
+
+
+def test_preview_with_a_sheet_prints_where_it_is(
+    typed: Type, make_film: MakeFilm, look_words: list[str], tmp_path: Path
+) -> None:
+    result = typed("preview", make_film(), "--sheet", "3", *look_words)
+    assert (result.code, result.out) == (0, f"{tmp_path / 'film.sheet.png'}\n")
+    assert names(tmp_path) == {"film.mp4", "film.sheet.png"}
+
+
+def test_photos_go_into_a_folder(typed: Type, look_words: list[str], tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    pictures = [tmp_path / "a.png", tmp_path / "b.jpg"]
+    for picture in pictures:
+        cv2.imwrite(str(picture), media.shoot(1)[0])
+    result = typed("photo", *pictures, "-o", tmp_path / "out", *look_words)
+    assert result.code == 0
+    assert names(tmp_path / "out") == {"a.color.png", "b.color.jpg"}
+    assert result.out.splitlines() == [
+        str(tmp_path / "out" / "a.color.png"),
+        str(tmp_path / "out" / "b.color.jpg"),
+    ]
+
+
+def test_photos_stand_beside_the_pictures_by_default(
+    typed: Type, look_words: list[str], tmp_path: Path
+) -> None:
+    for name in ("a.png", "b.tif"):
+        cv2.imwrite(str(tmp_path / name), media.shoot(1)[0])
+    result = typed("photo", tmp_path / "a.png", tmp_path / "b.tif", *look_words)
+    assert result.code == 0
+    assert names(tmp_path) == {"a.png", "b.tif", "a.color.png", "b.color.tif"}
+
+
+def talkie(make_film: MakeFilm) -> Path:
+    return make_film(
+        "film.mkv",
+        sounds=[media.Sound(language="fre")],
+        titles=[media.Titles(language="eng")],
+        chapters=[(0, 250, "The station")],
+        sar=Fraction(4, 3),
+    )
+
+
+def test_probe_tells_each_streams_fate(typed: Type, make_film: MakeFilm) -> None:
+    result = typed("probe", talkie(make_film))
+    assert (result.code, result.err) == (0, "")
+    for wanted in (
+        "96×64, pixels 4/3, yuv420p, 8 bits",
+        "12 frames, constant frame rate 24.000/s",
+        "The station",
+        "stream 0 (video, h264) 96×64, yuv420p: coloured",
+        "stream 1 (audio, aac, fre) mono, 48000 Hz: copied",
+        "stream 2 (subtitle, subrip, eng) : copied",
+        "film.color.mkv",
+    ):
+        assert wanted in result.out
+
+
+def test_probe_for_machines(typed: Type, make_film: MakeFilm) -> None:
+    result = typed("probe", talkie(make_film), "--json")
+    assert (result.code, result.err) == (0, "")
+    told = json.loads(result.out)
+    assert (told["width"], told["height"], told["num_frames"]) == (96, 64, 12)
+    assert told["is_vfr"] is False
+    assert Fraction(told["sar"]) == Fraction(4, 3)
+    assert [stream["kind"] for stream in told["streams"]] == ["video", "audio", "subtitle"]
+    assert list(told["fates"].values()) == ["coloured", "copied", "copied"]
+    assert told["chapters"][0]["metadata"]["title"] == "The station"
+
+
+# ---------------------------------------------------------------- errors
+
+
+def text(folder: Path) -> Path:
+    path = folder / "notes.mp4"
+    path.write_text("not a film, only words\n" * 40)
+    return path
+
+
+def sound_only(folder: Path) -> Path:
+    path = folder / "song.wav"
+    with wave.open(str(path), "wb") as song:
+        song.setparams((1, 2, 8000, 0, "NONE", ""))
+        song.writeframes(bytes(4000))
+    return path
+
+
+def cut_short(folder: Path) -> Path:
+    whole = media.make(folder / "whole.mp4", media.Film(media.shoot(3)))
+    path = folder / "short.mp4"
+    path.write_bytes(whole.read_bytes()[:200])
+    return path
+
+
+def other_weights(folder: Path) -> Path:
+    path = folder / "other.safetensors"
+    save_file({"layer.weight": torch.zeros(2)}, path)
+    return path
+
+
+def broken_weights(folder: Path) -> Path:
+    path = folder / "broken.pth"
+    path.write_text("hello, these are no weights\n" * 9)
+    return path
+
+
+def filled(folder: Path, name: str) -> Path:
+    path = folder / name
+    path.write_bytes(b"precious")
+    return path
+
+
+def titled(folder: Path) -> Path:
+    film = media.Film(media.shoot(3), titles=[media.Titles(language="fre")])
+    return media.make(folder / "titled.mkv", film)
+
+
+Words = list[object]
+BAD: dict[str, tuple[Callable[[Path, Path], Words], str]] = {
+    # (film, folder) -> what is typed; then what the one line says
+    "no such film": (lambda f, d: ["run", d / "gone.mp4"], r"gone\.mp4: no such file; check"),
+    "a folder": (lambda f, d: ["run", d], r"is a folder; name one film"),
+    "a text file": (lambda f, d: ["run", text(d)], r"notes\.mp4 is not a film .*\?$"),
+    "sound only": (lambda f, d: ["run", sound_only(d)], r"song\.wav has no video stream; is it"),
+    "cut short": (lambda f, d: ["run", cut_short(d)], r"short\.mp4 .*complete"),
+    "probe: no such film": (lambda f, d: ["probe", d / "gone.mp4"], r"gone\.mp4: no such file"),
+    "preview: a text file": (lambda f, d: ["preview", text(d)], r"notes\.mp4 is not a film"),
+    "sheet: a text file": (
+        lambda f, d: ["preview", text(d), "--sheet", 3],
+        r"notes\.mp4 is not a film",
+    ),
+    "no such weights": (
+        lambda f, d: ["run", f, "--weights", "sepia"],
+        r"no weights 'sepia'.*tutorial",
+    ),
+    "another network's weights": (
+        lambda f, d: ["run", f, "--weights", other_weights(d)],
+        r"other\.safetensors holds another network's weights .*loads",
+    ),
+    "broken weights": (
+        lambda f, d: ["run", f, "--weights", broken_weights(d)],
+        r"broken\.pth cannot be read as weights .*give a",
+    ),
+    "frames past the end": (
+        lambda f, d: ["run", f, "--frames", "12:20"],
+        r"no frame of .*film\.mp4, which has frames 0 to 11",
+    ),
+    "a time past the end": (lambda f, d: ["run", f, "--from", "1:00"], r"which has frames 0 to 11"),
+    "sheet: a time past the end": (
+        lambda f, d: ["preview", f, "--sheet", 1, "--at", "9"],
+        r"which has frames 0 to 11",
+    ),
+    "the output exists": (
+        lambda f, d: ["run", f, "-o", filled(d, "out.mp4")],
+        r"out\.mp4 exists; .*--force",
+    ),
+    "the clip exists": (
+        lambda f, d: ["preview", f, "-o", filled(d, "out.mp4")],
+        r"out\.mp4 exists; .*--force",
+    ),
+    "the sheet exists": (
+        lambda f, d: ["preview", f, "--sheet", 1, "-o", filled(d, "out.png")],
+        r"out\.png exists; .*--force",
+    ),
+    "the output is the film": (
+        lambda f, d: ["run", f, "-o", f, "--force"],
+        r"is the film itself; name another",
+    ),
+    "the output is a folder": (
+        lambda f, d: ["run", f, "-o", d / "sub.mp4"],
+        r"sub\.mp4 is a folder; name a file in it",
+    ),
+    "the folder is missing": (
+        lambda f, d: ["run", f, "-o", d / "gone" / "out.mp4"],
+        r"gone is no folder; make it",
+    ),
+    "the sheet's folder is missing": (
+        lambda f, d: ["preview", f, "--sheet", 1, "-o", d / "gone" / "out.png"],
+        r"gone is no folder; make it",
+    ),
+    "an unknown container": (
+        lambda f, d: ["run", f, "-o", d / "out.xyz"],
+        r"cannot write \.xyz; name the output \.mp4",
+    ),
+    "a sheet that is no PNG": (
+        lambda f, d: ["preview", f, "--sheet", 1, "-o", d / "out.jpg"],
+        r"name it \.png",
+    ),
+    "an unknown codec": (lambda f, d: ["run", f, "--codec", "x999"], r"no encoder 'x999'; libx264"),
+    "a codec for sound": (lambda f, d: ["run", f, "--codec", "aac"], r"aac encodes audio.*libx264"),
+    "a bad preset": (lambda f, d: ["run", f, "--preset", "warp"], r"preset=warp.*check --preset"),
+    "a preset where there is none": (
+        lambda f, d: ["run", f, "--codec", "ffv1", "--preset", "slow", "-o", d / "out.mkv"],
+        r"ffv1 has no presets; leave --preset out",
+    ),
+    "an unknown pixel format": (
+        lambda f, d: ["run", f, "--pix-fmt", "rgb24"],
+        r"'rgb24': filmcolor writes yuv420p",
+    ),
+    "subtitles that MP4 cannot hold": (
+        lambda f, d: ["run", titled(d), "-o", d / "out.mp4"],
+        r"\.mp4 cannot hold stream 1 \(subtitle, subrip, fre\) of .*; name the output \.mkv",
+    ),
+    "a codec that MP4 cannot hold": (
+        lambda f, d: ["run", f, "--codec", "ffv1", "-o", d / "out.mp4"],
+        r"\.mp4 cannot hold ffv1; name the output \.mkv",
+    ),
+    "a size that is too small": (lambda f, d: ["run", f, "--size", 8], r"size 8 must be 32 to"),
+    "an unknown device": (lambda f, d: ["run", f, "--device", "abacus"], r"'abacus': choose auto"),
+    "a sheet of nothing": (lambda f, d: ["preview", f, "--sheet", 0], r"ask for 1 or more"),
+    "photo: no such picture": (lambda f, d: ["photo", d / "gone.png"], r"gone\.png: no such file"),
+    "photo: a text file": (lambda f, d: ["photo", text(d)], r"notes\.mp4 is not a picture; give"),
+    "photo: a broken TIFF": (
+        lambda f, d: ["photo", filled(d, "a.tif")],
+        r"a\.tif is not a picture",
+    ),
+    "train: no such folder": (
+        lambda f, d: ["train", d / "gone", "--validation", d, "-o", d / "out"],
+        r"gone",
+    ),
+}
+
+
+def assert_one_line(result: Typed, code: int) -> None:
+    assert (result.code, result.out) == (code, "")
+    assert re.fullmatch(r"filmcolor[^\r\n]+\n", result.err), result.err
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_what_cannot_be_done_is_said_in_one_line(
+    typed: Type, make_film: MakeFilm, look_words: list[str], tmp_path: Path, kind: str
+) -> None:
+    words, wanted = BAD[kind]
+    (tmp_path / "sub.mp4").mkdir()
+    line = words(make_film(), tmp_path)
+    if line[0] in ("run", "preview", "photo"):
+        line[1:1] = [w for w in look_words if not {"--weights", "--size"} & set(line)]
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+
+    result = typed(*line)
+
+    assert_one_line(result, 1)
+    assert re.search(wanted, result.err), result.err
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+@pytest.mark.parametrize("words", [["run"], ["preview"], ["preview", "--sheet", "1"]])
+def test_a_folder_that_may_not_be_written_is_said_in_one_line(
+    typed: Type, make_film: MakeFilm, look_words: list[str], tmp_path: Path, words: list[str]
+) -> None:
+    film = make_film()
+    tmp_path.chmod(0o500)
+    try:
+        result = typed(words[0], film, *words[1:], *look_words)
+    finally:
+        tmp_path.chmod(0o700)
+    assert_one_line(result, 1)
+    assert re.search(r"film\.(color|preview|sheet)\.\w+ cannot be written", result.err)
+    assert names(tmp_path) == {"film.mp4"}
+
+
+@pytest.mark.skipif(not torch.cuda.is_available() is False, reason="this machine has a GPU")
+def test_a_device_that_is_not_there_is_said_in_one_line(typed: Type, make_film: MakeFilm) -> None:
+    result = typed("run", make_film(), "--device", "cuda")
+    assert_one_line(result, 1)
+    assert "no cuda device; use --device auto or cpu" in result.err
+
+
+class Boobytrap:
+    """Makes a folder when it is unpickled."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return os.mkdir, (str(self.folder),)
+
+
+@pytest.mark.parametrize("is_torch", [True, False], ids=["torch.save", "pickle.dump"])
+def test_code_inside_weights_is_never_run(
+    typed: Type, make_film: MakeFilm, tmp_path: Path, is_torch: bool
+) -> None:
+    trap, weights = tmp_path / "sprung", tmp_path / "weights.pth"
+    content = {"upsample.0.weight": Boobytrap(trap)}
+    if is_torch:
+        torch.save(content, weights)
+    else:
+        weights.write_bytes(pickle.dumps(content))
+
+    result = typed("run", make_film(), "--weights", weights)
+
+    assert_one_line(result, 1)
+    assert "weights.pth cannot be read as weights" in result.err
+    assert names(tmp_path) == {"film.mp4", "weights.pth"}
+
+
+@pytest.mark.parametrize(
+    ("words", "wanted"),
+    [
+        (["run"], "Missing argument 'FILM'"),
+        (["run", "a.mp4", "b.mp4"], "unexpected extra argument"),
+        (["run", "a.mp4", "--sharpen"], "No such option"),
+        (["colour"], "No such command 'colour'"),
+        (["run", "a.mp4", "--for", "fun"], "'fun' is not one of 'share', 'archive'"),
+        (["run", "a.mp4", "--crf", "low"], "'low' is not a valid integer"),
+        (["run", "a.mp4", "--frames", "1:5", "--from", "2"], "--frames or --from/--to, not both"),
+        (["run", "a.mp4", "--frames", "1:5", "--to", "2"], "--frames or --from/--to, not both"),
+        (["run", "a.mp4", "--frames", "5:5"], "A below B"),
+        (["run", "a.mp4", "--frames", "7"], "A below B"),
+        (["run", "a.mp4", "--frames", "a:b"], "'a:b' is no range of frames"),
+        (["run", "a.mp4", "--from", "3", "--to", "2"], "--to must be later than --from"),
+        (["run", "a.mp4", "--from", "noon"], "'noon' is no time; write HH:MM:SS.mmm"),
+        (["run", "a.mp4", "--from", "1:75"], "'1:75' is no time"),
+        (["run", "a.mp4", "--from", "-3"], "'-3' is no time"),
+        (["run", "a.mp4", "--from", "1/0"], "'1/0' is no time"),
+        (["preview", "a.mp4", "--at", "1:2:3:4"], "'1:2:3:4' is no time"),
+        (["preview", "a.mp4", "--at", "1", "--at", "2", "-o", "b.mp4"], "leave -o out"),
+        (["photo"], "Missing argument 'IMAGE...'"),
+        (["photo", "a.jpg", "b.jpg", "-o", "c.jpg"], "c.jpg is no folder"),
+        (["train", "stills"], "Missing option '--validation'"),
+    ],
+)
+def test_wrong_usage_is_said_in_one_line(typed: Type, words: list[str], wanted: str) -> None:
+    result = typed(*words)
+    assert_one_line(result, 2)
+    assert wanted in result.err
+    assert re.search(r"; see filmcolor( \w+)? --help$", result.err.strip())
+
+
+# ---------------------------------------------------------------- in a process of its own
+
+
+def test_the_installed_command_runs_from_any_folder(
+    make_film: MakeFilm, look_words: list[str], tmp_path: Path
+) -> None:
+    assert SCRIPT, "filmcolor is not installed beside this Python"
+    film = make_film()
+
+    def run(*words: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [SCRIPT, *words], cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE_SECONDS
+        )
+
+    good = run("run", film.name, *look_words)
+    assert (good.returncode, names(tmp_path)) == (0, {"film.mp4", "film.color.mp4"})
+    assert good.stdout.endswith("→ film.color.mp4\n")
+    bad = run("run", film.name, *look_words)
+    assert_one_line(Typed(bad.returncode, bad.stdout, bad.stderr), 1)
+    assert "film.color.mp4 exists" in bad.stderr
+
+
+def test_an_interrupted_run_leaves_nothing_behind(
+    make_film: MakeFilm, look: Look, tmp_path: Path
+) -> None:
+    film = make_film(lumas=media.shoot(400), sounds=[media.Sound()])
+    words = ["run", film.name, "--weights", look.weights, "--size", "256", "--device", "cpu"]
+    process = subprocess.Popen(
+        [SCRIPT, *words],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # what starts the tests may have told them to ignore Ctrl-C
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    try:
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        partial = tmp_path / ".film.color.mp4.partial"
+        while not partial.exists():
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < deadline, "the run never began to write"
+            time.sleep(0.02)
+        time.sleep(0.5)  # now frames are on their way through every stage
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=PATIENCE_SECONDS)
+    finally:
+        process.kill()
+        process.wait()
+    assert process.returncode == 130, err
+    assert out == ""
+    assert err.endswith("filmcolor: interrupted; nothing was left behind\n")
+    assert "Traceback" not in err
+    assert names(tmp_path) == {"film.mp4"}

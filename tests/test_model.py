@@ -1,0 +1,131 @@
+"""The network is the tutorial's: the same names, shapes and outputs."""
+
+import pytest
+import torch
+from torch import nn
+from torchvision.models import resnet18
+
+from filmcolor.model import STRIDE, ColorNet, decode_ab, encode_ab
+
+
+class TutorialNet(nn.Module):
+    """Luke Melas-Kyriazi's ColorizationNet (2018), written down as the tutorial has it."""
+
+    def __init__(self):
+        super().__init__()
+        resnet = resnet18(num_classes=365)
+        resnet.conv1.weight = nn.Parameter(resnet.conv1.weight.sum(dim=1).unsqueeze(1))
+        self.midlevel_resnet = nn.Sequential(*list(resnet.children())[0:6])
+        self.upsample = nn.Sequential(
+            nn.Conv2d(128, 128, kernel_size=3, stride=1, padding=1),
+            nn.BatchNorm2d(128),
+            nn.ReLU(),
+            nn.Upsample(scale_factor=2),
+            nn.Conv2d(128, 64, kernel_size=3, stride=1, padding=1),
+            nn.BatchNorm2d(64),
+            nn.ReLU(),
+            nn.Conv2d(64, 64, kernel_size=3, stride=1, padding=1),
+            nn.BatchNorm2d(64),
+            nn.ReLU(),
+            nn.Upsample(scale_factor=2),
+            nn.Conv2d(64, 32, kernel_size=3, stride=1, padding=1),
+            nn.BatchNorm2d(32),
+            nn.ReLU(),
+            nn.Conv2d(32, 2, kernel_size=3, stride=1, padding=1),
+            nn.Upsample(scale_factor=2),
+        )
+
+    def forward(self, picture):
+        return self.upsample(self.midlevel_resnet(picture))
+
+
+@pytest.fixture(scope="module")
+def tutorial_net():
+    """The reference, its batch norms as if it had been trained."""
+    torch.manual_seed(0)
+    net = TutorialNet()
+    with torch.no_grad():
+        for module in net.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.weight.uniform_(0.5, 1.5)
+                module.bias.uniform_(-0.5, 0.5)
+                module.running_mean.uniform_(-0.5, 0.5)
+                module.running_var.uniform_(0.5, 1.5)
+    return net.eval()
+
+
+@pytest.fixture(scope="module")
+def net(tutorial_net):
+    """Ours with the reference's weights."""
+    ours = ColorNet()
+    ours.load_state_dict(tutorial_net.state_dict(), strict=True)
+    return ours.eval()
+
+
+@pytest.fixture(scope="module")
+def pictures():
+    return torch.rand(2, 1, 48, 64, generator=torch.Generator().manual_seed(1))
+
+
+def test_state_dict_has_the_tutorials_names_and_shapes(tutorial_net):
+    theirs = {name: tuple(t.shape) for name, t in tutorial_net.state_dict().items()}
+    ours = {name: tuple(t.shape) for name, t in ColorNet().state_dict().items()}
+    assert list(ours) == list(theirs)
+    assert ours == theirs
+
+
+def test_outputs_are_the_tutorials(net, tutorial_net, pictures):
+    with torch.inference_mode():
+        torch.testing.assert_close(net(pictures), tutorial_net(pictures), rtol=0, atol=0)
+
+
+def test_our_state_dict_loads_into_the_tutorials_network(net, pictures):
+    theirs = TutorialNet().eval()
+    theirs.load_state_dict(net.state_dict(), strict=True)
+    with torch.inference_mode():
+        torch.testing.assert_close(theirs(pictures), net(pictures), rtol=0, atol=0)
+
+
+def test_half_size_output_doubled_is_the_output(net, pictures):
+    with torch.inference_mode():
+        half = net.forward_half(pictures)
+        doubled = half.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)
+        assert half.shape == (2, 2, 24, 32)
+        torch.testing.assert_close(net(pictures), doubled, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(("height", "width"), [(8, 8), (16, 40), (64, 24)])
+def test_output_has_the_pictures_size(net, height, width):
+    assert height % STRIDE == width % STRIDE == 0
+    with torch.inference_mode():
+        assert net(torch.zeros(1, 1, height, width)).shape == (1, 2, height, width)
+
+
+def test_number_of_parameters():
+    assert sum(p.numel() for p in ColorNet().parameters()) == pytest.approx(0.95e6, rel=0.01)
+
+
+def test_the_picture_is_seen_through_the_trunks_128_channels(net, pictures):
+    with torch.inference_mode():
+        assert net.midlevel_resnet(pictures).shape == (2, 128, 6, 8)
+
+
+# ---------------------------------------------------------------- coding of ab
+
+
+def test_ab_coding_and_back():
+    ab = torch.linspace(-128.0, 127.0, 511)
+    torch.testing.assert_close(decode_ab(encode_ab(ab)), ab, rtol=0, atol=5e-5)
+
+
+def test_ab_is_coded_as_the_tutorial_codes_it():
+    coded = encode_ab(torch.tensor([-128.0, 0.0, 127.0]))
+    torch.testing.assert_close(coded, torch.tensor([0.0, 128 / 255, 1.0]))
+
+
+def test_half_precision_is_decoded_in_float32():
+    # bfloat16 has 8 bits of precision: decoded in it, ab would move in steps of 1
+    coded = torch.tensor([0.53125], dtype=torch.bfloat16)  # exact in bfloat16
+    decoded = decode_ab(coded)
+    assert decoded.dtype == torch.float32
+    assert decoded.item() == pytest.approx(0.53125 * 255 - 128)

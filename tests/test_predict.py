@@ -1,0 +1,316 @@
+"""What the network sees, and that batches, folding and rotation change nothing."""
+
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from filmcolor import predict
+from filmcolor.color import Coding
+from filmcolor.errors import SettingsError
+from filmcolor.frames import FilmInfo, LumaFrame, SmallFrame
+from filmcolor.model import ColorNet, decode_ab
+from filmcolor.predict import Predictor, add_small, choose_device, choose_dtype, shrink, small_size
+
+law = settings(max_examples=150, derandomize=True, database=None, deadline=None)
+
+
+@pytest.fixture(scope="module")
+def net():
+    """A network with lively batch norms and colours; never to be changed."""
+    torch.manual_seed(0)
+    net = ColorNet()
+    with torch.no_grad():
+        for module in net.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                module.weight.uniform_(0.5, 1.5)
+                module.bias.uniform_(-0.5, 0.5)
+                module.running_mean.uniform_(-0.5, 0.5)
+                module.running_var.uniform_(0.5, 1.5)
+    return net.eval()
+
+
+@pytest.fixture
+def in_float32(monkeypatch):
+    """What is compared is the arithmetic, whatever this machine is fast at."""
+    monkeypatch.setattr(predict, "choose_dtype", lambda device: torch.float32)
+
+
+@pytest.fixture(scope="module")
+def pictures():
+    """Small luma (N, h, w), unlike in every direction."""
+    return np.random.default_rng(0).random((5, 32, 48), dtype=np.float32)
+
+
+def small_frames(pictures):
+    luma = np.zeros((4, 4), np.uint8)
+    return [SmallFrame(LumaFrame(n, luma, n, 1), p, n == 3) for n, p in enumerate(pictures)]
+
+
+# ---------------------------------------------------------------- size
+
+
+@law
+@given(st.integers(16, 8192).map(float), st.integers(16, 8192).map(float), st.integers(32, 1024))
+def test_small_sides_are_multiples_of_8_and_in_proportion(width, height, short_side):
+    small = small_size(width, height, short_side)
+    scale = short_side / min(width, height)
+    for side, exact in zip(small, (width * scale, height * scale)):
+        assert side % 8 == 0 and side >= 8
+        assert abs(side - exact) <= 4.0 + 1e-6
+    assert small_size(height, width, short_side) == (small[1], small[0])
+
+
+@pytest.mark.parametrize(
+    ("size", "small"),
+    [
+        ((640, 480), (344, 256)),
+        ((1920, 1080), (456, 256)),
+        ((480, 640), (256, 344)),
+        ((256, 256), (256, 256)),
+        ((32, 24), (344, 256)),
+    ],
+)
+def test_the_short_side_is_the_size_asked_for(size, small):
+    assert small_size(*size, 256) == small
+
+
+# ---------------------------------------------------------------- shrinking
+
+CODINGS = [Coding(1, is_full, depth) for is_full in (False, True) for depth in (8, 10)]
+every_coding = pytest.mark.parametrize("coding", CODINGS, ids=str)
+
+
+def dtype_of(coding):
+    return np.uint8 if coding.bit_depth == 8 else np.uint16
+
+
+@every_coding
+def test_black_is_0_and_white_is_1(coding):
+    luma = np.full((64, 96), coding.luma_offset, dtype_of(coding))
+    luma[:, 48:] += coding.luma_scale
+    small = shrink(luma, (24, 16), coding)
+    assert small.dtype == np.float32
+    assert small.shape == (16, 24)
+    assert (small[:, :12] == 0.0).all()
+    np.testing.assert_allclose(small[:, 12:], 1.0, atol=1e-6)
+
+
+@every_coding
+@pytest.mark.parametrize("size", [(24, 16), (96, 64), (144, 96), (24, 96)])
+def test_any_code_values_shrink_to_0_to_1(coding, size):
+    codes = np.random.default_rng(0).integers(0, 1 << coding.bit_depth, (64, 96))
+    small = shrink(codes.astype(dtype_of(coding)), size, coding)
+    assert small.shape == size[::-1]
+    assert 0.0 <= small.min() < small.max() <= 1.0
+
+
+@every_coding
+def test_shrinking_averages(coding):
+    rng = np.random.default_rng(1)
+    codes = coding.luma_offset + rng.integers(0, coding.luma_scale + 1, (64, 96))
+    small = shrink(codes.astype(dtype_of(coding)), (24, 16), coding)
+    exact = (codes - coding.luma_offset) / coding.luma_scale
+    means = exact.reshape(16, 4, 24, 4).mean(axis=(1, 3))
+    np.testing.assert_allclose(small, means, atol=0.51 / coding.luma_scale)  # OpenCV rounds
+
+
+def test_every_coding_of_a_picture_shrinks_to_the_same():
+    picture = np.random.default_rng(2).random((64, 96))
+    smalls = []
+    for coding in CODINGS:
+        codes = np.rint(picture * coding.luma_scale + coding.luma_offset)
+        smalls.append(shrink(codes.astype(dtype_of(coding)), (24, 16), coding))
+    for small in smalls[1:]:
+        np.testing.assert_allclose(small, smalls[0], atol=1.0 / 219)
+
+
+def film_info(width, height, sar=Fraction(1)):
+    return FilmInfo(
+        path=Path("film.mkv"),
+        container="matroska",
+        video_index=0,
+        codec="ffv1",
+        width=width,
+        height=height,
+        pix_fmt="gray",
+        coding=Coding(1, False, 8),
+        is_matrix_tagged=True,
+        primaries=1,
+        transfer=1,
+        sar=sar,
+        rotation=0,
+        is_interlaced=False,
+        time_base=Fraction(1, 24),
+        frame_rate=Fraction(24),
+        start_pts=0,
+        num_frames_told=1,
+        duration_seconds=None,
+        streams=(),
+        chapters=(),
+        metadata={},
+    )
+
+
+def test_the_network_sees_square_pixels_and_the_frame_stays():
+    frame = LumaFrame(5, np.full((64, 80), 126, np.uint8), 500, 1)
+    (wide,) = add_small([frame], film_info(80, 64, sar=Fraction(8, 5)), 32)
+    (square,) = add_small([frame], film_info(80, 64), 32)
+    assert wide.small.shape == (32, 64)
+    assert square.small.shape == (32, 40)
+    assert wide.frame is frame and not wide.is_cut
+    np.testing.assert_allclose(wide.small, 110 / 219, atol=1e-6)
+
+
+# ---------------------------------------------------------------- the network
+
+
+def test_ab_is_half_the_size_and_in_lab_units(net, pictures, in_float32):
+    ab = Predictor(net, "cpu").predict(pictures)
+    assert ab.shape == (5, 16, 24, 2)
+    assert ab.dtype == np.float32
+    with torch.inference_mode():
+        wanted = decode_ab(net(torch.from_numpy(pictures)[:, None]))[:, :, ::2, ::2]
+    np.testing.assert_allclose(ab, wanted.permute(0, 2, 3, 1).numpy(), atol=0.05)
+    assert ab.std() > 1.0  # there was something to compare
+
+
+def test_folding_batch_norm_changes_nothing_in_float32(net, pictures, in_float32):
+    predictor = Predictor(net, "cpu")
+    assert not any(isinstance(m, torch.nn.BatchNorm2d) for m in predictor.net.modules())
+    batch = torch.from_numpy(pictures)[:, None]
+    with torch.inference_mode():
+        torch.testing.assert_close(
+            predictor.net.forward_half(batch), net.forward_half(batch), rtol=1e-4, atol=1e-4
+        )
+
+
+def test_the_callers_network_stays_as_it_was(pictures):
+    torch.manual_seed(0)
+    net = ColorNet().train()
+    before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
+    Predictor(net, "cpu").predict(pictures[:1])
+    after = net.state_dict()
+    assert after.keys() == before.keys()
+    assert all(torch.equal(after[name], before[name]) for name in before)
+    assert net.training
+
+
+def test_a_batch_is_its_pictures_one_by_one(net, pictures, in_float32):
+    predictor = Predictor(net, "cpu")
+    alone = np.concatenate([predictor.predict(p[None]) for p in pictures])
+    np.testing.assert_allclose(predictor.predict(pictures), alone, atol=0.02)
+
+
+def test_the_dtype_this_machine_chooses_is_close_to_float32(net, pictures, in_float32):
+    exact = Predictor(net, "cpu").predict(pictures)
+    half = Predictor(net, "cpu")
+    half.net = half.net.to(torch.bfloat16)
+    half.dtype = torch.bfloat16
+    rounded = half.predict(pictures)
+    assert rounded.dtype == np.float32
+    # bfloat16 keeps 8 bits of a coded value near 0.5: about one unit of ab
+    assert np.abs(rounded - exact).mean() < 1.5
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 5, 8])
+def test_frames_come_back_in_order_with_what_they_had(net, pictures, in_float32, batch_size):
+    frames = small_frames(pictures)
+    predictor = Predictor(net, "cpu")
+    colored = list(predictor.add_ab(iter(frames), batch_size))
+    assert [f.frame for f in colored] == [f.frame for f in frames]
+    assert [f.is_cut for f in colored] == [False, False, False, True, False]
+    for frame, before in zip(colored, frames):
+        assert frame.small is before.small
+        np.testing.assert_allclose(frame.ab, predictor.predict(before.small[None])[0], atol=0.02)
+
+
+def test_no_frames_give_no_frames(net):
+    assert list(Predictor(net, "cpu").add_ab([], 4)) == []
+
+
+def test_no_more_than_a_batch_is_read_ahead(net, pictures):
+    read = []
+
+    def frames():
+        for frame in small_frames(pictures):
+            read.append(frame.frame.number)
+            yield frame
+
+    next(Predictor(net, "cpu").add_ab(frames(), 2))
+    assert read == [0, 1]
+
+
+@pytest.mark.parametrize("rotation", [0, 90, 180, 270, -90, -180, 360])
+def test_a_rotated_film_gets_the_rotated_colors(net, pictures, in_float32, rotation):
+    predictor = Predictor(net, "cpu")
+    upright = [f.ab for f in predictor.add_ab(small_frames(pictures), 5)]
+    # FFmpeg: turning what is coded by `rotation`, counter-clockwise, sets it upright
+    coded = [np.rot90(p, -(rotation // 90)) for p in pictures]
+    for frame, ab in zip(predictor.add_ab(small_frames(coded), 5, rotation), upright):
+        height, width = frame.small.shape
+        assert frame.ab.shape == (height // 2, width // 2, 2)
+        np.testing.assert_allclose(np.rot90(frame.ab, rotation // 90), ab, atol=1e-3)
+        assert frame.ab.flags.c_contiguous
+
+
+# ---------------------------------------------------------------- devices
+
+
+@pytest.fixture
+def bare_machine(monkeypatch):
+    """A machine with a processor and nothing else."""
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+
+
+def test_auto_is_the_cpu_on_a_bare_machine(bare_machine):
+    assert choose_device("auto") == torch.device("cpu")
+
+
+@pytest.mark.parametrize("name", ["cuda", "cuda:0", "cuda:1", "mps", "cpu:1"])
+def test_a_device_that_is_not_here_is_told(bare_machine, name):
+    with pytest.raises(SettingsError, match=f"no {name} device"):
+        choose_device(name)
+
+
+@pytest.mark.parametrize("name", ["gpu", "", "CPU", "cuda:x", "cuda:-1", "meta", "xpu", "tpu:0"])
+def test_an_unknown_device_is_told_with_those_there_are(name):
+    with pytest.raises(SettingsError, match="choose auto, cpu, cuda or mps"):
+        choose_device(name)
+
+
+def test_the_best_device_is_chosen(monkeypatch):
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    assert choose_device("auto").type == "mps"
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert choose_device("auto").type == "cuda"
+    assert choose_device("cuda:1") == torch.device("cuda:1")
+    with pytest.raises(SettingsError, match="cuda:2"):
+        choose_device("cuda:2")
+
+
+def test_a_predictor_for_a_missing_device_is_an_error(net, bare_machine):
+    with pytest.raises(SettingsError, match="cuda"):
+        Predictor(net, "cuda")
+
+
+@pytest.mark.parametrize(
+    ("capability", "has_bf16", "dtype"),
+    [
+        ("AVX512", True, torch.bfloat16),
+        ("AVX512", False, torch.float32),
+        ("AVX2", True, torch.float32),  # PyTorch was told not to use what there is
+        ("DEFAULT", False, torch.float32),
+    ],
+)
+def test_bfloat16_only_where_the_processor_is_fast_at_it(monkeypatch, capability, has_bf16, dtype):
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: has_bf16, raising=False)
+    assert choose_dtype(torch.device("cpu")) == dtype

@@ -1,0 +1,209 @@
+"""Cuts are found where they are, and only there."""
+
+import cv2
+import numpy as np
+import pytest
+
+from filmcolor.frames import LumaFrame, SmallFrame
+from filmcolor.shots import LOOK, mark_cuts
+
+HEIGHT, WIDTH = 96, 128
+
+
+def scene(seed, size=(WIDTH, HEIGHT)):
+    """Return a picture in 0..1 with big and small shapes; another seed, another scene."""
+    rng = np.random.default_rng(seed)
+    width, height = size
+    picture = sum(
+        weight
+        * cv2.resize(
+            rng.random(cells, dtype=np.float32), (width, height), interpolation=cv2.INTER_CUBIC
+        )
+        for cells, weight in (((4, 5), 0.7), ((12, 16), 0.3))
+    )
+    return (picture - picture.min()) / (picture.max() - picture.min()) * 0.8 + 0.1
+
+
+def moved(picture, dx, dy):
+    shift = np.float32([[1, 0, dx], [0, 1, dy]])
+    return cv2.warpAffine(picture, shift, (WIDTH, HEIGHT), borderMode=cv2.BORDER_REFLECT)
+
+
+def frames_of(pictures, first=0):
+    luma = np.zeros((2, 2), np.uint8)
+    return [
+        SmallFrame(LumaFrame(first + n, luma, first + n, 1), np.float32(p).clip(0.0, 1.0))
+        for n, p in enumerate(pictures)
+    ]
+
+
+def cuts_of(pictures, first=0):
+    return [f.frame.number for f in mark_cuts(frames_of(pictures, first)) if f.is_cut]
+
+
+def shot(seed, num_frames, motion=1.0, grain=0.03):
+    """Return one shot: a scene that drifts, under fresh grain."""
+    rng = np.random.default_rng(1000 + seed)
+    picture = scene(seed)
+    return [
+        moved(picture, motion * n, 0.3 * motion * n) + rng.normal(0.0, grain, (HEIGHT, WIDTH))
+        for n in range(num_frames)
+    ]
+
+
+def film(*lengths, **options):
+    return [p for seed, length in enumerate(lengths) for p in shot(seed, length, **options)]
+
+
+# ---------------------------------------------------------------- cuts
+
+
+@pytest.mark.parametrize("first_seed", [0, 10, 20, 30])
+def test_hard_cuts_are_found_exactly(first_seed):
+    lengths = 12, 7, 20, 9, 15
+    pictures = [p for n, length in enumerate(lengths) for p in shot(first_seed + n, length)]
+    assert cuts_of(pictures) == np.cumsum(lengths)[:-1].tolist()
+
+
+def test_cuts_between_shots_of_another_brightness_are_found():
+    dark, bright = shot(0, 10), shot(1, 10)
+    pictures = [0.4 * p for p in dark] + [0.3 + 0.7 * p for p in bright]
+    assert cuts_of(pictures) == [10]
+
+
+def test_a_short_shot_has_two_cuts():
+    assert cuts_of(film(10, LOOK + 1, 10)) == [10, 10 + LOOK + 1]
+
+
+@pytest.mark.parametrize("position", [1, 2, 3])
+def test_a_cut_next_to_the_beginning_is_found(position):
+    assert cuts_of(film(position, 12)) == [position]
+
+
+@pytest.mark.parametrize("from_end", [1, 2, 3])
+def test_a_cut_next_to_the_end_is_found(from_end):
+    assert cuts_of(film(12, from_end)) == [12]
+
+
+def test_frames_come_back_in_order_and_otherwise_unchanged():
+    frames = frames_of(film(6, 6), first=100)
+    marked = list(mark_cuts(frames))
+    assert [m.frame for m in marked] == [f.frame for f in frames]
+    assert all(m.small is f.small for m, f in zip(marked, frames))
+
+
+@pytest.mark.parametrize("num_frames", range(2 * LOOK + 2))
+def test_short_films_come_through_whole(num_frames):
+    marked = list(mark_cuts(frames_of(shot(0, num_frames))))
+    assert [m.frame.number for m in marked] == list(range(num_frames))
+    assert not any(m.is_cut for m in marked)
+
+
+# ---------------------------------------------------------------- what is no cut
+
+
+def test_flicker_is_no_cut():
+    rng = np.random.default_rng(0)
+    pictures = [p * gain for p, gain in zip(shot(0, 40), rng.uniform(0.8, 1.2, 40))]
+    assert cuts_of(pictures) == []
+
+
+def test_flicker_that_jumps_from_frame_to_frame_is_no_cut():
+    pictures = [p * (0.8 if n % 2 else 1.2) for n, p in enumerate(shot(1, 30))]
+    assert cuts_of(pictures) == []
+
+
+@pytest.mark.parametrize("level", [0.0, 0.5, 1.0])
+def test_a_blank_frame_is_no_cut(level):
+    pictures = shot(0, 21)
+    pictures[10] = np.full((HEIGHT, WIDTH), level, np.float32)
+    assert cuts_of(pictures) == []
+
+
+@pytest.mark.parametrize("position", [4, 10, 16])
+def test_a_flash_frame_is_no_cut(position):
+    pictures = shot(0, 21)
+    pictures[position] = 0.85 + 0.3 * pictures[position]
+    assert cuts_of(pictures) == []
+
+
+def test_a_strange_frame_is_no_cut():
+    pictures = shot(0, 21)
+    pictures[10] = scene(99)
+    assert cuts_of(pictures) == []
+
+
+@pytest.mark.parametrize("speed", [2.0, 6.0, 12.0])
+def test_a_pan_is_no_cut(speed):
+    wide = scene(5, (WIDTH + 24 * 12, HEIGHT))
+    starts = (int(n * speed) for n in range(24))
+    assert cuts_of([wide[:, start : start + WIDTH] for start in starts]) == []
+
+
+def test_a_pan_that_starts_and_stops_is_no_cut():
+    wide = scene(6, (WIDTH + 200, HEIGHT))
+    starts = [0] * 8 + list(range(0, 96, 8)) + [96] * 8
+    assert cuts_of([wide[:, start : start + WIDTH] for start in starts]) == []
+
+
+@pytest.mark.parametrize("grain", [0.1, 0.25])
+def test_heavy_grain_is_no_cut(grain):
+    assert cuts_of(shot(2, 30, grain=grain)) == []
+
+
+def test_gate_weave_is_no_cut():
+    rng = np.random.default_rng(3)
+    picture = scene(3)
+    pictures = [moved(picture, *rng.uniform(-3.0, 3.0, 2)) for _ in range(40)]
+    assert cuts_of(pictures) == []
+
+
+def test_a_dissolve_and_a_fade_are_no_cuts():
+    first, second = scene(0), scene(1)
+    mix = np.linspace(0.0, 1.0, 16)
+    dissolve = [first] * 8 + [(1 - m) * first + m * second for m in mix] + [second] * 8
+    assert cuts_of(dissolve) == []
+    fade = [first] * 8 + [(1 - m) * first for m in mix] + [0 * first] * 8
+    assert cuts_of(fade) == []
+
+
+def test_black_leader_with_noise_has_no_cuts():
+    rng = np.random.default_rng(4)
+    assert cuts_of([rng.normal(0.02, 0.02, (HEIGHT, WIDTH)) for _ in range(30)]) == []
+
+
+def test_a_worn_film_keeps_exactly_its_cuts():
+    rng = np.random.default_rng(7)
+    pictures = [
+        moved(p, *rng.uniform(-1.5, 1.5, 2)) * rng.uniform(0.85, 1.15)
+        for p in film(15, 11, 24, 8, grain=0.08)
+    ]
+    pictures[20] = pictures[20] + 0.6  # a flash
+    assert cuts_of(pictures) == [15, 26, 50]
+
+
+# ---------------------------------------------------------------- the law of the house
+
+
+@pytest.mark.parametrize("start", range(0, 40, 3))
+def test_marks_do_not_depend_on_where_reading_began_or_ended(start):
+    pictures = film(9, 4, 13, 17, 5)
+    whole = cuts_of(pictures)
+    assert whole == [9, 13, 26, 43]
+    stop = min(len(pictures), start + 12)
+    first, last = max(0, start - LOOK), stop + LOOK
+    part = cuts_of(pictures[first:last], first)
+    assert [n for n in part if start <= n < stop] == [n for n in whole if start <= n < stop]
+
+
+def test_no_more_than_the_frames_looked_at_are_read_ahead():
+    read = []
+
+    def reading():
+        for frame in frames_of(film(20)):
+            read.append(frame.frame.number)
+            yield frame
+
+    for marked in mark_cuts(reading()):
+        assert len(read) <= marked.frame.number + LOOK + 1
+    assert len(read) == 20
