@@ -15,9 +15,8 @@ from pathlib import Path
 import click
 import numpy as np
 
-from filmcolor import Encoding, FilmcolorError, Look, colorize
+from filmcolor import Encoding, FilmcolorError, Look, colorize, probe
 from filmcolor.decode import read_luma
-from filmcolor.probe import probe
 
 
 def compare(film: Path, output: Path) -> tuple[int, int, int]:

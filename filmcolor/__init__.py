@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from filmcolor.photo import colorize_photo
     from filmcolor.pipeline import Look, Report, colorize
     from filmcolor.plan import Encoding
-    from filmcolor.preview import contact_sheet, preview
-    from filmcolor.probe import probe
-    from filmcolor.verify import verify
+    from filmcolor.previews import contact_sheet, preview
+    from filmcolor.probing import probe
+    from filmcolor.verification import verify
 
 __version__ = "0.1.0"
 
@@ -29,10 +29,10 @@ _HOMES = {
     "colorize": "pipeline",
     "Encoding": "plan",
     "colorize_photo": "photo",
-    "contact_sheet": "preview",
-    "preview": "preview",
-    "probe": "probe",
-    "verify": "verify",
+    "contact_sheet": "previews",
+    "preview": "previews",
+    "probe": "probing",
+    "verify": "verification",
 }
 
 __all__ = [

@@ -199,7 +199,7 @@ def preview_command(
         raise click.UsageError("several --at make several clips: leave -o out")
     span = _span(choices)
     with _progress(quiet) as progress:
-        import filmcolor.preview as previews
+        import filmcolor.previews as previews
 
         look = _look(choices)
         common: dict[str, Any] = {"look": look, "force": force, "progress": progress}
@@ -253,7 +253,7 @@ def probe_command(film: Path, as_json: bool) -> None:
     """Print what is known of FILM, and what run would do with each stream."""
     from filmcolor.decode import FrameIndex
     from filmcolor.plan import Encoding, plan_output
-    from filmcolor.probe import probe
+    from filmcolor.probing import probe
 
     info = probe(film)
     index = FrameIndex(info)

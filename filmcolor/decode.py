@@ -12,7 +12,7 @@ import numpy as np
 from filmcolor.color import Coding, luma_from_rgb
 from filmcolor.errors import InputError, RangeError
 from filmcolor.frames import FilmInfo, LumaFrame, Part, Plane, Span
-from filmcolor.probe import open_film
+from filmcolor.probing import open_film
 
 # bytes from one Y' to the next, and where the first one is
 _PACKED = {"yuyv422": (2, 0), "yvyu422": (2, 0), "uyvy422": (2, 1), "ya8": (2, 0)}

@@ -1,5 +1,6 @@
 """Frames to packets, and stream copy of everything that is not the picture."""
 
+import errno
 import math
 import os
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from av.container import InputContainer, OutputContainer
 from filmcolor.errors import OutputError
 from filmcolor.frames import Chapter, ColorFrame, FilmInfo, Part, Plane, StreamInfo
 from filmcolor.plan import OutputPlan, add_copy, add_video_stream, copy_tags
-from filmcolor.probe import open_film
+from filmcolor.probing import open_film
 
 _MOVIE_TIMESCALE = 90_000  # ticks a second at least; FFmpeg's 1000 would round to 1 ms
 
@@ -86,7 +87,7 @@ class FilmWriter:
         """Encode one frame, after the copied packets that come before it."""
         self._copy_until((frame.pts * self.info.time_base) - self.part.offset)
         picture = self._video_frame(frame)
-        self._end_pts = picture.pts + picture.duration
+        self._end_pts = self._ticks(frame.pts) + frame.duration
         self._mux_video(self._video.encode(picture))
 
     def finish(self) -> None:
@@ -94,8 +95,8 @@ class FilmWriter:
         self._mux_video(self._video.encode(None))
         if self._held is not None:
             # MP4 counts lengths in order of decoding: what is left until the end is this one's
-            left = self._end_pts - self._lag - self._held.dts
-            self._held.duration = max(self._held.duration, left)
+            left = self._end_pts - self._lag - (self._held.dts or 0)
+            self._held.duration = max(self._held.duration or 0, left)
             self._mux([self._held])
         self._copy_until(None)
         try:
@@ -147,7 +148,7 @@ class FilmWriter:
     def _mux_video(self, packets: list[av.Packet]) -> None:
         for packet in packets:
             if self._held is None:
-                self._lag = packet.pts - packet.dts
+                self._lag = (packet.pts or 0) - (packet.dts or 0)
             else:
                 self._mux([self._held])
             self._held = packet
@@ -156,8 +157,10 @@ class FilmWriter:
         try:
             self._output.mux(packets)
         except (av.error.FFmpegError, OSError) as error:
+            is_full = error.errno == errno.ENOSPC
+            remedy = "the disk is full: make room" if is_full else "is it still there?"
             raise OutputError(
-                f"{self.plan.path} cannot be written further ({error}); is the disk full?"
+                f"{self.plan.path} cannot be written further ({error.strerror}); {remedy}"
             ) from error
 
     def _video_frame(self, frame: ColorFrame) -> av.VideoFrame:
@@ -165,10 +168,14 @@ class FilmWriter:
         picture = av.VideoFrame(plan.width, plan.height, plan.pix_fmt)
         for plane, values in zip(picture.planes, (frame.luma, frame.cb, frame.cr), strict=True):
             _fill(plane, values)
-        picture.pts = frame.pts - round(self.part.offset / self.info.time_base)
+        picture.pts = self._ticks(frame.pts)
         picture.time_base = self.info.time_base
         picture.duration = frame.duration
         return picture
+
+    def _ticks(self, pts: int) -> int:
+        """Return a source frame's time on the output's clock."""
+        return pts - round(self.part.offset / self.info.time_base)
 
 
 def _clock_options(format_name: str, time_base: Fraction) -> dict[str, str]:

@@ -18,10 +18,10 @@ from filmcolor.errors import OutputError, SettingsError
 from filmcolor.frames import WHOLE, AbFrame, ColorFrame, FilmInfo, Part, Span
 from filmcolor.plan import Encoding, plan_output
 from filmcolor.predict import DEFAULT_SIZE, Predictor, add_small
-from filmcolor.probe import probe
+from filmcolor.probing import probe
 from filmcolor.shots import LOOK, mark_cuts
 from filmcolor.smooth import steady, window_radius
-from filmcolor.verify import verify
+from filmcolor.verification import verify
 
 T = TypeVar("T")
 WHOLE_PART = Part()

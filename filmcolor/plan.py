@@ -16,7 +16,7 @@ from filmcolor.chroma import SUBSAMPLING_420, SUBSAMPLING_422, SUBSAMPLING_444, 
 from filmcolor.color import UNSPECIFIED, Coding
 from filmcolor.errors import ContainerError, OutputError, SettingsError
 from filmcolor.frames import FilmInfo, StreamInfo
-from filmcolor.probe import JPEG_RANGE, MPEG_RANGE, open_film
+from filmcolor.probing import JPEG_RANGE, MPEG_RANGE, open_film
 
 FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
 

@@ -6,6 +6,7 @@ What is read here owes nothing to filmcolor: the tests compare filmcolor with it
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ RATE = Fraction(24)
 TICK = Fraction(1, 24000)  # the default clock: a frame at 24 frames/s is 1000 ticks
 MPEG_RANGE, JPEG_RANGE = 1, 2  # AVColorRange
 NAMES_OF_MATRIX = {1: "BT.709", 5: "BT.601 625", 6: "BT.601 525"}  # ITU-T H.273
+NO_DISPOSITION = Disposition(0)
 _LIMITED_8_BIT = 16, 235
 _SAMPLES = {"flt": (np.float32, 1.0), "s16": (np.int16, 2**15 - 1), "s32": (np.int32, 2**31 - 1)}
 
@@ -77,7 +79,7 @@ class Titles:
     codec: str = "subrip"
     language: str | None = None
     lines: Sequence[tuple[int, int, str]] = ((40, 160, "Silence"), (250, 400, "She speaks"))
-    disposition: Disposition = Disposition(0)
+    disposition: Disposition = NO_DISPOSITION
 
 
 @dataclass(frozen=True)
@@ -211,7 +213,7 @@ def _chapters(film: Film) -> list[dict[str, Any]]:
 
 def _video_packets(stream: Any, film: Film) -> Iterator[av.Packet]:
     pts = film.all_pts
-    steps = [b - a for a, b in zip(pts, pts[1:])] + [round(1 / (film.rate * film.time_base))]
+    steps = [b - a for a, b in pairwise(pts)] + [round(1 / (film.rate * film.time_base))]
     for luma, stamp, step in zip(film.lumas, pts, steps):
         frame = _frame(luma, film.pix_fmt)
         frame.pts, frame.time_base, frame.duration = stamp, film.time_base, step

@@ -552,7 +552,7 @@ def test_a_folder_that_may_not_be_written_is_said_in_one_line(
     assert names(tmp_path) == {"film.mp4"}
 
 
-@pytest.mark.skipif(not torch.cuda.is_available() is False, reason="this machine has a GPU")
+@pytest.mark.skipif(torch.cuda.is_available() is not False, reason="this machine has a GPU")
 def test_a_device_that_is_not_there_is_said_in_one_line(typed: Type, make_film: MakeFilm) -> None:
     result = typed("run", make_film(), "--device", "cuda")
     assert_one_line(result, 1)

@@ -10,7 +10,7 @@ import media
 import numpy as np
 import pytest
 from av.stream import Disposition
-from media import Film, Sound, Titles, shoot
+from media import Sound, Titles, shoot
 
 from filmcolor.errors import (
     ContainerError,
@@ -785,7 +785,7 @@ def test_range_outside_the_film(
 @pytest.mark.parametrize("name", ["missing/out.mp4", "out.xyz", "out"])
 def test_output_that_cannot_be(make_film: MakeFilm, look: Look, tmp_path: Path, name: str) -> None:
     film = make_film()
-    with pytest.raises(OutputError, match="make it first|name the output"):
+    with pytest.raises(OutputError, match=r"make it first|name the output"):
         colorize(film, tmp_path / name, look=look)
     assert leftovers(tmp_path, film) == []
 

@@ -20,7 +20,7 @@ from filmcolor.errors import OutputError, SettingsError
 from filmcolor.frames import ColorFrame, FilmInfo, Part, Plane, Span
 from filmcolor.pipeline import Colorizer, Look, Progress, Report, check_target
 from filmcolor.plan import Encoding, plan_output
-from filmcolor.probe import probe
+from filmcolor.probing import probe
 
 Picture = NDArray[np.uint8]  # (H, W, 3), R'G'B'
 

@@ -11,7 +11,7 @@ from filmcolor.decode import FrameIndex
 from filmcolor.encode import copied_packets, cut_chapters
 from filmcolor.errors import VerifyError
 from filmcolor.frames import FilmInfo, Part, StreamInfo
-from filmcolor.probe import open_film, probe
+from filmcolor.probing import open_film, probe
 
 _ADTS_HEADER = (7, 9)  # bytes which MP4 and Matroska take off each AAC packet of an MPEG-TS
 _CHAPTER_TOLERANCE = Fraction(1, 500)  # seconds: containers round chapters to 1 ms
