@@ -95,7 +95,10 @@ class FilmWriter:
         self._mux_video(self._video.encode(None))
         if self._held is not None:
             # MP4 counts lengths in order of decoding: what is left until the end is this one's
-            left = self._end_pts - self._lag - (self._held.dts or 0)
+            end = self._end_pts
+            if self.part.stop is None and self.info.end_pts is not None:
+                end = max(end, self._ticks(self.info.end_pts))
+            left = end - self._lag - (self._held.dts or 0)
             self._held.duration = max(self._held.duration or 0, left)
             self._mux([self._held])
         self._copy_until(None)

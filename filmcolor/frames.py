@@ -73,6 +73,7 @@ class FilmInfo:
     time_base: Fraction
     frame_rate: Fraction
     start_pts: int  # of the first frame, in time_base units
+    end_pts: int | None  # when the picture ends, where the container says it
     num_frames_told: int | None  # what the container or the duration says: may be wrong
     duration_seconds: Fraction | None
     streams: tuple[StreamInfo, ...]

@@ -1,6 +1,7 @@
 """What a run will write, decided and tried out before the first frame is decoded."""
 
 import io
+import os
 import re
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -41,12 +42,17 @@ PURPOSES = {
         "libx265", ("", ".mp4", ".mkv"), crf=16, min_depth=10, options=(("tune", "grain"),)
     ),
     "edit": Purpose("prores_ks", (".mov", ".mkv"), options=(("profile", "hq"),)),
-    "master": Purpose("ffv1", (".mkv",)),
+    "master": Purpose("ffv1", (".mkv", ".mp4")),
 }
 
 # the option by which each encoder sets constant quality; prores_ks and ffv1 have none
 _CRF_OPTIONS = {"prores_ks": None, "ffv1": None, "h264_nvenc": "cq", "hevc_nvenc": "cq"}
+_MAX_CRF = {"libx264": 51, "libx265": 51, "libsvtav1": 63, "libvpx-vp9": 63}
 _NO_PRESETS = frozenset({"prores_ks", "ffv1", "libvpx-vp9"})
+_X26X_PRESETS = (
+    *("ultrafast", "superfast", "veryfast", "faster", "fast"),
+    *("medium", "slow", "slower", "veryslow", "placebo"),
+)
 _CODEC_OPTIONS = {
     "libx265": {"x265-params": "log-level=error"},
     "ffv1": {"level": "3", "slicecrc": "1"},  # version 3: slices, each with a checksum
@@ -145,6 +151,10 @@ def _plan_for(info: FilmInfo, path: Path, encoding: Encoding) -> OutputPlan:
         **_tags(info),
     )
     _try_encoder(info, plan)
+    if info.sar != 1 and not _keeps_pixel_shape(info, plan):
+        raise ContainerError(
+            f"{path}: {suffix} does not keep {codec}'s pixels of {info.sar}; name the output .mp4"
+        )
     copied, left_out = _sort_streams(info, plan)
     return _with_notes(info, plan, copied, left_out)
 
@@ -197,6 +207,8 @@ def _options(codec: str, encoding: Encoding, purpose: Purpose) -> dict[str, str]
     crf = encoding.crf
     if crf is not None and name is None:
         raise SettingsError(f"{codec} has no crf; leave --crf out")
+    if crf is not None and not 0 <= crf <= _MAX_CRF.get(codec, 51):
+        raise SettingsError(f"{codec} takes --crf 0 to {_MAX_CRF.get(codec, 51)}, not {crf}")
     if crf is None and name is not None:
         crf = purpose.crf if is_purpose_codec else _DEFAULT_CRF.get(codec)
     if crf is not None and name is not None:
@@ -204,6 +216,10 @@ def _options(codec: str, encoding: Encoding, purpose: Purpose) -> dict[str, str]
     if encoding.preset is not None:
         if codec in _NO_PRESETS:
             raise SettingsError(f"{codec} has no presets; leave --preset out")
+        if codec in ("libx264", "libx265") and encoding.preset not in _X26X_PRESETS:
+            raise SettingsError(
+                f"{codec} has no preset {encoding.preset!r}: choose {', '.join(_X26X_PRESETS)}"
+            )
         options["preset"] = encoding.preset
     return options
 
@@ -220,6 +236,7 @@ def _tags(info: FilmInfo) -> dict[str, Any]:
 
 def add_video_stream(output: OutputContainer, info: FilmInfo, plan: OutputPlan) -> Any:
     """Add the stream that the coloured frames are encoded into, tags and all."""
+    os.environ.setdefault("SVT_LOG", "1")  # libsvtav1 prints its settings on stderr: errors only
     stream: Any = output.add_stream(plan.codec, rate=info.frame_rate, options=dict(plan.options))
     context = stream.codec_context
     context.width, context.height, context.pix_fmt = plan.width, plan.height, plan.pix_fmt
@@ -251,6 +268,8 @@ def add_copy(output: OutputContainer, source: InputContainer, stream: StreamInfo
 def copy_tags(original: Any, copy: Any) -> None:
     """Give a stream the language, title, other metadata and disposition of another."""
     copy.metadata.update(original.metadata)
+    if copy.container.format.name == "mov" and original.metadata.get("language") == "fre":
+        copy.metadata["language"] = "fra"  # the one of French's two codes that QuickTime has
     copy.disposition = original.disposition
 
 
@@ -278,6 +297,20 @@ def _try_encoder(info: FilmInfo, plan: OutputPlan) -> None:
         ) from error
     except (av.error.FFmpegError, OSError) as error:
         raise SettingsError(_encoder_message(plan, error)) from error
+
+
+def _keeps_pixel_shape(info: FilmInfo, plan: OutputPlan) -> bool:
+    """Encode a frame in memory and look: PyAV tells Matroska of no shape but the codec's own."""
+    memory = io.BytesIO()
+    with av.open(memory, "w", format=plan.format) as output:
+        stream = add_video_stream(output, info, plan)
+        frame = av.VideoFrame(plan.width, plan.height, plan.pix_fmt)
+        frame.pts, frame.time_base = 0, info.time_base
+        output.mux(stream.encode(frame))
+        output.mux(stream.encode(None))
+    memory.seek(0)
+    with av.open(memory) as written:
+        return written.streams.video[0].sample_aspect_ratio == info.sar
 
 
 def _encoder_message(plan: OutputPlan, error: Exception) -> str:
@@ -322,6 +355,23 @@ def _can_hold(format_name: str, source: InputContainer, stream: StreamInfo) -> b
         return False
 
 
+def _loses_language(source: InputContainer, stream: StreamInfo) -> bool:
+    """QuickTime has a short list of languages: write one packet and see."""
+    original, memory = source.streams[stream.index], io.BytesIO()
+    source.seek(0)
+    first = next((p for p in source.demux(original) if p.size), None)
+    if first is None:
+        return False
+    with av.open(memory, "w", format="mov") as output:
+        copy = add_copy(output, source, stream)
+        first.stream = copy
+        output.mux(first)
+        wanted = copy.metadata.get("language")
+    memory.seek(0)
+    with av.open(memory) as written:
+        return written.streams[0].metadata.get("language") != wanted
+
+
 def _who_can_hold(source: InputContainer, stream: StreamInfo) -> str:
     formats = {FORMATS[s]: s for s in (".mp4", ".mov", ".mkv")}
     return " or ".join(s for name, s in formats.items() if _can_hold(name, source, stream))
@@ -344,6 +394,11 @@ def _with_notes(
             f"luma rounded from {info.coding.bit_depth} to {plan.coding.bit_depth} bits, "
             f"the most {plan.codec} takes; --for master keeps all"
         )
+    if plan.format == "mov":
+        with open_film(info.path) as source:
+            told = [s for s in copied if s.language not in (None, "und")]
+            lost = [s for s in told if _loses_language(source, s)]
+        notes += [f".mov has no code for the language of {s.name}; .mkv has" for s in lost]
     is_rounded = plan.format in ("matroska", "webm") and (info.time_base / _MILLISECOND) % 1 != 0
     if is_rounded:
         notes.append(f"times rounded to 1 ms, all that {plan.path.suffix} keeps")

@@ -77,6 +77,7 @@ def probe(path: str | os.PathLike[str], video: int | None = None) -> FilmInfo:
             time_base=Fraction(stream.time_base),
             frame_rate=_frame_rate(stream),
             start_pts=frame.pts or 0,
+            end_pts=_end_pts(stream),
             num_frames_told=_num_frames(container, stream),
             duration_seconds=_duration(container, stream),
             streams=streams,
@@ -157,6 +158,10 @@ def _duration(container: InputContainer, stream: Any) -> Fraction | None:
     if stream.duration:
         return stream.duration * Fraction(stream.time_base)
     return Fraction(container.duration, av.time_base) if container.duration else None
+
+
+def _end_pts(stream: Any) -> int | None:
+    return (stream.start_time or 0) + stream.duration if stream.duration else None
 
 
 def _num_frames(container: InputContainer, stream: Any) -> int | None:

@@ -109,8 +109,8 @@ def _kind(stream: StreamInfo) -> str:
 def _compare_packets(
     source: FilmInfo, original: StreamInfo, result: FilmInfo, copy: StreamInfo, part: Part
 ) -> None:
-    is_told = copy.language or not _is_quicktime(result)  # QuickTime's list of languages is short
-    if is_told and (copy.language or "und") != (original.language or "und"):
+    # QuickTime's list of languages is short: what it lacks is said before the run
+    if not _is_quicktime(result) and (copy.language or "und") != (original.language or "und"):
         raise VerifyError(f"{copy.name} of {result.path} was {original.name} in {source.path}")
     with open_film(source.path) as container, open_film(result.path) as other:
         wanted = copied_packets(container, (original,), part)

@@ -1,5 +1,6 @@
 """Nothing of a film is lost: one film of its own making per claim, read back with PyAV alone."""
 
+import re
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -373,7 +374,10 @@ def test_matrix_decides_the_chroma(make_film: MakeFilm, run: Run) -> None:
     assert np.abs(chroma[6].astype(int) - chroma[1]).max() > 2
 
 
-@pytest.mark.parametrize(("name", "encoding"), [("out.mkv", MASTER), ("out.mp4", LOSSLESS)])
+@pytest.mark.parametrize(
+    ("name", "encoding"),
+    [("out.mkv", LOSSLESS), ("out.mp4", LOSSLESS), ("out.mp4", Encoding(codec="ffv1"))],
+)
 def test_pixels_keep_their_shape(
     make_film: MakeFilm, run: Run, name: str, encoding: Encoding
 ) -> None:
@@ -382,6 +386,16 @@ def test_pixels_keep_their_shape(
     output = run(film, name, encoding)
     assert media.picture_context(output)["sar"] == Fraction(16, 11)
     assert_same_picture(film, output)
+
+
+def test_a_shape_of_pixels_that_cannot_be_kept_is_said_first(
+    make_film: MakeFilm, run: Run, look: Look, tmp_path: Path
+) -> None:
+    film = make_film(sar=Fraction(16, 11))
+    with pytest.raises(ContainerError, match=r"pixels of 16/11; name the output \.mp4"):
+        run(film, "out.mkv", MASTER)
+    assert leftovers(tmp_path, film) == []
+    assert colorize(film, look=look, encoding=MASTER).output.name == "film.color.mp4"
 
 
 @pytest.mark.parametrize("rotation", [90, -90, 180])
@@ -468,7 +482,8 @@ def test_subtitles_of_an_mp4_are_kept(make_film: MakeFilm, run: Run) -> None:
     for name, encoding in (("out.mp4", LOSSLESS), ("out.mov", QUICK)):
         output = run(film, name, encoding)
         (stream,) = media.streams(output, "subtitle")
-        assert (stream.codec, stream.language) == ("mov_text", "fre")
+        french = "fra" if name.endswith(".mov") else "fre"  # QuickTime has one code of the two
+        assert (stream.codec, stream.language) == ("mov_text", french)
         empty = (0).to_bytes(2, "big")  # what MP4 puts between one title and the next
         theirs, ours = (
             [p for p in media.packets(path, "subtitle") if p.data != empty]
@@ -557,7 +572,7 @@ def test_everything_at_once(make_film: MakeFilm, run: Run) -> None:
         rotation=90,
         sar=Fraction(4, 3),
     )
-    output = run(film)
+    output = run(film, "out.mkv", LOSSLESS)
     assert media.streams(output) == media.streams(film) or sorted(
         (s.kind, s.codec, s.language or "", s.title or "") for s in media.streams(output)[1:]
     ) == sorted((s.kind, s.codec, s.language or "", s.title or "") for s in media.streams(film)[1:])
@@ -566,6 +581,15 @@ def test_everything_at_once(make_film: MakeFilm, run: Run) -> None:
     assert_same_packets(film, output, "audio", 0)
     assert_same_packets(film, output, "audio", 1)
     assert_same_packets(film, output, "subtitle")
+
+
+def test_a_language_that_quicktime_does_not_know_is_said(
+    make_film: MakeFilm, look: Look, tmp_path: Path
+) -> None:
+    film = make_film(sounds=[Sound(language="eng"), Sound(language="rum")])
+    report = colorize(film, tmp_path / "out.mov", look=look, encoding=QUICK)
+    (note,) = report.notes
+    assert re.search(r"has no code for the language of stream 2 \(audio, aac, rum\)", note)
 
 
 # ---------------------------------------------------------------- parts
@@ -748,7 +772,7 @@ def test_weights_of_another_network(make_film: MakeFilm, tmp_path: Path) -> None
     [
         (Encoding(codec="libx999"), "no encoder 'libx999'"),
         (Encoding(codec="aac"), "encodes audio"),
-        (Encoding(preset="warp"), "--preset"),
+        (Encoding(preset="warp"), "no preset 'warp': choose ultrafast"),
         (Encoding(crf=900), "--crf|crf"),
         (Encoding(pix_fmt="rgb24"), "pixel format 'rgb24'"),
         (Encoding(codec="ffv1", crf=20), "has no crf"),

@@ -148,6 +148,7 @@ def film_info(width, height, sar=Fraction(1)):
         time_base=Fraction(1, 24),
         frame_rate=Fraction(24),
         start_pts=0,
+        end_pts=None,
         num_frames_told=1,
         duration_seconds=None,
         streams=(),

@@ -7,6 +7,7 @@ and holds its SHA-256.
 import hashlib
 import json
 import os
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,9 @@ def load_state(path: Path) -> dict[str, Tensor]:
         if path.suffix.lower() == ".safetensors":
             state: Any = load_file(path)
         else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of old pickles, which are read all the same
+                state = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise WeightsError(
             f"{path} cannot be read ({error.strerror or error}); {advice}"
