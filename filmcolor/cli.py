@@ -70,14 +70,14 @@ def _options(*options: Callable[[F], F]) -> Callable[[F], F]:
     return add
 
 
-range_options = _options(
+_range_options = _options(
     click.option("--from", "start", type=Timecode(), metavar="TIME", help="Begin at TIME."),
     click.option("--to", "end", type=Timecode(), metavar="TIME", help="End before TIME."),
     click.option(
         "--frames", type=FrameRange(), metavar="A:B", help="Only frames A up to, not including, B."
     ),
 )
-look_options = _options(
+_look_options = _options(
     click.option(
         "--weights",
         metavar="NAME|PATH",
@@ -115,8 +115,8 @@ def cli() -> None:
 @cli.command()
 @film_argument
 @output_option
-@range_options
-@look_options
+@_range_options
+@_look_options
 @click.option(
     "--for",
     "purpose",
@@ -168,7 +168,7 @@ def run(
 @cli.command("preview")
 @film_argument
 @output_option
-@range_options
+@_range_options
 @click.option(
     "--at",
     "moments",
@@ -178,7 +178,7 @@ def run(
     help="Around TIME; repeatable.",
 )
 @click.option("--sheet", type=int, metavar="N", help="One PNG of N frames instead of a clip.")
-@look_options
+@_look_options
 @force_option
 @quiet_option
 def preview_command(
@@ -224,7 +224,7 @@ def preview_command(
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), metavar="FILE|DIR", help="A folder for many."
 )
-@look_options
+@_look_options
 @force_option
 @quiet_option
 def photo(

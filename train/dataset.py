@@ -43,6 +43,8 @@ class StillsDataset(Dataset[Tensor]):
         return len(self.paths)
 
     def __getitem__(self, index: int) -> Tensor:
+        if index >= len(self.paths):
+            raise IndexError(index)
         for step in range(len(self.paths)):
             path = self.paths[(index + step) % len(self.paths)]
             try:

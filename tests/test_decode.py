@@ -1,0 +1,180 @@
+"""Luma out of films: the planes themselves, numbered and timed, from any place on."""
+
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import media
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from media import Film, shoot
+
+from filmcolor.color import Coding
+from filmcolor.decode import FrameIndex, luma_of, read_luma, resolve
+from filmcolor.errors import InputError, RangeError
+from filmcolor.frames import FilmInfo, Span
+from filmcolor.probing import probe
+
+MakeFilm = Callable[..., Path]
+NUM_FRAMES = 40
+LIMITED_601 = Coding(6, False, 8)
+
+
+def assert_reads(info: FilmInfo, first: int, stop: int | None, shown: list[media.Shown]) -> None:
+    found = list(read_luma(info, first, stop))
+    wanted = shown[first:stop]
+    assert [f.number for f in found] == list(range(first, first + len(wanted)))
+    for frame, original in zip(found, wanted, strict=True):
+        assert np.array_equal(frame.luma, original.luma)
+        assert frame.pts * info.time_base == original.seconds
+
+
+@pytest.fixture(scope="module", params=["b-frames.mp4", "open-gop.mkv", "late.mkv", "mpeg4.avi"])
+def film(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A film that is read from its middle: several keyframes, frames out of order."""
+    kinds = {
+        "b-frames.mp4": {"options": {"g": "12", "bf": "3"}},
+        "open-gop.mkv": {
+            "options": {"g": "8", "bf": "3", "x264-params": "open-gop=1"},
+            "time_base": Fraction(1, 1000),
+        },
+        "late.mkv": {
+            "start": Fraction(7, 2),
+            "time_base": Fraction(1, 1000),
+            "options": {"g": "9"},
+        },
+        "mpeg4.avi": {"codec": "mpeg4", "options": {"g": "10"}, "time_base": Fraction(1, 24)},
+    }
+    path = tmp_path_factory.mktemp("films") / request.param
+    return media.make(path, Film(shoot(NUM_FRAMES), **kinds[request.param]))
+
+
+@pytest.fixture(scope="module")
+def shown(film: Path) -> list[media.Shown]:
+    return media.frames(film)
+
+
+def test_the_whole_film(film: Path, shown: list[media.Shown]) -> None:
+    assert_reads(probe(film), 0, None, shown)
+
+
+@settings(max_examples=12, deadline=None)
+@given(st.integers(0, NUM_FRAMES - 1), st.integers(1, NUM_FRAMES))
+def test_any_part_is_the_same_frames(
+    film: Path, shown: list[media.Shown], first: int, length: int
+) -> None:
+    assert_reads(probe(film), first, min(NUM_FRAMES, first + length), shown)
+
+
+def test_the_index_knows_every_time(film: Path, shown: list[media.Shown]) -> None:
+    info = probe(film)
+    index = FrameIndex(info)
+    assert [p * info.time_base for p in index.pts] == [s.seconds for s in shown]
+    assert index.number_of(index.pts[7]) == 7
+    assert index.number_of(index.pts[-1] + 1) is None
+
+
+def test_uneven_times_are_variable_frame_rate(make_film: MakeFilm) -> None:
+    uneven = [0, 1000, 2000, 2500, 7000, 7100, 8000, 9000, 10000, 11000, 12000, 13000]
+    assert FrameIndex(probe(make_film("vfr.mp4", pts=uneven))).is_vfr
+    assert not FrameIndex(probe(make_film("cfr.mp4"))).is_vfr
+
+
+@pytest.mark.parametrize(
+    ("span", "first", "stop"),
+    [
+        (Span(first=3, stop=9), 3, 9),
+        (Span(first=3), 3, 12),
+        (Span(stop=9), 0, 9),
+        (Span(first=3, stop=900), 3, 12),
+        (Span(start_seconds=Fraction(1, 4)), 6, 12),
+        (Span(end_seconds=Fraction(1, 4)), 0, 6),  # half-open: the frame at 0.25 s is out
+        (Span(Fraction(1, 4) + Fraction(1, 1000), Fraction(3, 8)), 7, 9),
+    ],
+)
+@pytest.mark.parametrize("start", [Fraction(0), Fraction(5, 2)])
+def test_a_span_counts_from_the_first_frame(
+    make_film: MakeFilm, span: Span, first: int, stop: int, start: Fraction
+) -> None:
+    info = probe(make_film(start=start))
+    part = resolve(info, span)
+    assert (part.first, part.stop) == (first, stop)
+    assert part.offset == start + Fraction(first, 24)
+    assert part.end == (None if stop == 12 else start + Fraction(stop, 24))
+
+
+@pytest.mark.parametrize(
+    "span", [Span(first=12), Span(Fraction(1)), Span(Fraction(1, 100), Fraction(1, 50))]
+)
+def test_a_span_without_a_frame_is_told_with_what_there_is(make_film: MakeFilm, span: Span) -> None:
+    with pytest.raises(RangeError, match=r"which has frames 0 to 11 over 0\.458 s"):
+        resolve(probe(make_film()), span)
+
+
+def test_a_film_that_changes_its_size_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "film.ts"
+    parts = [
+        media.make(
+            tmp_path / f"{n}.ts", Film(shoot(5, size), start=Fraction(n), options={"bf": "0"})
+        )
+        for n, size in enumerate([(96, 64), (64, 48)])
+    ]
+    path.write_bytes(b"".join(p.read_bytes() for p in parts))
+    info = probe(path)
+    with pytest.raises(InputError, match=r"frame 5 is 64×48 .*began as 96×64.*split it there"):
+        list(read_luma(info))
+
+
+def test_a_film_that_breaks_off_keeps_what_it_has(make_film: MakeFilm) -> None:
+    film = make_film("film.mkv", lumas=shoot(24), options={"bf": "0", "g": "1"})
+    whole = media.frames(film)
+    film.write_bytes(film.read_bytes()[: film.stat().st_size * 3 // 4])
+    found = list(read_luma(probe(film)))
+    assert 4 < len(found) < 24
+    for frame, original in zip(found[:-1], whole):
+        assert np.array_equal(frame.luma, original.luma)
+
+
+# ---------------------------------------------------------------- pixel formats
+
+RAMP = np.tile(np.arange(16, 236, 2, dtype=np.uint8), (8, 1))[:, :96]
+
+
+def from_yuv444(pix_fmt: str) -> av.VideoFrame:
+    neutral = np.full_like(RAMP, 128)
+    frame = av.VideoFrame.from_ndarray(np.stack([RAMP, neutral, neutral]), "yuv444p")
+    return frame.reformat(format=pix_fmt)
+
+
+@pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv422p", "yuv444p", "nv12", "yuyv422", "uyvy422"])
+def test_luma_of_8_bit_formats_is_the_plane_itself(pix_fmt: str) -> None:
+    assert np.array_equal(luma_of(from_yuv444(pix_fmt), LIMITED_601), RAMP)
+
+
+@pytest.mark.parametrize("pix_fmt", ["yuv420p10le", "yuv422p10be", "p010le", "gray10le"])
+def test_luma_of_10_bit_formats_is_in_code_values(pix_fmt: str) -> None:
+    values = (np.arange(96, dtype=np.uint16) * 8 + 64)[None].repeat(8, 0)
+    frame = av.VideoFrame(96, 8, "gray10le")
+    rows = np.frombuffer(frame.planes[0], np.uint8).reshape(8, -1)
+    rows[:, :192] = values.view(np.uint8)
+    if pix_fmt == "gray10le":
+        assert np.array_equal(luma_of(frame, Coding(6, True, 10)), values)
+        return
+    source = av.VideoFrame(96, 8, "yuv444p10le")
+    for number, plane in enumerate(source.planes):
+        rows = np.frombuffer(plane, np.uint8).reshape(8, -1)
+        rows[:, :192] = (values if number == 0 else np.full_like(values, 512)).view(np.uint8)
+    assert np.array_equal(luma_of(source.reformat(format=pix_fmt), Coding(6, False, 10)), values)
+
+
+@pytest.mark.parametrize("pix_fmt", ["rgb24", "bgr24", "gbrp", "rgba", "bgr0"])
+def test_luma_of_rgb_is_what_the_matrix_says(pix_fmt: str) -> None:
+    rgb = np.zeros((8, 96, 3), np.uint8)
+    rgb[:, :32, 0], rgb[:, 32:64, 1], rgb[:, 64:, 2] = 255, 255, 255
+    frame = av.VideoFrame.from_ndarray(rgb, "rgb24").reformat(format=pix_fmt)
+    luma = luma_of(frame, LIMITED_601)
+    # ITU-R BT.601-7: 16 + 219 * (0.299, 0.587, 0.114)
+    assert [int(luma[0, x]) for x in (5, 40, 80)] == [81, 145, 41]

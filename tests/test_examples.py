@@ -1,0 +1,63 @@
+"""The demo film: what stands in examples/ is what its script films."""
+
+import importlib.util
+import sys
+from itertools import pairwise
+from pathlib import Path
+from types import ModuleType
+
+import media
+import numpy as np
+import pytest
+
+from filmcolor.decode import FrameIndex, read_luma
+from filmcolor.predict import add_small
+from filmcolor.probing import probe
+from filmcolor.shots import mark_cuts
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+FILM = EXAMPLES / "film.mp4"
+
+
+@pytest.fixture(scope="module")
+def script() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("make_film", EXAMPLES / "make_film.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["make_film"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_it_is_what_the_demo_promises(script: ModuleType) -> None:
+    info = probe(FILM)
+    assert FILM.stat().st_size < 2_000_000
+    assert (info.width, info.height, info.frame_rate) == (640, 480, 24)
+    assert len(FrameIndex(info).pts) == script.NUM_FRAMES == 240
+    assert [s.kind for s in info.streams] == ["video", "audio"]
+    num_samples, rate = media.num_samples(FILM)
+    assert num_samples / rate == pytest.approx(10.0, abs=0.05)
+    assert (info.coding.matrix, info.is_matrix_tagged) == (6, True)
+
+
+@pytest.mark.parametrize("number", [0, 60, 120, 200, 239])
+def test_a_frame_of_the_film_is_the_scripts(script: ModuleType, number: int) -> None:
+    (found,) = (f.luma for f in read_luma(probe(FILM), number, number + 1))
+    wanted = np.asarray(script.film_frame(number), dtype=float)
+    error = np.sqrt(np.mean((found.astype(float) - wanted) ** 2))
+    assert error < 8.0  # code values: grain, coded at a low rate
+
+
+def test_its_cuts_are_the_scripts_and_the_dissolve_is_none(script: ModuleType) -> None:
+    info = probe(FILM)
+    found = [f.frame.number for f in mark_cuts(add_small(read_luma(info), info, 96)) if f.is_cut]
+    assert found == list(script.CUTS)
+    assert len(script.SHOTS) >= 5
+
+
+def test_it_moves_and_has_grain(script: ModuleType) -> None:
+    lumas = [f.luma.astype(float) for f in read_luma(probe(FILM), 100, 110)]
+    assert all(np.abs(a - b).mean() > 1.0 for a, b in pairwise(lumas))
+
+
+def test_every_picture_is_credited(script: ModuleType) -> None:
+    assert {shot.picture for shot in script.SHOTS} == set(script.CREDITS)

@@ -1,0 +1,162 @@
+"""The laws that shape the house: parts and wholes, cuts, and which way imports point."""
+
+import ast
+import subprocess
+import sys
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import media
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from media import Film, shoot
+
+import filmcolor
+from filmcolor.frames import ColorFrame, Part
+from filmcolor.pipeline import Colorizer, Look
+from filmcolor.probing import probe
+
+SHOTS = (25, 14, 31)  # frames
+CUTS = (25, 39)
+NUM_FRAMES = sum(SHOTS)
+
+
+def lumas_of_shot(number: int) -> list[np.ndarray]:
+    return shoot(SHOTS[number], seed=number)
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    lumas = [luma for number in range(3) for luma in lumas_of_shot(number)]
+    path = tmp_path_factory.mktemp("laws") / "film.mkv"
+    return media.make(path, Film(lumas, codec="ffv1"))
+
+
+@pytest.fixture(scope="module")
+def whole(film: Path, look: Look) -> list[ColorFrame]:
+    return list(Colorizer(look).frames(probe(film)))
+
+
+@cache
+def colorizer(look: Look) -> Colorizer:
+    return Colorizer(look)
+
+
+def largest_difference(first: ColorFrame, second: ColorFrame) -> int:
+    return max(
+        int(np.abs(a.astype(int) - b.astype(int)).max())
+        for a, b in ((first.cb, second.cb), (first.cr, second.cr))
+    )
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    first=st.integers(0, NUM_FRAMES - 1),
+    length=st.integers(1, NUM_FRAMES),
+    batch_size=st.sampled_from([1, 2, 3, 8]),
+)
+def test_a_part_is_the_whole(
+    film: Path, look: Look, whole: list[ColorFrame], first: int, length: int, batch_size: int
+) -> None:
+    stop = min(NUM_FRAMES, first + length)
+    part = Part(first, stop)
+    frames = list(colorizer(replace(look, batch_size=batch_size)).frames(probe(film), part))
+    assert [f.number for f in frames] == list(range(first, stop))
+    for frame in frames:
+        assert np.array_equal(frame.luma, whole[frame.number].luma)
+        assert frame.pts == whole[frame.number].pts
+        assert largest_difference(frame, whole[frame.number]) <= 1  # arithmetic in batches
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_a_shot_is_colored_as_if_it_were_alone(
+    film: Path, look: Look, whole: list[ColorFrame], tmp_path: Path, number: int
+) -> None:
+    alone = media.make(tmp_path / "shot.mkv", Film(lumas_of_shot(number), codec="ffv1"))
+    frames = list(colorizer(look).frames(probe(alone)))
+    first = (0, *CUTS)[number]
+    assert len(frames) == SHOTS[number]
+    for frame in frames:
+        assert largest_difference(frame, whole[first + frame.number]) <= 1
+
+
+def test_the_shots_have_colors_of_their_own(whole: list[ColorFrame]) -> None:
+    """Else the law above could not fail."""
+    for cut in CUTS:
+        assert largest_difference(whole[cut - 1], whole[cut]) > 8
+
+
+# ---------------------------------------------------------------- the house
+
+# lowest first: a module imports from lower lines only
+FLOORS = (
+    {"errors", "color", "model"},
+    {"frames", "weights"},
+    {"probing"},
+    {"decode", "predict", "shots", "smooth", "chroma"},
+    {"plan"},
+    {"encode"},
+    {"verification"},
+    {"pipeline"},
+    {"previews", "photo"},
+    {"train.dataset"},
+    {"train.fit"},
+    {"cli"},
+)
+USERS_OF_AV = {"probing", "plan", "decode", "encode", "verification"}
+ROOT = Path(__file__).parent.parent
+
+
+def modules() -> dict[str, Path]:
+    """Every module by its name below filmcolor."""
+    found = {p.stem: p for p in (ROOT / "filmcolor").glob("*.py") if p.stem != "__init__"}
+    found |= {f"train.{p.stem}": p for p in (ROOT / "train").glob("*.py") if p.stem != "__init__"}
+    return found | {"weights": ROOT / "weights" / "__init__.py"}
+
+
+def imports(path: Path) -> set[str]:
+    """Every module that a module imports, wherever in it the import stands."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def test_every_module_has_its_floor() -> None:
+    assert set.union(*FLOORS) == set(modules())
+
+
+@pytest.mark.parametrize("name", sorted(modules()))
+def test_imports_point_down(name: str) -> None:
+    floor = next(n for n, names in enumerate(FLOORS) if name in names)
+    lower = set.union(set(), *FLOORS[:floor])
+    ours = {m.removeprefix("filmcolor.") for m in imports(modules()[name]) if "filmcolor." in m}
+    assert ours & set(modules()) <= lower
+
+
+@pytest.mark.parametrize("name", sorted(modules()))
+def test_each_package_is_known_where_it_belongs(name: str) -> None:
+    roots = {module.split(".")[0] for module in imports(modules()[name])}
+    assert not roots & {"click", "tqdm"} or name == "cli"
+    assert "av" not in roots or name in USERS_OF_AV
+
+
+def test_public_names_are_not_hidden_by_modules() -> None:
+    code = (
+        "import filmcolor, pkgutil, importlib\n"
+        "for m in pkgutil.iter_modules(filmcolor.__path__):\n"
+        "    importlib.import_module(f'filmcolor.{m.name}')\n"
+        "assert all(callable(getattr(filmcolor, n)) for n in filmcolor.__all__)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'colourise'"):
+        _ = filmcolor.colourise

@@ -1,0 +1,162 @@
+"""Previews show what a run gives: the same frames, beside the grey ones."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import cv2
+import media
+import numpy as np
+import pytest
+from media import Sound, shoot
+
+from filmcolor.chroma import rgb_picture
+from filmcolor.errors import InputError, OutputError, RangeError, SettingsError
+from filmcolor.frames import ColorFrame, Span
+from filmcolor.pipeline import Colorizer, Look, colorize
+from filmcolor.plan import Encoding
+from filmcolor.previews import contact_sheet, moment, preview, side_by_side, timecode
+from filmcolor.probing import probe
+
+MakeFilm = Callable[..., Path]
+WIDTH, HEIGHT = media.SIZE
+THUMB_WIDTH, GAP, TEXT_HEIGHT = 384, 8, 22  # pixels on a sheet
+THUMB_HEIGHT = THUMB_WIDTH * HEIGHT // WIDTH
+
+
+@pytest.fixture
+def film(make_film: MakeFilm) -> Path:
+    return make_film(lumas=shoot(30), sounds=[Sound()])
+
+
+@pytest.fixture
+def frames(film: Path, look: Look) -> list[ColorFrame]:
+    """What `run` gives, before the encoder."""
+    return list(Colorizer(look).frames(probe(film)))
+
+
+def test_a_clip_has_the_grey_film_on_the_left_and_the_run_on_the_right(
+    film: Path, frames: list[ColorFrame], look: Look, tmp_path: Path
+) -> None:
+    report = preview(film, tmp_path / "clip.mp4", span=Span(first=10, stop=20), look=look)
+    shown = media.frames(tmp_path / "clip.mp4")
+    assert (report.num_frames, len(shown)) == (10, 10)
+    for frame, wanted in zip(shown, frames[10:20]):
+        luma, cb, cr = (plane.astype(int) for plane in frame.planes)
+        assert luma.shape == (HEIGHT, 2 * WIDTH)
+        # the encoder rounds what it is given: a few code values
+        assert np.abs(luma - np.hstack([wanted.luma, wanted.luma])).mean() < 2.5
+        for plane, chroma in ((cb, wanted.cb), (cr, wanted.cr)):
+            grey, colored = plane[:, : WIDTH // 2], plane[:, WIDTH // 2 :]
+            assert np.abs(grey[:, :-4] - 128).max() <= 3
+            assert np.abs(colored[:, 4:] - chroma.astype(int)[:, 4:]).mean() < 3
+    assert max(np.abs(f.cb.astype(int) - 128).max() for f in frames[10:20]) > 10
+
+
+def test_a_clip_keeps_its_sound_in_sync(film: Path, look: Look, tmp_path: Path) -> None:
+    clip = tmp_path / "clip.mp4"
+    preview(film, clip, span=Span(Fraction(1, 2), Fraction(1)), look=look)
+    num_samples, rate = media.num_samples(clip)
+    assert media.seconds(clip)[0] == 0
+    assert float(num_samples / rate) == pytest.approx(0.5, abs=0.03)
+
+
+def test_without_a_range_it_is_the_first_five_seconds(make_film: MakeFilm, look: Look) -> None:
+    film = make_film(lumas=shoot(13), rate=Fraction(2))
+    report = preview(film, look=look)
+    assert (report.num_frames, report.output.name) == (10, "film.preview.mp4")
+
+
+def test_a_moment_has_five_seconds_around_it() -> None:
+    assert moment(Fraction(60)) == Span(Fraction(115, 2), Fraction(125, 2))
+    assert moment(Fraction(1)) == Span(Fraction(0), Fraction(5))
+
+
+def test_odd_sizes_stand_side_by_side(frames: list[ColorFrame], film: Path) -> None:
+    frame = frames[0]
+    odd = replace(frame, luma=frame.luma[:, :-1])
+    both = side_by_side(odd, probe(film).coding)
+    assert both.luma.shape == (HEIGHT, 2 * WIDTH)
+    assert both.cb.shape == (HEIGHT // 2, WIDTH)
+    assert np.array_equal(both.luma[:, WIDTH:-1], odd.luma)
+
+
+@pytest.mark.parametrize(("num_frames", "columns", "rows"), [(1, 1, 1), (2, 2, 1), (5, 2, 3)])
+def test_a_sheet_holds_the_frames_asked_for(
+    film: Path, look: Look, num_frames: int, columns: int, rows: int
+) -> None:
+    sheet = cv2.imread(str(contact_sheet(film, num_frames=num_frames, look=look)))
+    pair = 2 * THUMB_WIDTH + GAP
+    assert sheet.shape[:2] == (
+        rows * (THUMB_HEIGHT + TEXT_HEIGHT + GAP) + GAP,
+        columns * (pair + 2 * GAP) + GAP,
+    )
+
+
+def test_a_sheet_shows_the_very_frames_of_a_run(
+    film: Path, frames: list[ColorFrame], look: Look, tmp_path: Path
+) -> None:
+    path = contact_sheet(film, tmp_path / "a.png", at_seconds=[Fraction(12, 24)], look=look)
+    sheet = cv2.imread(str(path))[..., ::-1]
+    grey = sheet[GAP : GAP + THUMB_HEIGHT, GAP : GAP + THUMB_WIDTH]
+    left = 2 * GAP + THUMB_WIDTH
+    colored = sheet[GAP : GAP + THUMB_HEIGHT, left : left + THUMB_WIDTH]
+    assert np.ptp(grey.astype(int), axis=2).max() <= 1
+    picture = np.rint(rgb_picture(frames[12], probe(film).coding) * 255).astype(np.uint8)
+    wanted = cv2.resize(picture, (THUMB_WIDTH, THUMB_HEIGHT), interpolation=cv2.INTER_AREA)
+    assert np.abs(colored.astype(int) - wanted).max() <= 3
+    assert np.ptp(colored.astype(int), axis=2).max() > 20
+    caption = sheet[GAP + THUMB_HEIGHT : -GAP, GAP:]
+    assert caption.min() < 80 < caption.max()
+
+
+def test_sheets_of_a_rotated_film_are_upright(make_film: MakeFilm, look: Look) -> None:
+    film = make_film(rotation=90)
+    sheet = cv2.imread(str(contact_sheet(film, num_frames=1, look=look)))
+    assert sheet.shape[0] == THUMB_WIDTH + TEXT_HEIGHT + 2 * GAP
+
+
+def test_preview_and_run_encode_the_same_chroma(
+    film: Path, frames: list[ColorFrame], look: Look, tmp_path: Path
+) -> None:
+    colorize(film, tmp_path / "out.mkv", look=look, encoding=Encoding(codec="ffv1"))
+    for frame, wanted in zip(media.frames(tmp_path / "out.mkv"), frames, strict=True):
+        assert np.array_equal(frame.planes[1], wanted.cb)
+        assert np.array_equal(frame.planes[2], wanted.cr)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "00:00:00.000"), (59.9996, "00:01:00.000"), (3723.042, "01:02:03.042")],
+)
+def test_timecodes(seconds: float, text: str) -> None:
+    assert timecode(seconds) == text
+
+
+def test_what_cannot_be_previewed(film: Path, look: Look, tmp_path: Path) -> None:
+    with pytest.raises(RangeError, match="which has frames 0 to 29"):
+        preview(film, span=Span(first=99), look=look)
+    with pytest.raises(InputError, match="no such file"):
+        preview(tmp_path / "gone.mp4", look=look)
+    with pytest.raises(SettingsError, match="ask for 1 or more"):
+        contact_sheet(film, num_frames=0, look=look)
+    with pytest.raises(OutputError, match=r"name it \.png"):
+        contact_sheet(film, tmp_path / "a.jpg", look=look)
+    with pytest.raises(OutputError, match="make it first"):
+        contact_sheet(film, tmp_path / "gone" / "a.png", look=look)
+    assert sorted(p.name for p in tmp_path.iterdir()) == [film.name]
+
+
+def test_progress_is_told(film: Path, look: Look) -> None:
+    told: list[tuple[int, int | None]] = []
+    preview(film, span=Span(first=0, stop=3), look=look, progress=lambda *p: told.append(p))
+    assert told == [(1, 3), (2, 3), (3, 3)]
+
+
+def test_a_clip_of_a_film_with_cover_art(make_film: MakeFilm, look: Look) -> None:
+    film = make_film(cover=media.jpeg())
+    output = preview(film, look=look).output
+    with av.open(str(output)) as clip:
+        assert clip.streams.best("video").width == 2 * WIDTH
