@@ -162,7 +162,7 @@ def run(
             force=force,
             progress=progress,
         )
-    _tell(report, quiet)
+    _say(str(report), quiet)
 
 
 @cli.command("preview")
@@ -214,7 +214,7 @@ def preview_command(
         for number, wanted in enumerate(spans, 1):
             label = "preview" if len(spans) == 1 else f"preview-{number}"
             report = previews.preview(film, output, span=wanted, label=label, **common)
-            _tell(report, quiet)
+            _say(str(report), quiet)
 
 
 @cli.command()
@@ -416,12 +416,6 @@ def _progress(quiet: bool, unit: str = "frame") -> Iterator[Callable[..., None] 
             bar.update(done - bar.n)
 
         yield advance
-
-
-def _tell(report: Any, quiet: bool) -> None:
-    for note in () if quiet else report.notes:
-        click.echo(f"note: {note}", err=True)
-    _say(str(report), quiet)
 
 
 def _say(line: str, quiet: bool) -> None:

@@ -63,6 +63,7 @@ class Report:
         return (
             f"{self.num_frames} frames ({self.film_seconds:.1f} s) in {self.wall_seconds:.1f} s: "
             f"{rate:.1f} frames/s, {speed:.2f} × real time → {self.output}"
+            + "".join(f"; {note}" for note in self.notes)
         )
 
 

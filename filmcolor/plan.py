@@ -386,7 +386,7 @@ def _with_notes(
     notes = [f"left out, {plan.path.suffix} cannot hold it: {s.name}" for s in left_out]
     if (plan.width, plan.height) != (info.width, info.height):
         notes.append(
-            f"{info.width}×{info.height} is odd; coded as {plan.width}×{plan.height}, "
+            f"{info.width}×{info.height} is odd, coded as {plan.width}×{plan.height}, "
             "the last column or row repeated"
         )
     if plan.coding.bit_depth < info.coding.bit_depth:
