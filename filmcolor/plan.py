@@ -5,6 +5,7 @@ import os
 import re
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from filmcolor.probing import JPEG_RANGE, MPEG_RANGE, open_film
 FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
 
 _SUBSAMPLINGS = {"420": SUBSAMPLING_420, "422": SUBSAMPLING_422, "444": SUBSAMPLING_444}
+_NUM_TRIED = 1000  # packets that are searched for a stream's first
 _MILLISECOND = Fraction(1, 1000)  # the clock of Matroska and WebM
 
 
@@ -345,31 +347,45 @@ def _sort_streams(
 
 
 def _can_hold(format_name: str, source: InputContainer, stream: StreamInfo) -> bool:
+    """Write the stream's beginning in memory: some refusals come with the first packet."""
     try:
-        with av.open(io.BytesIO(), "w", format=format_name) as output:
-            if add_copy(output, source, stream) is not None:
-                output.start_encoding()
-                return True
-        return format_name == "matroska"  # attachments: the others drop them unsaid
+        copy, _ = _try_copy(format_name, source, stream)
+        return copy is not None or format_name == "matroska"  # others drop attachments unsaid
     except (av.error.FFmpegError, OSError, ValueError, NotImplementedError):
         return False
 
 
 def _loses_language(source: InputContainer, stream: StreamInfo) -> bool:
-    """QuickTime has a short list of languages: write one packet and see."""
-    original, memory = source.streams[stream.index], io.BytesIO()
-    source.seek(0)
-    first = next((p for p in source.demux(original) if p.size), None)
-    if first is None:
-        return False
-    with av.open(memory, "w", format="mov") as output:
-        copy = add_copy(output, source, stream)
-        first.stream = copy
-        output.mux(first)
-        wanted = copy.metadata.get("language")
-    memory.seek(0)
+    """QuickTime has a short list of languages: write the stream's beginning and see."""
+    copy, memory = _try_copy("mov", source, stream)
     with av.open(memory) as written:
-        return written.streams[0].metadata.get("language") != wanted
+        told = [s.metadata.get("language") for s in written.streams]
+    return bool(told) and told[0] != copy.metadata.get("language")
+
+
+def _try_copy(
+    format_name: str, source: InputContainer, stream: StreamInfo
+) -> tuple[Any, io.BytesIO]:
+    """Return a copy of the stream, None for an attachment, and the file made with it."""
+    memory = io.BytesIO()
+    with av.open(memory, "w", format=format_name) as output:
+        copy = add_copy(output, source, stream)
+        if copy is not None:
+            output.start_encoding()
+            if first := _first_packet(Path(source.name), stream):
+                first.stream = copy
+                output.mux(first)
+    memory.seek(0)
+    return copy, memory
+
+
+def _first_packet(path: Path, stream: StreamInfo) -> av.Packet | None:
+    """Return a stream's first packet; None where it does not come soon, as with subtitles."""
+    with open_film(path) as source:
+        for packet in islice(source.demux(), _NUM_TRIED):
+            if packet.stream_index == stream.index and packet.size:
+                return packet
+    return None
 
 
 def _who_can_hold(source: InputContainer, stream: StreamInfo) -> str:

@@ -70,6 +70,7 @@ class Sound:
     disposition: Disposition = Disposition.default
     pitch: float = 440.0  # Hz
     sample_rate: int = 48000
+    layout: str = "mono"  # or "stereo", the same in both
 
 
 @dataclass(frozen=True)
@@ -175,7 +176,7 @@ def _add_video(output: Any, film: Film) -> Any:
 
 def _add_sound(output: Any, sound: Sound) -> Any:
     stream = output.add_stream(sound.codec, rate=sound.sample_rate)
-    stream.codec_context.layout = "mono"
+    stream.codec_context.layout = sound.layout
     tags = {"language": sound.language, "title": sound.title}
     stream.metadata.update({name: tag for name, tag in tags.items() if tag})
     stream.disposition = sound.disposition
@@ -245,7 +246,10 @@ def _sound_packets(stream: Any, sound: Sound, film: Film) -> list[av.Packet]:
     offset = round(film.start * sound.sample_rate)
     packets = []
     for first in range(0, num_samples, size):
-        frame = av.AudioFrame.from_ndarray(values[None, first : first + size], name, "mono")
+        heard = np.stack([values[first : first + size]] * stream.codec_context.channels)
+        if not name.endswith("p"):  # packed: the channels in turn
+            heard = heard.T.reshape(1, -1)
+        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(heard), name, sound.layout)
         frame.sample_rate, frame.pts, frame.time_base = sound.sample_rate, first + offset, base
         packets += stream.encode(frame)
     return packets + stream.encode(None)

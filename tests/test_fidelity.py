@@ -457,6 +457,19 @@ def test_other_sound_codecs_are_copied(make_film: MakeFilm, run: Run, codec: str
     ]
 
 
+PCM_STEREO = Sound("pcm_s16le", layout="stereo")
+
+
+def test_sound_that_mp4_refuses_at_its_end_is_known_before(make_film: MakeFilm, look: Look) -> None:
+    """AVI does not say which speakers PCM is for; MP4 must, and finds out when it is closed."""
+    film = make_film("film.avi", codec="mpeg4", time_base=Fraction(1, 24), sounds=[PCM_STEREO])
+    with pytest.raises(ContainerError, match=r"\.mp4 cannot hold stream 1 .*\.mkv"):
+        colorize(film, film.with_name("out.mp4"), look=look)
+    report = colorize(film, look=look)
+    assert report.output.name == "film.color.mkv"
+    assert_same_packets(film, report.output, "audio", tolerance=MILLISECOND)
+
+
 def test_film_without_sound(make_film: MakeFilm, run: Run) -> None:
     film = make_film()
     output = run(film, "out.mp4", LOSSLESS)
