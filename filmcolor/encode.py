@@ -4,7 +4,7 @@ import errno
 import math
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from fractions import Fraction
 from types import TracebackType
 from typing import Any
@@ -113,14 +113,13 @@ class FilmWriter:
 
     def _open(self, stack: ExitStack) -> None:
         self._source = stack.enter_context(open_film(self.info.path))
-        self._output = stack.enter_context(
-            av.open(
-                os.fspath(self.partial),
-                "w",
-                format=self.plan.format,
-                container_options=_clock_options(self.plan.format, self.info.time_base),
-            )
+        self._output = av.open(
+            os.fspath(self.partial),
+            "w",
+            format=self.plan.format,
+            container_options=_clock_options(self.plan.format, self.info.time_base),
         )
+        stack.callback(self._abandon)
         for stream in self.info.streams:
             if stream.index == self.info.video_index:
                 self._video = add_video_stream(self._output, self.info, self.plan)
@@ -161,7 +160,7 @@ class FilmWriter:
             self._output.mux(packets)
         except (av.error.FFmpegError, OSError) as error:
             is_full = error.errno == errno.ENOSPC
-            remedy = "the disk is full: make room" if is_full else "is it still there?"
+            remedy = "the disk is full: make room" if is_full else "check the disk it is on"
             raise OutputError(
                 f"{self.plan.path} cannot be written further ({error.strerror}); {remedy}"
             ) from error
@@ -175,6 +174,11 @@ class FilmWriter:
         picture.time_base = self.info.time_base
         picture.duration = frame.duration
         return picture
+
+    def _abandon(self) -> None:
+        """Close a file that will be deleted: a full disk would refuse its end once more."""
+        with suppress(av.error.FFmpegError, OSError):
+            self._output.close()
 
     def _ticks(self, pts: int) -> int:
         """Return a source frame's time on the output's clock."""

@@ -644,6 +644,27 @@ def test_the_installed_command_runs_from_any_folder(
     assert "film.color.mp4 exists" in bad.stderr
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="no limits for files")
+@pytest.mark.parametrize("limit", [600, 4000])
+def test_a_full_disk_is_said_in_one_line(
+    make_film: MakeFilm, look_words: list[str], tmp_path: Path, limit: int
+) -> None:
+    """A limit for the size of files stands for the end of the disk."""
+    import resource
+
+    film = make_film(lumas=media.shoot(60))
+    words = [SCRIPT, "run", film, "--quiet", *look_words]
+    done = subprocess.run(
+        list(map(str, words)),
+        capture_output=True,
+        text=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
+    )
+    assert_one_line(Typed(done.returncode, done.stdout, done.stderr), 1)
+    assert re.search(r"film\.color\.mp4 cannot be (written|finished)", done.stderr)
+    assert names(tmp_path) == {"film.mp4"}
+
+
 def test_an_interrupted_run_leaves_nothing_behind(
     make_film: MakeFilm, look: Look, tmp_path: Path
 ) -> None:
