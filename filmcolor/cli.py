@@ -177,7 +177,12 @@ def run(
     metavar="TIME",
     help="Around TIME; repeatable.",
 )
-@click.option("--sheet", type=int, metavar="N", help="One PNG of N frames instead of a clip.")
+@click.option(
+    "--sheet",
+    type=int,
+    metavar="N",
+    help="One PNG of N frames instead of a clip; with --at, of the frames at those times.",
+)
 @_look_options
 @force_option
 @quiet_option
@@ -198,6 +203,8 @@ def preview_command(
     if len(moments) > 1 and output is not None and sheet is None:
         raise click.UsageError("several --at make several clips: leave -o out")
     span = _span(choices)
+    if moments and not span.is_whole:
+        raise click.UsageError("choose --at or a range, not both")
     with _progress(quiet) as progress:
         import filmcolor.previews as previews
 

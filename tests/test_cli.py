@@ -599,6 +599,7 @@ def test_code_inside_weights_is_never_run(
         (["run", "a.mp4", "--for", "fun"], "'fun' is not one of 'share', 'archive'"),
         (["run", "a.mp4", "--crf", "low"], "'low' is not a valid integer"),
         (["run", "a.mp4", "--frames", "1:5", "--from", "2"], "--frames or --from/--to, not both"),
+        (["preview", "a.mp4", "--at", "3", "--from", "2"], "--at or a range, not both"),
         (["run", "a.mp4", "--frames", "1:5", "--to", "2"], "--frames or --from/--to, not both"),
         (["run", "a.mp4", "--frames", "5:5"], "A below B"),
         (["run", "a.mp4", "--frames", "7"], "A below B"),
