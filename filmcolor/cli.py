@@ -1,109 +1,32 @@
-"""The command line: options, progress bars and exit codes. Nothing else knows click or tqdm."""
+"""The command line: the film commands, exit codes. Only the cli modules know click and tqdm."""
 
 import json
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator
 from dataclasses import asdict
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
 from filmcolor import __version__
+from filmcolor.cli_options import (
+    Timecode,
+    film_argument,
+    force_option,
+    look_options,
+    output_option,
+    progress_bar,
+    quiet_option,
+    range_options,
+    say,
+)
+from filmcolor.cli_training import train
 from filmcolor.errors import FilmcolorError
 from filmcolor.frames import FilmInfo, Span
 
-F = TypeVar("F", bound=Callable[..., Any])
-
 EXIT_ERROR, EXIT_INTERRUPTED = 1, 130  # click itself exits 2 for wrong usage
-
-
-class Timecode(click.ParamType):
-    """HH:MM:SS.mmm, MM:SS or seconds, from the film's first frame."""
-
-    name = "time"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> Fraction:
-        """Return seconds."""
-        if isinstance(value, Fraction):
-            return value
-        try:
-            fields = [Fraction(field) for field in str(value).split(":")]
-        except (ValueError, ZeroDivisionError):
-            fields = []
-        is_good = 1 <= len(fields) <= 3 and all(f >= 0 for f in fields)
-        if not is_good or any(f >= 60 for f in fields[1:]):
-            self.fail(f"{value!r} is no time; write HH:MM:SS.mmm or seconds", param, ctx)
-        seconds = Fraction(0)
-        for field in fields:
-            seconds = seconds * 60 + field
-        return seconds
-
-
-class FrameRange(click.ParamType):
-    """A:B, frame numbers from 0, half-open; either side may be left out."""
-
-    name = "range"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[int, int | None]:
-        """Return (first, stop)."""
-        if isinstance(value, tuple):
-            return value
-        first, colon, stop = str(value).partition(":")
-        try:
-            numbers = int(first or 0), int(stop) if stop else None
-        except ValueError:
-            numbers = -1, None
-        if not colon or numbers[0] < 0 or (numbers[1] is not None and numbers[1] <= numbers[0]):
-            self.fail(f"{value!r} is no range of frames; write A:B with A below B", param, ctx)
-        return numbers
-
-
-def _options(*options: Callable[[F], F]) -> Callable[[F], F]:
-    def add(command: F) -> F:
-        for option in reversed(options):
-            command = option(command)
-        return command
-
-    return add
-
-
-_range_options = _options(
-    click.option("--from", "start", type=Timecode(), metavar="TIME", help="Begin at TIME."),
-    click.option("--to", "end", type=Timecode(), metavar="TIME", help="End before TIME."),
-    click.option(
-        "--frames", type=FrameRange(), metavar="A:B", help="Only frames A up to, not including, B."
-    ),
-)
-_look_options = _options(
-    click.option(
-        "--weights",
-        metavar="NAME|PATH",
-        help="Shipped weights, a .safetensors file, or a tutorial .pth.",
-    ),
-    click.option("--device", metavar="NAME", help="auto, cpu, cuda or mps.  [default: auto]"),
-    click.option("--batch-size", type=int, metavar="N", help="Frames to predict at a time."),
-    click.option(
-        "--size",
-        type=int,
-        metavar="PIXELS",
-        help="Short side that the network sees.  [default: 256]",
-    ),
-    click.option(
-        "--saturation",
-        type=float,
-        metavar="X",
-        help="1 is the network's own colour.  [default: 1.4]",
-    ),
-)
-force_option = click.option("--force", is_flag=True, help="Overwrite the output.")
-quiet_option = click.option("-q", "--quiet", is_flag=True, help="No progress, no facts.")
-output_option = click.option(
-    "-o", "--output", type=click.Path(path_type=Path), metavar="OUT", help="The file to write."
-)
-film_argument = click.argument("film", type=click.Path(path_type=Path), metavar="FILM")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -115,8 +38,8 @@ def cli() -> None:
 @cli.command()
 @film_argument
 @output_option
-@_range_options
-@_look_options
+@range_options
+@look_options
 @click.option(
     "--for",
     "purpose",
@@ -149,7 +72,7 @@ def run(
     unless -o says otherwise. It is compared with the film before it gets its name.
     """
     span = _span(choices)
-    with _progress(quiet) as progress:
+    with progress_bar(quiet) as progress:
         from filmcolor.pipeline import colorize
         from filmcolor.plan import Encoding
 
@@ -162,13 +85,13 @@ def run(
             force=force,
             progress=progress,
         )
-    _say(str(report), quiet)
+    say(str(report), quiet)
 
 
 @cli.command("preview")
 @film_argument
 @output_option
-@_range_options
+@range_options
 @click.option(
     "--at",
     "moments",
@@ -183,7 +106,7 @@ def run(
     metavar="N",
     help="One PNG of N frames instead of a clip; with --at, of the frames at those times.",
 )
-@_look_options
+@look_options
 @force_option
 @quiet_option
 def preview_command(
@@ -205,7 +128,7 @@ def preview_command(
     span = _span(choices)
     if moments and not span.is_whole:
         raise click.UsageError("choose --at or a range, not both")
-    with _progress(quiet) as progress:
+    with progress_bar(quiet) as progress:
         import filmcolor.previews as previews
 
         look = _look(choices)
@@ -214,14 +137,14 @@ def preview_command(
             path = previews.contact_sheet(
                 film, output, num_frames=sheet, span=span, at_seconds=moments, **common
             )
-            _say(str(path), quiet)
+            say(str(path), quiet)
             return
         asked: list[Span | None] = [None if span.is_whole else span]
         spans = [previews.moment(m) for m in moments] or asked
         for number, wanted in enumerate(spans, 1):
             label = "preview" if len(spans) == 1 else f"preview-{number}"
             report = previews.preview(film, output, span=wanted, label=label, **common)
-            _say(str(report), quiet)
+            say(str(report), quiet)
 
 
 @cli.command()
@@ -231,7 +154,7 @@ def preview_command(
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), metavar="FILE|DIR", help="A folder for many."
 )
-@_look_options
+@look_options
 @force_option
 @quiet_option
 def photo(
@@ -250,7 +173,7 @@ def photo(
         if output is not None and into_folder:
             target = output / f"{picture.stem}.color{picture.suffix}"
         path = colorize_photo(picture, target, colorizer=colorizer, force=force)
-        _say(str(path), quiet)
+        say(str(path), quiet)
 
 
 @cli.command("probe")
@@ -285,79 +208,7 @@ def probe_command(film: Path, as_json: bool) -> None:
         click.echo("\n".join(_described(info, facts)))
 
 
-@cli.command()
-@click.argument("stills", type=click.Path(path_type=Path), metavar="DIR")
-@click.option(
-    "--validation",
-    type=click.Path(path_type=Path),
-    required=True,
-    metavar="DIR",
-    help="Colour pictures that are held back to choose the best weights.",
-)
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(path_type=Path),
-    required=True,
-    metavar="DIR",
-    help="Weights, checkpoint and log go here.",
-)
-@click.option(
-    "--init", type=click.Path(path_type=Path), metavar="WEIGHTS", help="Begin from these."
-)
-@click.option(
-    "--num-pictures",
-    type=int,
-    default=100_000,
-    show_default=True,
-    metavar="N",
-    help="How many to learn from, repeats counted.",
-)
-@click.option(
-    "--batch-size",
-    type=int,
-    default=32,
-    show_default=True,
-    metavar="N",
-    help="Pictures to learn from at a time.",
-)
-@click.option(
-    "--size",
-    type=int,
-    default=160,
-    show_default=True,
-    metavar="PIXELS",
-    help="Side of the squares that are cut out.",
-)
-@click.option(
-    "--learning-rate",
-    type=float,
-    default=2e-3,
-    show_default=True,
-    metavar="X",
-    help="The highest, at the end of warming up.",
-)
-@click.option(
-    "--seed",
-    type=int,
-    default=0,
-    show_default=True,
-    metavar="N",
-    help="The same seed, the same training.",
-)
-@quiet_option
-def train(
-    stills: Path, validation: Path, output: Path, init: Path | None, quiet: bool, **recipe: Any
-) -> None:
-    """Train the network on the colour pictures in DIR; stopped, the same command goes on.
-
-    The best weights are kept as best.safetensors in the output folder.
-    """
-    with _progress(quiet, unit="step") as progress:
-        from filmcolor.train.fit import Recipe, fit
-
-        path = fit(stills, validation, output, Recipe(**recipe), init, progress)
-    _say(str(path), quiet)
+cli.add_command(train)
 
 
 def main() -> None:
@@ -402,32 +253,6 @@ def _look(choices: dict[str, Any]) -> Any:
     from filmcolor.pipeline import Look
 
     return Look(**{name: value for name, value in choices.items() if value is not None})
-
-
-@contextmanager
-def _progress(quiet: bool, unit: str = "frame") -> Iterator[Callable[..., None] | None]:
-    """Give a callback (done, total, ...) that draws a bar on stderr, None when quiet."""
-    if quiet:
-        yield None
-        return
-    from tqdm import tqdm
-
-    with ExitStack() as stack:
-        bars: list[tqdm[Any]] = []
-
-        def advance(done: int, total: int | None, *_: Any) -> None:
-            if not bars:  # not before there is progress: an error before it stays one line
-                bars.append(stack.enter_context(tqdm(unit=unit, dynamic_ncols=True, leave=False)))
-            bar = bars[0]
-            bar.total = max(total, done) if total else None
-            bar.update(done - bar.n)
-
-        yield advance
-
-
-def _say(line: str, quiet: bool) -> None:
-    if not quiet:
-        click.echo(line)
 
 
 def _described(info: FilmInfo, facts: dict[str, Any]) -> Iterator[str]:

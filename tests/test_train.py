@@ -10,13 +10,12 @@ import torch
 from filmcolor.train.dataset import (
     StillsDataset,
     find_stills,
-    luma_and_ab,
-    old_stock,
     training_transform,
     validation_transform,
     whole_picture,
 )
 from filmcolor.train.fit import Recipe, Trainer, fit, validate
+from filmcolor.train.stock import luma_and_ab, old_stock
 from PIL import Image
 from skimage.color import rgb2lab
 from torch import nn

@@ -12,11 +12,10 @@ import torch
 from filmcolor.train.dataset import (
     StillsDataset,
     find_stills,
-    luma_and_ab,
-    old_stock,
     training_transform,
     whole_picture,
 )
+from filmcolor.train.stock import luma_and_ab, old_stock
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader, RandomSampler

@@ -1,0 +1,123 @@
+"""What the command line's modules share: parameter types, options, the bar, output lines."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Timecode(click.ParamType):
+    """HH:MM:SS.mmm, MM:SS or seconds, from the film's first frame."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Fraction:
+        """Return seconds."""
+        if isinstance(value, Fraction):
+            return value
+        try:
+            fields = [Fraction(field) for field in str(value).split(":")]
+        except (ValueError, ZeroDivisionError):
+            fields = []
+        is_good = 1 <= len(fields) <= 3 and all(f >= 0 for f in fields)
+        if not is_good or any(f >= 60 for f in fields[1:]):
+            self.fail(f"{value!r} is no time; write HH:MM:SS.mmm or seconds", param, ctx)
+        seconds = Fraction(0)
+        for field in fields:
+            seconds = seconds * 60 + field
+        return seconds
+
+
+class FrameRange(click.ParamType):
+    """A:B, frame numbers from 0, half-open; either side may be left out."""
+
+    name = "range"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[int, int | None]:
+        """Return (first, stop)."""
+        if isinstance(value, tuple):
+            return value
+        first, colon, stop = str(value).partition(":")
+        try:
+            numbers = int(first or 0), int(stop) if stop else None
+        except ValueError:
+            numbers = -1, None
+        if not colon or numbers[0] < 0 or (numbers[1] is not None and numbers[1] <= numbers[0]):
+            self.fail(f"{value!r} is no range of frames; write A:B with A below B", param, ctx)
+        return numbers
+
+
+def options(*choices: Callable[[F], F]) -> Callable[[F], F]:
+    def add(command: F) -> F:
+        for option in reversed(choices):
+            command = option(command)
+        return command
+
+    return add
+
+
+range_options = options(
+    click.option("--from", "start", type=Timecode(), metavar="TIME", help="Begin at TIME."),
+    click.option("--to", "end", type=Timecode(), metavar="TIME", help="End before TIME."),
+    click.option(
+        "--frames", type=FrameRange(), metavar="A:B", help="Only frames A up to, not including, B."
+    ),
+)
+look_options = options(
+    click.option(
+        "--weights",
+        metavar="NAME|PATH",
+        help="Shipped weights, a .safetensors file, or a tutorial .pth.",
+    ),
+    click.option("--device", metavar="NAME", help="auto, cpu, cuda or mps.  [default: auto]"),
+    click.option("--batch-size", type=int, metavar="N", help="Frames to predict at a time."),
+    click.option(
+        "--size",
+        type=int,
+        metavar="PIXELS",
+        help="Short side that the network sees.  [default: 256]",
+    ),
+    click.option(
+        "--saturation",
+        type=float,
+        metavar="X",
+        help="1 is the network's own colour.  [default: 1.4]",
+    ),
+)
+force_option = click.option("--force", is_flag=True, help="Overwrite the output.")
+quiet_option = click.option("-q", "--quiet", is_flag=True, help="No progress, no facts.")
+output_option = click.option(
+    "-o", "--output", type=click.Path(path_type=Path), metavar="OUT", help="The file to write."
+)
+film_argument = click.argument("film", type=click.Path(path_type=Path), metavar="FILM")
+
+
+@contextmanager
+def progress_bar(quiet: bool, unit: str = "frame") -> Iterator[Callable[..., None] | None]:
+    """Give a callback (done, total, ...) that draws a bar on stderr, None when quiet."""
+    if quiet:
+        yield None
+        return
+    from tqdm import tqdm
+
+    with ExitStack() as stack:
+        bars: list[tqdm[Any]] = []
+
+        def advance(done: int, total: int | None, *_: Any) -> None:
+            if not bars:  # not before there is progress: an error before it stays one line
+                bars.append(stack.enter_context(tqdm(unit=unit, dynamic_ncols=True, leave=False)))
+            bar = bars[0]
+            bar.total = max(total, done) if total else None
+            bar.update(done - bar.n)
+
+        yield advance
+
+
+def say(line: str, quiet: bool) -> None:
+    if not quiet:
+        click.echo(line)
