@@ -2,17 +2,16 @@
 
 from collections.abc import Iterable, Iterator
 from copy import deepcopy
-from itertools import islice, pairwise
+from itertools import islice
 
 import cv2
 import numpy as np
 import torch
-from torch import nn
 
 from filmcolor.color import Coding
 from filmcolor.errors import SettingsError
 from filmcolor.frames import AbFrame, FilmInfo, FloatPlane, LumaFrame, Plane, SmallFrame
-from filmcolor.model import STRIDE, ColorNet, decode_ab
+from filmcolor.model import STRIDE, ColorNet, decode_ab, fold_batch_norms
 
 DEFAULT_SIZE = 256  # short side the network sees, pixels
 
@@ -84,7 +83,7 @@ class Predictor:
     def __init__(self, net: ColorNet, device: str = "auto") -> None:
         self.device = choose_device(device)
         self.dtype = choose_dtype(self.device)
-        folded = _fold_batch_norm(deepcopy(net).eval())  # the caller's stays as it is
+        folded = fold_batch_norms(deepcopy(net).eval())  # the caller's stays as it is
         self.net = folded.to(self.device, self.dtype).to(memory_format=torch.channels_last)
 
     def predict(self, small: FloatPlane) -> FloatPlane:
@@ -110,16 +109,3 @@ class Predictor:
             for frame, ab in zip(batch, self.predict(upright)):
                 turned = np.ascontiguousarray(np.rot90(ab, -turns))
                 yield AbFrame(frame.frame, frame.small, frame.is_cut, turned)
-
-
-def _fold_batch_norm(net: ColorNet) -> ColorNet:
-    """Return the network with each batch norm folded into the convolution before it."""
-    fused = nn.utils.fusion.fuse_conv_bn_eval
-    for module in list(net.modules()):
-        names = list(module._modules)
-        for first, second in pairwise(names):
-            conv, norm = getattr(module, first), getattr(module, second)
-            if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
-                setattr(module, first, fused(conv, norm))
-                setattr(module, second, nn.Identity())
-    return net

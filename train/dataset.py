@@ -1,17 +1,28 @@
-"""Folders of stills to batches of pictures."""
+"""Folders of stills to batches of pictures, and which films are held back."""
 
+import csv
 import math
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from io import StringIO
 from pathlib import Path
 
-from PIL import Image, UnidentifiedImageError
+import numpy as np
+import torch
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, Sampler
 from torchvision.transforms import v2
 
 from filmcolor.errors import InputError
+from filmcolor.photo import read_photo
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp"})
+_TRAINING_NAMES = ("train", "training")
+_VALIDATION_NAMES = ("val", "valid", "validation", "test")
+_HELD_BACK = 0.1  # of the pictures, where the folder has no split of its own
+_MIN_PICTURES = 2  # one to learn from, one to judge by
 
 
 def find_stills(folder: Path) -> list[Path]:
@@ -27,55 +38,200 @@ def find_stills(folder: Path) -> list[Path]:
     return paths
 
 
-class StillsDataset(Dataset[Tensor]):
-    """Colour pictures as uint8 RGB tensors (3, H, W), through a torchvision transform.
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Which pictures of `folder` teach, and which judge."""
 
-    A picture that cannot be read gives way to the next one that can.
+    folder: Path
+    training: list[Path]
+    validation: list[Path]
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over the names and sizes of all pictures: changes when the data does."""
+        text = "\n".join(
+            f"{self._name(path)} {path.stat().st_size}" for path in self.training + self.validation
+        )
+        return sha256(text.encode()).hexdigest()
+
+    def to_csv(self) -> str:
+        """Return one line a picture: its name below the folder, and its side."""
+        lines = StringIO()
+        writer = csv.writer(lines, lineterminator="\n")
+        writer.writerow(("file", "split"))
+        for side, paths in (("train", self.training), ("val", self.validation)):
+            writer.writerows((self._name(path), side) for path in paths)
+        return lines.getvalue()
+
+    def _name(self, path: Path) -> str:
+        is_inside = path.is_relative_to(self.folder)
+        return (path.relative_to(self.folder) if is_inside else path).as_posix()
+
+
+def split_stills(folder: Path, validation: Path | None = None, seed: int = 0) -> Split:
+    """Return the pictures that teach and those that judge.
+
+    `validation` names the latter; without it, sub-folders `train` and `val` are taken, and
+    where there are none, whole films are held back until they are a tenth of the pictures:
+    a film is what `manifest.csv` says, else a sub-folder. Of a single film, its last tenth
+    is held back. Raises InputError when that leaves nothing to learn from or to judge by.
+    """
+    if validation is not None:
+        return _checked(Split(folder, find_stills(folder), find_stills(validation)))
+    sides = [
+        next((folder / n for n in names if (folder / n).is_dir()), None)
+        for names in (_TRAINING_NAMES, _VALIDATION_NAMES)
+    ]
+    if sides[0] is not None and sides[1] is not None:
+        return _checked(Split(folder, find_stills(sides[0]), find_stills(sides[1])))
+    paths = find_stills(folder)
+    wanted = max(1, round(_HELD_BACK * len(paths)))
+    films: dict[str, list[Path]] = defaultdict(list)
+    told = _films_told(folder)
+    for path in paths:
+        films[told.get(path) or path.relative_to(folder).parts[0]].append(path)
+    if len(films) == len(paths):  # no sub-folders: one film, in the order of its names
+        films = {"": paths}
+    if len(films) == 1:
+        return _checked(Split(folder, paths[:-wanted], paths[-wanted:]))
+    order = sorted(films, key=lambda film: sha256(f"{seed} {film}".encode()).digest())
+    held: set[str] = set()
+    num_held = 0
+    for film in order[:-1]:
+        if num_held >= wanted:
+            break
+        held.add(film)
+        num_held += len(films[film])
+    is_held = {path: film in held for film, members in films.items() for path in members}
+    return _checked(
+        Split(folder, [p for p in paths if not is_held[p]], [p for p in paths if is_held[p]])
+    )
+
+
+def _films_told(folder: Path) -> dict[Path, str]:
+    """Return the film of each picture that `manifest.csv` names."""
+    manifest = folder / "manifest.csv"
+    if not manifest.is_file():
+        return {}
+    with manifest.open(encoding="utf-8", newline="") as lines:
+        rows = list(csv.DictReader(lines))
+    return {folder / row["file"]: row["film"] for row in rows if row.get("file")}
+
+
+def _checked(split: Split) -> Split:
+    num = len(split.training) + len(split.validation)
+    if num < _MIN_PICTURES or not split.training or not split.validation:
+        raise InputError(
+            f"{split.folder} holds too few pictures ({num}): some must teach and others judge; "
+            "add pictures, or name others with --validation"
+        )
+    return split
+
+
+def read_still(path: Path) -> Tensor:
+    """Return a picture as uint8 RGB (3, H, W), upright sRGB, whatever it was.
+
+    Raises InputError when it cannot be read.
+    """
+    rgb = read_photo(path).rgb
+    if rgb.dtype == np.uint16:
+        rgb = (rgb >> 8).astype(np.uint8)
+    return torch.from_numpy(np.ascontiguousarray(rgb.transpose(2, 0, 1)))
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """One picture to learn from: which, cut to which size, by which seed."""
+
+    index: int
+    size: int  # pixels, of the square
+    seed: int
+
+
+class StillsDataset(Dataset[tuple[Tensor, str]]):
+    """Colour pictures cut to squares: uint8 RGB (3, size, size), and what was unreadable.
+
+    A picture that cannot be read gives way to the next one that can, and is named. Each
+    draw has a seed of its own, so that what is learned does not depend on who reads.
     """
 
-    def __init__(self, paths: Sequence[Path], transform: v2.Transform) -> None:
+    def __init__(self, paths: Sequence[Path], smallest: float, is_flipped: bool = True) -> None:
         self.paths = list(paths)
-        self.transform = transform
+        self.smallest = smallest  # share of a picture's area that a crop takes at least
+        self.is_flipped = is_flipped
 
     def __len__(self) -> int:
         return len(self.paths)
 
-    def __getitem__(self, index: int) -> Tensor:
-        if index >= len(self.paths):
-            raise IndexError(index)
+    def __getitem__(self, draw: Draw) -> tuple[Tensor, str]:
+        unreadable = ""
         for step in range(len(self.paths)):
-            path = self.paths[(index + step) % len(self.paths)]
+            path = self.paths[(draw.index + step) % len(self.paths)]
             try:
-                with Image.open(path) as image:
-                    picture = v2.functional.pil_to_tensor(image.convert("RGB"))
-            except (OSError, UnidentifiedImageError):
+                picture = read_still(path)
+            except InputError:
+                unreadable = unreadable or str(path)
                 continue
-            return self.transform(picture)
+            transform = v2.Compose(
+                [
+                    v2.RandomResizedCrop(draw.size, scale=(self.smallest, 1.0), antialias=True),
+                    v2.RandomHorizontalFlip(0.5 if self.is_flipped else 0.0),
+                ]
+            )
+            with torch.random.fork_rng(devices=()):
+                torch.manual_seed(draw.seed)
+                return transform(picture), unreadable
         raise InputError(f"none of {len(self.paths)} pictures could be read")
 
 
-def training_transform(size: int) -> v2.Transform:
-    """Return the tutorial's crop and flip, at (3, size, size)."""
-    return v2.Compose(
-        [
-            v2.RandomResizedCrop(size, scale=(0.25, 1.0), antialias=True),
-            v2.RandomHorizontalFlip(),
-        ]
-    )
+class Draws(Sampler[list[Draw]]):
+    """What to learn from at each step: every picture once an epoch, in an order from a seed.
 
+    All squares of a batch have one size, drawn from `sizes`. With several processes, each
+    takes its `rank`-th share of every batch. Step n is the same whenever training began.
+    """
 
-def validation_transform(size: int) -> v2.Transform:
-    """Return the centre square at (3, size, size)."""
-    return v2.Compose([v2.Resize(size, antialias=True), v2.CenterCrop(size)])
+    def __init__(
+        self,
+        num_pictures: int,
+        steps: range,
+        batch_size: int,
+        sizes: Sequence[int],
+        seed: int,
+        rank: int = 0,
+        num_ranks: int = 1,
+    ) -> None:
+        self.num_pictures, self.steps, self.batch_size = num_pictures, steps, batch_size
+        self.sizes, self.seed = list(sizes), seed
+        self.rank, self.num_ranks = rank, num_ranks
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+    def __iter__(self) -> Iterator[list[Draw]]:
+        epoch, order = -1, np.empty(0, np.int64)
+        for step in self.steps:
+            size = np.random.default_rng((self.seed, 1, step)).choice(self.sizes)
+            first = (step * self.num_ranks + self.rank) * self.batch_size
+            batch = []
+            for number in range(first, first + self.batch_size):
+                if number // self.num_pictures != epoch:
+                    epoch = number // self.num_pictures
+                    order = np.random.default_rng((self.seed, 2, epoch)).permutation(
+                        self.num_pictures
+                    )
+                seed = int(np.random.default_rng((self.seed, 3, number)).integers(2**62))
+                batch.append(Draw(int(order[number % self.num_pictures]), int(size), seed))
+            yield batch
 
 
 def whole_picture(path: Path, short_side: int, multiple: int) -> Tensor:
     """Return uint8 RGB (3, H, W) of a whole picture, its short side near `short_side`.
 
     Both sides are rounded to `multiple`, so the aspect may move by a pixel or two.
+    Raises InputError when it cannot be read.
     """
-    with Image.open(path) as image:
-        picture = v2.functional.pil_to_tensor(image.convert("RGB"))
+    picture = read_still(path)
     scale = short_side / min(picture.shape[1:])
     sides = [
         max(multiple, multiple * math.floor(s * scale / multiple + 0.5)) for s in picture.shape[1:]

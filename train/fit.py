@@ -1,7 +1,7 @@
-"""The training loop: MSE on coded ab, Adam, best checkpoint by validation loss."""
+"""The training loop: resumable to the step, averaged weights, one or many processes."""
 
-import json
 import logging
+import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -9,161 +9,323 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from filmcolor.train.dataset import (
-    StillsDataset,
-    find_stills,
-    training_transform,
-    whole_picture,
-)
+import torch.distributed as dist
+from filmcolor.train.dataset import Draws, Split, StillsDataset, split_stills
+from filmcolor.train.losses import Loss, rarity_weights, survey
+from filmcolor.train.recipe import Recipe
+from filmcolor.train.records import Records, save_samples
 from filmcolor.train.stock import luma_and_ab, old_stock
+from filmcolor.train.teacher import teach_context
+from filmcolor.train.validation import Score, validate
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel
-from torch.utils.data import DataLoader, RandomSampler
+from torch.utils.data import DataLoader
 
 from filmcolor import weights
-from filmcolor.errors import SettingsError
-from filmcolor.model import STRIDE, ColorNet, decode_ab, encode_ab
+from filmcolor.errors import OutputError, SettingsError, WeightsError
+from filmcolor.model import ColorNet, ContextNet
+from filmcolor.predict import choose_device, choose_dtype
 
 log = logging.getLogger(__name__)
+_NUM_CONTEXT_FROZEN = 7  # blocks of the context branch that a frozen start holds: to H/8
+_NUM_TRUNK_FROZEN = 5  # of the trunk: its first convolution and layer 1
+_SAVE_SECONDS = 60.0  # between checkpoints
+
+Progress = Callable[[int, int, float], None]  # step, num_steps, loss
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
-    """How to train: `num_pictures` crops of `size` pixels in batches, from one seed."""
+class Ranks:
+    """Which of the processes of `torchrun` this is; one alone without it."""
 
-    num_pictures: int = 100_000
-    batch_size: int = 32
-    size: int = 160
-    learning_rate: float = 2e-3
-    ema_decay: float = 0.999
-    seed: int = 0
-    num_workers: int = 2
-    validate_every: int = 500  # steps
+    rank: int = 0
+    num: int = 1
 
-    def __post_init__(self) -> None:
-        if self.size % STRIDE or self.size < 4 * STRIDE:
-            raise SettingsError(f"size {self.size} must be a multiple of {STRIDE}, 32 or more")
-        if self.learning_rate <= 0.0:
-            raise SettingsError(f"learning rate {self.learning_rate} must be above 0")
-        if self.num_pictures < self.batch_size:
-            raise SettingsError("num_pictures must be at least one batch")
-
-    @property
-    def num_steps(self) -> int:
-        """Optimizer steps in all."""
-        return self.num_pictures // self.batch_size
+    @classmethod
+    def join(cls) -> "Ranks":
+        """Meet the other processes, if `torchrun` started some."""
+        num = int(os.environ.get("WORLD_SIZE", "1"))
+        if num > 1 and not dist.is_initialized():
+            if torch.cuda.is_available():
+                torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+            dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+        return cls(dist.get_rank(), num) if num > 1 else cls()
 
 
-@dataclass(frozen=True, slots=True)
-class Score:
-    """Errors over whole pictures, in Lab units, with grey's and the truth's beside them."""
+class Learner(nn.Module):
+    """The network with its loss, as one module that answers luma: what DDP wraps."""
 
-    loss: float  # MSE of coded ab, what training minimises
-    ab_rmse: float
-    grey_ab_rmse: float
-    mean_chroma: float
-    true_mean_chroma: float
+    def __init__(self, net: ColorNet, loss: Loss) -> None:
+        super().__init__()
+        self.net, self.loss = net, loss
 
-
-def validate(net: nn.Module, paths: list[Path], short_side: int = 256) -> Score:
-    """Score a network on whole pictures; each picture weighs by its pixels."""
-    net.eval()
-    sums = torch.zeros(6, dtype=torch.float64)
-    with torch.inference_mode():
-        for path in paths:
-            luma, ab = luma_and_ab(whole_picture(path, short_side, STRIDE)[None])
-            coded = net(luma.contiguous(memory_format=torch.channels_last)).to(torch.float32)
-            guess = decode_ab(coded)
-            pixels = (
-                (coded - encode_ab(ab)).square().mean(dim=1),
-                (guess - ab).square().mean(dim=1),
-                ab.square().mean(dim=1),
-                guess.norm(dim=1),
-                ab.norm(dim=1),
-                torch.ones_like(luma),
-            )
-            sums += torch.stack([p.sum(dtype=torch.float64) for p in pixels])
-    loss, error, grey, chroma, true_chroma, _ = (sums / sums[-1]).tolist()
-    return Score(loss, error**0.5, grey**0.5, chroma, true_chroma)
+    def forward(self, luma: Tensor) -> Tensor:
+        """Return what the loss judges, of luma (N, 1, H, W)."""
+        return self.loss.answer(self.net, luma)
 
 
 class Trainer:
     """One training run: its network, averaged weights, optimizer and place in the data."""
 
-    def __init__(self, recipe: Recipe, folder: Path, init: Path | None = None) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        folder: Path,
+        split: Split,
+        *,
+        init: str | Path | None = None,
+        teacher: Path | None = None,
+        device: str = "auto",
+    ) -> None:
         torch.manual_seed(recipe.seed)
-        self.recipe = recipe
-        self.folder = folder
-        self.step = 0
-        self.best_loss = float("inf")
-        net = ColorNet()
-        if init is not None:
-            net = weights.load(init)
-        self.net = net.to(memory_format=torch.channels_last)
+        self.recipe, self.folder, self.split = recipe, folder, split
+        self.ranks = Ranks.join()
+        self.device = choose_device(device)
+        self.step, self.best_loss, self.num_without_better = 0, float("inf"), 0
+        self.unreadable: set[str] = set()
+        net = _network(recipe, init, teacher).to(memory_format=torch.channels_last)
+        rarity = rarity_weights(survey(split.training), recipe.rarity)
+        loss = Loss(recipe.loss, rarity)
+        if net.bins is not None:
+            net.bins.centers.copy_(loss.centers)
+        self.learner = Learner(net, loss).to(self.device)
+        self.net = self.learner.net
+        for module in self._frozen():
+            module.requires_grad_(False)
+        self.model: nn.Module = self.learner
+        if self.ranks.num > 1:
+            self.model = DistributedDataParallel(self.learner)
         self.average = AveragedModel(
             self.net, avg_fn=_warm_average(recipe.ema_decay), use_buffers=True
         )
-        self.optimizer = torch.optim.Adam(self.net.parameters(), recipe.learning_rate)
-        self.schedule = torch.optim.lr_scheduler.OneCycleLR(
-            self.optimizer, recipe.learning_rate, total_steps=recipe.num_steps, pct_start=0.1
-        )
-        self.generator = torch.Generator().manual_seed(recipe.seed)
+        self.optimizer = torch.optim.AdamW(self._groups(), weight_decay=recipe.weight_decay)
+        self.schedule = self._schedule()
+
+    @property
+    def num_steps(self) -> int:
+        """Optimizer steps in all."""
+        return max(1, self.recipe.num_pictures // (self.recipe.batch_size * self.ranks.num))
+
+    @property
+    def steps_an_epoch(self) -> int:
+        """Steps after which every picture was seen once, on the average."""
+        batch = self.recipe.batch_size * self.ranks.num
+        return max(1, round(len(self.split.training) / batch))
 
     @property
     def checkpoint(self) -> Path:
         """Where the run's whole state is kept, to go on after an interruption."""
         return self.folder / "checkpoint.pt"
 
+    def _frozen(self) -> list[nn.Module]:
+        if not self.recipe.is_start_frozen:
+            return []
+        frozen: list[nn.Module] = [self.net.midlevel_resnet[:_NUM_TRUNK_FROZEN]]
+        if isinstance(self.net, ContextNet):
+            frozen.append(self.net.context[:_NUM_CONTEXT_FROZEN])
+        return frozen
+
+    def _groups(self) -> list[dict[str, Any]]:
+        context, others = [], []
+        for name, parameter in self.net.named_parameters():
+            if parameter.requires_grad:
+                (context if name.startswith("context.") else others).append(parameter)
+        rate = self.recipe.learning_rate
+        groups: list[dict[str, Any]] = [{"params": others, "lr": rate}]
+        if context:
+            groups.append({"params": context, "lr": rate * self.recipe.context_rate})
+        return groups
+
+    def _schedule(self) -> torch.optim.lr_scheduler.LRScheduler:
+        if self.recipe.schedule == "constant":
+            return torch.optim.lr_scheduler.ConstantLR(self.optimizer, 1.0)
+        rates = [group["lr"] for group in self.optimizer.param_groups]
+        return torch.optim.lr_scheduler.OneCycleLR(
+            self.optimizer, rates, total_steps=self.num_steps + 1, pct_start=0.1
+        )
+
     def resume(self) -> bool:
-        """Take up the run where its last checkpoint left it; False when there is none."""
+        """Take up the run where its last checkpoint left it; False when there is none.
+
+        Raises SettingsError when the checkpoint is of another recipe or of other data,
+        WeightsError when it cannot be read.
+        """
         if not self.checkpoint.exists():
             return False
-        state = torch.load(self.checkpoint, weights_only=True)
-        if state["recipe"] != asdict(self.recipe):
+        try:
+            state = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
+            told, data = state["recipe"], state["data"]
+        except Exception as error:  # a broken archive ends in anything
+            raise WeightsError(
+                f"{self.checkpoint} is broken; delete it to begin anew in the same folder"
+            ) from error
+        if told != self._told():
+            strange = [k for k, v in self._told().items() if told.get(k) != v]
             raise SettingsError(
-                f"{self.checkpoint} is of another recipe; choose another folder or delete it"
+                f"{self.checkpoint} is of another recipe ({', '.join(strange)} differ); "
+                "choose another folder or delete it"
+            )
+        if data != self.split.fingerprint:
+            raise SettingsError(
+                f"{self.checkpoint} is of other data: pictures came, went or changed; "
+                "choose another folder or delete it"
             )
         for name in ("net", "average", "optimizer", "schedule"):
             getattr(self, name).load_state_dict(state[name])
-        self.generator.set_state(state["generator"])
         self.step, self.best_loss = state["step"], state["best_loss"]
+        self.num_without_better = state["num_without_better"]
         return True
+
+    def _told(self) -> dict[str, Any]:
+        """Return what a checkpoint must agree in, as a checkpoint holds it."""
+        told = asdict(self.recipe) | {"num_processes": self.ranks.num}
+        return told | {"sizes": list(self.recipe.sizes)}
 
     def save(self) -> None:
         """Write the whole state, whole or not at all."""
+        self._agree()
+        if self.ranks.rank:
+            return
         parts = ("net", "average", "optimizer", "schedule")
         state: dict[str, Any] = {name: getattr(self, name).state_dict() for name in parts}
-        state |= {"recipe": asdict(self.recipe), "generator": self.generator.get_state()}
-        state |= {"step": self.step, "best_loss": self.best_loss}
+        state |= {"recipe": self._told(), "data": self.split.fingerprint, "step": self.step}
+        state |= {"best_loss": self.best_loss, "num_without_better": self.num_without_better}
         partial = self.checkpoint.with_suffix(".partial")
-        torch.save(state, partial)
-        partial.replace(self.checkpoint)
+        try:
+            torch.save(state, partial)
+            partial.replace(self.checkpoint)
+        except (OSError, RuntimeError) as error:  # PyTorch's writer raises RuntimeError
+            partial.unlink(missing_ok=True)
+            raise OutputError(
+                f"{self.checkpoint} cannot be written ({error}); what was saved before is whole: "
+                "make room, and the same command goes on from it"
+            ) from error
+
+    def _agree(self) -> None:
+        """Make all processes' running statistics the mean of theirs."""
+        if self.ranks.num == 1:
+            return
+        for module in (self.net, self.average.module):
+            for buffer in module.buffers():
+                if buffer.is_floating_point():
+                    dist.all_reduce(buffer)
+                    buffer /= self.ranks.num
 
     def train_step(self, pictures: Tensor) -> float:
         """Learn from one batch of uint8 RGB (N, 3, H, W) and return its loss."""
-        self.net.train()
+        self.model.train()
+        for module in self._frozen():
+            module.eval()
+        recipe = self.recipe
+        pictures = pictures.to(self.device, non_blocking=True)
+        seed = (recipe.seed * 1_000_003 + self.step) * 4096 + self.ranks.rank
+        generator = torch.Generator(self.device).manual_seed(seed)
         luma, ab = luma_and_ab(pictures)
-        luma = old_stock(pictures, luma, self.generator)
-        with torch.autocast("cpu", torch.bfloat16):
-            coded = self.net(luma.contiguous(memory_format=torch.channels_last))
-        loss = nn.functional.mse_loss(coded.float(), encode_ab(ab))
+        num, num_twice = len(pictures), len(pictures) // 8 if recipe.consistency else 0
+        views = [old_stock(pictures, luma, generator, recipe.old_stock)]
+        if num_twice:
+            views.append(old_stock(pictures[:num_twice], luma[:num_twice], generator, 1.0))
+            ab = torch.cat([ab, ab[:num_twice]])
+        shown = torch.cat(views).contiguous(memory_format=torch.channels_last)
+        dtype = choose_dtype(self.device)
+        is_narrow = dtype is not torch.float32
+        with torch.autocast(self.device.type, dtype if is_narrow else None, enabled=is_narrow):
+            answer = self.model(shown)
+        loss: Tensor = self.learner.loss(answer, ab)
+        if num_twice:
+            colors = answer.float() if self.net.bins is None else self.net.bins.colors(answer)
+            difference = nn.functional.mse_loss(colors[:num_twice], colors[num:])
+            loss = loss + recipe.consistency * difference * num_twice / num
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.optimizer.step()
         self.schedule.step()
-        self.average.update_parameters(self.net)
+        if recipe.ema_decay:
+            self.average.update_parameters(self.net)
         self.step += 1
         return loss.item()
 
-    def keep_if_best(self, paths: list[Path]) -> Score:
-        """Validate the averaged weights and keep them when they are the best so far."""
-        score = validate(self.average.module, paths)
-        if score.loss < self.best_loss:
+    @property
+    def judged(self) -> ColorNet:
+        """The network that is validated and kept: the average where there is one."""
+        net = self.average.module if self.recipe.ema_decay else self.net
+        assert isinstance(net, ColorNet)
+        return net
+
+    def keep_if_best(self) -> Score:
+        """Validate, and keep the weights when they are the best so far."""
+        self._agree()
+        score = validate(
+            self.judged, self.split.validation, is_flip_averaged=self.recipe.is_flip_averaged
+        )
+        is_better = score.loss < self.best_loss
+        self.num_without_better = 0 if is_better else self.num_without_better + 1
+        if is_better:
             self.best_loss = score.loss
-            weights.save(self.average.module.state_dict(), self.folder / "best.safetensors")
-        with (self.folder / "scores.jsonl").open("a") as lines:
-            lines.write(json.dumps({"step": self.step, **asdict(score)}) + "\n")
+        if self.ranks.rank == 0 and is_better:
+            try:
+                weights.save(self.judged.state_dict(), self.folder / "best.safetensors")
+                if self.recipe.network == "tutorial":
+                    self._save_as_the_tutorial_does(score)
+            except OSError as error:
+                raise OutputError(
+                    f"weights cannot be written to {self.folder} ({error.strerror or error}); "
+                    "make room, and the same command goes on"
+                ) from error
         return score
+
+    def _save_as_the_tutorial_does(self, score: Score) -> None:
+        epoch = self.step // self.steps_an_epoch
+        state = {k: v.cpu() for k, v in self.judged.state_dict().items()}
+        path = self.folder / f"model-epoch-{epoch}-losses-{score.loss:.3f}.pth"
+        partial = path.with_suffix(".partial")
+        torch.save(state, partial)
+        partial.replace(path)
+
+    def batches(self, num_workers: int) -> Iterator[Tensor]:
+        """Yield uint8 RGB batches (N, 3, size, size) for the steps that are still to do."""
+        draws = Draws(
+            len(self.split.training),
+            range(self.step, self.num_steps),
+            self.recipe.batch_size,
+            self.recipe.sizes,
+            self.recipe.seed,
+            self.ranks.rank,
+            self.ranks.num,
+        )
+        loader = DataLoader(
+            StillsDataset(self.split.training, self.recipe.smallest_crop),
+            batch_sampler=draws,
+            num_workers=num_workers,
+            pin_memory=self.device.type == "cuda",
+        )
+        for pictures, unreadable in loader:
+            for name in sorted(set(unreadable) - self.unreadable - {""}):
+                log.warning("%s cannot be read; passed over", name)
+            self.unreadable |= set(unreadable) - {""}
+            yield pictures
+
+
+def _network(recipe: Recipe, init: str | Path | None, teacher: Path | None) -> ColorNet:
+    """Return the network at its beginning: given weights, a teacher's, or chance."""
+    has_bins = recipe.loss == "bins"
+    net = ContextNet(has_bins) if recipe.network == "film" else ColorNet(has_bins)
+    if teacher is not None:
+        if not isinstance(net, ContextNet):
+            raise SettingsError("only the film network has a context that a teacher can begin")
+        teach_context(net, teacher)
+    if init is not None:
+        given = weights.load(init)
+        if isinstance(given, ContextNet) and not isinstance(net, ContextNet):
+            raise SettingsError(
+                f"{init} holds the film network's weights, and the recipe trains the tutorial's; "
+                "choose --network film or other weights"
+            )
+        # the smaller network's weights begin the larger one, colours begin bins
+        state = {k: v for k, v in given.state_dict().items() if k in net.state_dict()}
+        net.load_state_dict(state, strict=False)
+    return net
 
 
 def _warm_average(decay: float) -> Callable[[Tensor, Tensor, Tensor | int], Tensor]:
@@ -176,47 +338,60 @@ def _warm_average(decay: float) -> Callable[[Tensor, Tensor, Tensor | int], Tens
     return average
 
 
-def batches(paths: list[Path], recipe: Recipe, first_step: int) -> Iterator[Tensor]:
-    """Yield uint8 RGB batches (N, 3, size, size) for the steps that are still to do."""
-    num = (recipe.num_steps - first_step) * recipe.batch_size
-    order = torch.Generator().manual_seed(recipe.seed + first_step)
-    data = StillsDataset(paths, training_transform(recipe.size))
-    sampler = RandomSampler(data, replacement=True, num_samples=num, generator=order)
-    loader = DataLoader(
-        data, recipe.batch_size, sampler=sampler, num_workers=recipe.num_workers, generator=order
-    )
-    yield from loader
-
-
 def fit(
     stills: Path,
-    validation: Path,
     folder: Path,
     recipe: Recipe,
-    init: Path | None = None,
-    progress: Callable[[int, int, float], None] | None = None,
+    *,
+    validation: Path | None = None,
+    init: str | Path | None = None,
+    teacher: Path | None = None,
+    device: str = "auto",
+    num_workers: int = 2,
+    progress: Progress | None = None,
 ) -> Path:
     """Train on a folder of stills and return the path of the best weights.
 
-    Interrupted, the same call goes on from the last checkpoint in `folder`.
-    `progress(step, num_steps, loss)` is called after every step.
-    Raises InputError for a folder without pictures, SettingsError for a recipe that
-    differs from the checkpoint's.
+    Interrupted, the same call goes on from the last checkpoint in `folder`, to the same
+    end, to the bit on one CPU. `progress(step, num_steps, loss)` is called after every
+    step. Raises InputError for a folder that teaches nothing, SettingsError when the
+    checkpoint is of another recipe or of other data, OutputError when the disk is full.
     """
-    paths, held_back = find_stills(stills), find_stills(validation)
-    folder.mkdir(parents=True, exist_ok=True)
-    trainer = Trainer(recipe, folder, init)
+    split = split_stills(stills, validation, recipe.seed)
+    trainer = Trainer(recipe, folder, split, init=init, teacher=teacher, device=device)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if trainer.ranks.rank == 0:
+            (folder / "split.csv").write_text(split.to_csv(), encoding="utf-8")
+    except OSError as error:
+        raise OutputError(f"{folder} cannot be written: {error.strerror}") from error
     if trainer.resume():
         log.info("going on from step %d", trainer.step)
-    start = time.monotonic()
-    for pictures in batches(paths, recipe, trainer.step):
-        loss = trainer.train_step(pictures)
-        if progress:
-            progress(trainer.step, recipe.num_steps, loss)
-        is_last = trainer.step == recipe.num_steps
-        if trainer.step % recipe.validate_every == 0 or is_last:
-            score = trainer.keep_if_best(held_back)
-            trainer.save()
-            minutes = (time.monotonic() - start) / 60
-            log.info("step %d, %.1f min: %s", trainer.step, minutes, score)
+    records = Records(folder, is_silent=trainer.ranks.rank > 0)
+    every = recipe.validate_every or trainer.steps_an_epoch
+    saved = time.monotonic()
+    try:
+        for pictures in records.timed(trainer.batches(num_workers)):
+            loss = trainer.train_step(pictures)
+            records.learned(trainer.step, loss, trainer.optimizer.param_groups[0]["lr"])
+            if progress:
+                progress(trainer.step, trainer.num_steps, loss)
+            is_last = trainer.step == trainer.num_steps
+            if trainer.step % every == 0 or is_last:
+                records.judged(trainer.step, trainer.keep_if_best(), len(pictures) * every)
+                if trainer.ranks.rank == 0:
+                    path = folder / "samples" / f"step-{trainer.step:07}.png"
+                    save_samples(trainer.judged, split.validation, path)
+                trainer.save()
+                saved = time.monotonic()
+            elif trainer.ranks.num == 1 and time.monotonic() - saved > _SAVE_SECONDS:
+                trainer.save()
+                saved = time.monotonic()
+            if recipe.patience and trainer.num_without_better >= recipe.patience:
+                log.info("no better weights for %d validations: it ends here", recipe.patience)
+                break
+    finally:
+        records.close()
+    if trainer.unreadable:
+        log.warning("%d pictures could not be read", len(trainer.unreadable))
     return folder / "best.safetensors"

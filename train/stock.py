@@ -1,10 +1,14 @@
 """Pictures to luma and ab, and the look of old film stock on the luma."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 from torchvision.transforms import v2
 
 from filmcolor.color import LUMA_709, lab_from_rgb, luma_from_rgb
+
+Uniform = Callable[[float, float], Tensor]  # (low, high) → (N, 1, 1, 1)
 
 
 def split_rgb(pictures: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -23,29 +27,63 @@ def luma_and_ab(pictures: Tensor) -> tuple[Tensor, Tensor]:
 def old_stock(
     pictures: Tensor, luma: Tensor, generator: torch.Generator, share: float = 0.5
 ) -> Tensor:
-    """Return luma (N, 1, H, W) as old film stock would have recorded a share of the pictures.
+    """Return luma (N, 1, H, W) as old film would show a share of the pictures.
 
-    Per picture: a spectral response from orthochromatic (blind to red) to panchromatic,
-    gamma, contrast with lifted blacks, a little blur, and grain strongest in the
-    mid-tones. `pictures`: uint8 RGB (N, 3, H, W) that `luma` belongs to.
+    Per picture: the stock's spectral response (orthochromatic film is blind to red, later
+    panchromatic film sees all), gamma, contrast, fading of shadows and of the corners,
+    blur, grain of some size, strongest in the mid-tones, and a video's compression.
+    `pictures`: uint8 RGB (N, 3, H, W) that `luma` belongs to. All that is random comes
+    from `generator`, which lives on the pictures' device.
     """
     num, device = luma.shape[0], luma.device
 
     def uniform(low: float, high: float) -> Tensor:
         return torch.rand(num, 1, 1, 1, generator=generator, device=device) * (high - low) + low
 
-    red, green, blue = split_rgb(pictures)
+    aged = _exposed(pictures, uniform)
+    black, white = uniform(-0.05, 0.15), uniform(0.8, 1.05)
+    aged = black + (white - black) * aged
+    aged = aged * _unevenness(luma, uniform)
+    aged = torch.where(uniform(0, 1) < 0.4, _blurred(aged, 1.2), aged)
+    aged = aged + _grain(aged, generator) * uniform(0.0, 1.0) ** 2 * 0.1
+    aged = aged.clip(0.0, 1.0)
+    is_aged, is_compressed = uniform(0, 1) < share, uniform(0, 1) < 0.2
+    qualities = uniform(15, 70)
+    for n in torch.nonzero((is_aged & is_compressed).flatten()).flatten().tolist():
+        coded = (aged[n] * 255.0).round().to(torch.uint8).cpu()
+        coded = v2.functional.jpeg(coded, int(qualities[n]))
+        aged[n] = coded.to(device, torch.float32) / 255.0
+    return torch.where(is_aged, aged, luma)
+
+
+def _exposed(pictures: Tensor, uniform: Uniform) -> Tensor:
+    """Return what the stock records: its spectral response, and its gamma."""
     weights = [w * torch.exp(uniform(-0.7, 0.7)) for w in LUMA_709]
     weights[0] = weights[0] * uniform(0.0, 1.0).sqrt()  # toward orthochromatic
     weights[2] = weights[2] * uniform(1.0, 3.0)  # old emulsions see blue best
     total = weights[0] + weights[1] + weights[2]
-    aged = luma_from_rgb(red, green, blue, [w / total for w in weights])
-    aged = aged.clip(1e-4, 1.0) ** torch.exp(uniform(-0.4, 0.4))
-    black, white = uniform(-0.05, 0.12), uniform(0.85, 1.05)
-    aged = black + (white - black) * aged
-    softened = v2.functional.gaussian_blur(aged, [5, 5], [1.0, 1.0])
-    aged = torch.where(uniform(0, 1) < 0.4, softened, aged)
-    grain = torch.randn(aged.shape, generator=generator, device=device)
-    middle = (4.0 * aged * (1.0 - aged)).clip(0.1, 1.0)
-    aged = (aged + grain * middle * uniform(0.0, 1.0) ** 2 * 0.08).clip(0.0, 1.0)
-    return torch.where(uniform(0, 1) < share, aged, luma)
+    exposed = luma_from_rgb(*split_rgb(pictures), [w / total for w in weights])
+    gamma: Tensor = exposed.clip(1e-4, 1.0) ** torch.exp(uniform(-0.4, 0.4))
+    return gamma
+
+
+def _unevenness(luma: Tensor, uniform: Uniform) -> Tensor:
+    """Return factors about 1 of a lens or print that darkens toward the edges or one side."""
+    height, width = luma.shape[2:]
+    y = torch.linspace(-1.0, 1.0, height, device=luma.device)[:, None]
+    x = torch.linspace(-1.0, 1.0, width, device=luma.device)[None]
+    corners = uniform(0.0, 1.0) ** 2 * 0.15 * (y * y + x * x)
+    return 1.0 - corners + uniform(-0.06, 0.06) * y + uniform(-0.06, 0.06) * x
+
+
+def _grain(luma: Tensor, generator: torch.Generator) -> Tensor:
+    """Return unit noise as strong as grain is at each luma, half of it coarse."""
+    noise = torch.randn(luma.shape, generator=generator, device=luma.device)
+    half = (luma.shape[0] + 1) // 2
+    noise[:half] = _blurred(noise[:half], 0.8) * 2.0  # blurring took the noise's power
+    return noise * (4.0 * luma * (1.0 - luma)).clip(0.1, 1.0)
+
+
+def _blurred(values: Tensor, sigma: float) -> Tensor:
+    blurred: Tensor = v2.functional.gaussian_blur(values, [5, 5], [sigma, sigma])
+    return blurred

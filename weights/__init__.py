@@ -17,7 +17,7 @@ from safetensors.torch import save as serialize
 from torch import Tensor
 
 from filmcolor.errors import WeightsError
-from filmcolor.model import ColorNet
+from filmcolor.model import ColorNet, ContextNet
 
 FOLDER = Path(__file__).parent
 DEFAULT = "tutorial"
@@ -105,11 +105,14 @@ def save(state: dict[str, Tensor], path: Path) -> None:
 def load(name_or_path: str | os.PathLike[str]) -> ColorNet:
     """Return the network with its weights, in float32 on the CPU, ready to predict.
 
-    Raises WeightsError when they are missing, broken or another network's.
+    The names in the file tell which of the networks it is. Raises WeightsError when the
+    weights are missing, broken or another network's.
     """
     path = find(name_or_path)
-    net = ColorNet()
     state = load_state(path)
+    has_bins = any(name.startswith("bins.") for name in state)
+    is_film = any(name.startswith("context.") for name in state)
+    net = ContextNet(has_bins) if is_film else ColorNet(has_bins)
     wanted = net.state_dict()
     # tutorial-era checkpoints may lack the counters, which prediction does not use
     counters = {k: v for k, v in wanted.items() if k.endswith("num_batches_tracked")}
@@ -119,7 +122,8 @@ def load(name_or_path: str | os.PathLike[str]) -> ColorNet:
     if strange:
         raise WeightsError(
             f"{path} holds another network's weights (first difference: {strange[0]}); "
-            "filmcolor loads midlevel_resnet.* and upsample.* of the tutorial's network"
+            "filmcolor loads midlevel_resnet.* and upsample.* of the tutorial's network, "
+            "and its own with context.*"
         )
     net.load_state_dict(state)
     return net.eval()

@@ -1,0 +1,110 @@
+"""How to train, in figures: one frozen type, and the recipes that have a name."""
+
+from dataclasses import dataclass, replace
+
+from filmcolor.train.losses import LOSSES
+
+from filmcolor.errors import SettingsError
+from filmcolor.model import STRIDE
+
+NETWORKS = ("tutorial", "film")
+SCHEDULES = ("constant", "one-cycle")
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How to train: `num_pictures` crops in batches, from one seed.
+
+    The defaults are the film recipe's; `RECIPES` holds the others.
+    """
+
+    network: str = "film"
+    loss: str = "huber"
+    rarity: float = 0.15  # how much more rare colours weigh: 0 none, 1 as Zhang et al. 2016
+    num_pictures: int = 200_000
+    batch_size: int = 32  # of each process
+    sizes: tuple[int, ...] = (128, 160, 192)  # pixels, of the squares; one a batch
+    smallest_crop: float = 0.2  # share of a picture's area
+    old_stock: float = 0.4  # share of pictures that are aged
+    consistency: float = 1.0  # weight of the difference between two agings of one still
+    learning_rate: float = 1e-3  # the highest
+    context_rate: float = 0.2  # of it, for the context branch
+    weight_decay: float = 0.02
+    schedule: str = "one-cycle"
+    ema_decay: float = 0.999  # 0: no average
+    is_start_frozen: bool = False  # what the first layers see stays as it was
+    is_flip_averaged: bool = True  # at validation
+    validate_every: int = 500  # steps; 0: once an epoch
+    patience: int = 0  # validations without a better one before it ends; 0: never
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for size in self.sizes:
+            if size % STRIDE or size < 4 * STRIDE:
+                raise SettingsError(f"size {size} must be a multiple of {STRIDE}, 32 or more")
+        if not self.sizes:
+            raise SettingsError("sizes must name at least one size")
+        if self.network not in NETWORKS:
+            raise SettingsError(f"network {self.network!r} must be {' or '.join(NETWORKS)}")
+        if self.loss not in LOSSES:
+            raise SettingsError(f"loss {self.loss!r} must be one of {', '.join(LOSSES)}")
+        if self.schedule not in SCHEDULES:
+            raise SettingsError(f"schedule {self.schedule!r} must be {' or '.join(SCHEDULES)}")
+        if self.batch_size < 1:
+            raise SettingsError(f"batch size {self.batch_size} must be 1 or more")
+        if self.learning_rate <= 0.0:
+            raise SettingsError(f"learning rate {self.learning_rate} must be above 0")
+        if self.num_pictures < self.batch_size:
+            raise SettingsError("num_pictures must be at least one batch")
+        for name in ("rarity", "old_stock", "ema_decay", "smallest_crop"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise SettingsError(f"{name} {getattr(self, name)} must be 0 to 1")
+
+
+RECIPES = {
+    "film": Recipe(),
+    # Luke Melas-Kyriazi's tutorial (2018), its batch size and number of epochs included
+    "tutorial": Recipe(
+        network="tutorial",
+        loss="mse",
+        rarity=0.0,
+        num_pictures=0x7FFF_FFFF,
+        batch_size=64,
+        sizes=(224,),
+        smallest_crop=0.08,
+        old_stock=0.0,
+        consistency=0.0,
+        learning_rate=1e-2,
+        weight_decay=0.0,
+        schedule="constant",
+        ema_decay=0.0,
+        is_flip_averaged=False,
+        validate_every=0,
+    ),
+    # on from given weights, with one film's stills, in minutes
+    "adapt": Recipe(
+        loss="mse",
+        rarity=0.0,
+        num_pictures=6_000,
+        smallest_crop=0.3,
+        old_stock=0.25,
+        consistency=0.0,
+        learning_rate=4e-4,
+        ema_decay=0.98,
+        is_start_frozen=True,
+        validate_every=60,
+    ),
+}
+_NUM_EPOCHS = 100  # of the tutorial
+
+
+def recipe(name: str, num_stills: int, **changes: object) -> Recipe:
+    """Return a named recipe with changes, for a number of stills.
+
+    Raises SettingsError for a value that has no meaning.
+    """
+    if name not in RECIPES:
+        raise SettingsError(f"recipe {name!r} must be one of {', '.join(RECIPES)}")
+    if name == "tutorial":
+        changes = {"num_pictures": _NUM_EPOCHS * max(num_stills, 64)} | changes
+    return replace(RECIPES[name], **changes)  # type: ignore[arg-type]
