@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from filmcolor import __version__
+from filmcolor.cli_evaluate import evaluate
 from filmcolor.cli_options import (
     Timecode,
     film_argument,
@@ -21,7 +22,9 @@ from filmcolor.cli_options import (
     quiet_option,
     range_options,
     say,
+    span_of,
 )
+from filmcolor.cli_stills import stills
 from filmcolor.cli_training import train
 from filmcolor.errors import FilmcolorError
 from filmcolor.frames import FilmInfo, Span
@@ -71,7 +74,7 @@ def run(
     The result stands beside the film as NAME.color.mp4 (or the film's own container),
     unless -o says otherwise. It is compared with the film before it gets its name.
     """
-    span = _span(choices)
+    span = span_of(choices)
     with progress_bar(quiet) as progress:
         from filmcolor.pipeline import colorize
         from filmcolor.plan import Encoding
@@ -125,7 +128,7 @@ def preview_command(
     """
     if len(moments) > 1 and output is not None and sheet is None:
         raise click.UsageError("several --at make several clips: leave -o out")
-    span = _span(choices)
+    span = span_of(choices)
     if moments and not span.is_whole:
         raise click.UsageError("choose --at or a range, not both")
     with progress_bar(quiet) as progress:
@@ -208,7 +211,9 @@ def probe_command(film: Path, as_json: bool) -> None:
         click.echo("\n".join(_described(info, facts)))
 
 
+cli.add_command(stills)
 cli.add_command(train)
+cli.add_command(evaluate)
 
 
 def main() -> None:
@@ -238,15 +243,6 @@ def _usage_line(error: click.ClickException) -> str:
         return message
     command = context.command_path if context else "filmcolor"
     return f"{command}: {message.rstrip('.')}; see {command} --help"
-
-
-def _span(choices: dict[str, Any]) -> Span:
-    start, end, frames = (choices.pop(name) for name in ("start", "end", "frames"))
-    if frames and (start is not None or end is not None):
-        raise click.UsageError("choose --frames or --from/--to, not both")
-    if start is not None and end is not None and end <= start:
-        raise click.UsageError("--to must be later than --from")
-    return Span(start, end, *(frames or (None, None)))
 
 
 def _look(choices: dict[str, Any]) -> Any:

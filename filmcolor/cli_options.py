@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 import click
 
+from filmcolor.frames import Span
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -53,7 +55,10 @@ class FrameRange(click.ParamType):
 
 
 def options(*choices: Callable[[F], F]) -> Callable[[F], F]:
+    """Return one decorator for several options, which --help lists in this order."""
+
     def add(command: F) -> F:
+        """Add the options to a command."""
         for option in reversed(choices):
             command = option(command)
         return command
@@ -97,6 +102,16 @@ output_option = click.option(
 film_argument = click.argument("film", type=click.Path(path_type=Path), metavar="FILM")
 
 
+def span_of(choices: dict[str, Any]) -> Span:
+    """Take the range options out of a command's choices and return their span."""
+    start, end, frames = (choices.pop(name) for name in ("start", "end", "frames"))
+    if frames and (start is not None or end is not None):
+        raise click.UsageError("choose --frames or --from/--to, not both")
+    if start is not None and end is not None and end <= start:
+        raise click.UsageError("--to must be later than --from")
+    return Span(start, end, *(frames or (None, None)))
+
+
 @contextmanager
 def progress_bar(quiet: bool, unit: str = "frame") -> Iterator[Callable[..., None] | None]:
     """Give a callback (done, total, ...) that draws a bar on stderr, None when quiet."""
@@ -119,5 +134,6 @@ def progress_bar(quiet: bool, unit: str = "frame") -> Iterator[Callable[..., Non
 
 
 def say(line: str, quiet: bool) -> None:
+    """Print a line of results on stdout, unless quiet."""
     if not quiet:
         click.echo(line)

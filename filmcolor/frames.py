@@ -13,6 +13,7 @@ from filmcolor.color import Coding
 
 Plane = NDArray[Any]  # uint8 or uint16 (H, W), code values
 FloatPlane = NDArray[np.float32]
+Picture = NDArray[np.uint8]  # (H, W, 3), R'G'B'
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +156,19 @@ class LumaFrame:
     def __post_init__(self) -> None:
         if self.luma.ndim != 2 or self.luma.dtype not in (np.uint8, np.uint16):
             raise ValueError(f"luma must be uint8 or uint16 (H, W), not {self.luma.dtype}")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RgbFrame:
+    """One frame of a film in colour, as coded: not turned, its pixels not made square."""
+
+    number: int  # from 0, in order of display
+    rgb: Picture  # (H, W, 3), R'G'B'
+    pts: int  # FilmInfo.time_base units
+
+    def __post_init__(self) -> None:
+        if self.rgb.ndim != 3 or self.rgb.shape[2] != 3 or self.rgb.dtype != np.uint8:
+            raise ValueError(f"rgb must be uint8 (H, W, 3), not {self.rgb.dtype} {self.rgb.shape}")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -117,10 +117,10 @@ class Bins(nn.Module):
         self.register_buffer("centers", torch.full((NUM_BINS, 2), math.nan))  # ab, CIELAB
 
     def colors(self, logits: Tensor) -> Tensor:
-        """Return coded ab (N, 2, H, W) of logits (N, NUM_BINS, H, W)."""
+        """Return coded ab (N, 2, H, W), float32, of logits (N, NUM_BINS, H, W)."""
         shares = (logits.float() / self.temperature.float()).softmax(dim=1)
         ab = torch.einsum("nqhw,qc->nchw", shares, self.centers.float())
-        return encode_ab(ab).to(logits.dtype)
+        return encode_ab(ab)
 
 
 def _conv_bn_relu(num_in: int, num_out: int) -> list[nn.Module]:
@@ -145,6 +145,20 @@ def fold_batch_norms(net: nn.Module) -> nn.Module:
             if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
                 setattr(module, first, fused(conv, norm))
                 setattr(module, second, nn.Identity())
+    return net
+
+
+def answer_in_ab(net: ColorNet) -> ColorNet:
+    """Let a network, in place, answer in CIELAB units instead of coded ab.
+
+    Coded, neutral is near ½, where bfloat16 steps by one whole unit of ab; in units it
+    steps by a hundredth of the colour.
+    """
+    if net.bins is None:
+        last = net.upsample[-2]
+        with torch.no_grad():
+            last.weight *= AB_SCALE
+            last.bias.copy_(last.bias * AB_SCALE - AB_OFFSET)
     return net
 
 

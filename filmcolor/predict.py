@@ -11,7 +11,7 @@ import torch
 from filmcolor.color import Coding
 from filmcolor.errors import SettingsError
 from filmcolor.frames import AbFrame, FilmInfo, FloatPlane, LumaFrame, Plane, SmallFrame
-from filmcolor.model import STRIDE, ColorNet, decode_ab, fold_batch_norms
+from filmcolor.model import STRIDE, ColorNet, answer_in_ab, decode_ab, fold_batch_norms
 
 DEFAULT_SIZE = 256  # short side the network sees, pixels
 
@@ -83,15 +83,20 @@ class Predictor:
     def __init__(self, net: ColorNet, device: str = "auto") -> None:
         self.device = choose_device(device)
         self.dtype = choose_dtype(self.device)
-        folded = fold_batch_norms(deepcopy(net).eval())  # the caller's stays as it is
-        self.net = folded.to(self.device, self.dtype).to(memory_format=torch.channels_last)
+        own = deepcopy(net).eval()  # the caller's stays as it is
+        fold_batch_norms(own)
+        self.is_coded = own.bins is not None
+        answer_in_ab(own)
+        self.net = own.to(self.device, self.dtype).to(memory_format=torch.channels_last)
 
     def predict(self, small: FloatPlane) -> FloatPlane:
         """Return ab (N, h/2, w/2, 2) in CIELAB units of small luma (N, h, w) in 0..1."""
         batch = torch.from_numpy(np.ascontiguousarray(small))[:, None]  # (N, 1, h, w)
         with torch.inference_mode():
-            coded = self.net.forward_half(batch.to(self.device, self.dtype))
-            ab = decode_ab(coded).permute(0, 2, 3, 1).contiguous()
+            ab = self.net.forward_half(batch.to(self.device, self.dtype)).float()
+            if self.is_coded:
+                ab = decode_ab(ab)
+            ab = ab.permute(0, 2, 3, 1).contiguous()
         result: FloatPlane = ab.cpu().numpy()
         return result
 

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from filmcolor.chroma import rgb_picture
@@ -21,8 +20,6 @@ from filmcolor.frames import ColorFrame, FilmInfo, Part, Plane, Span
 from filmcolor.pipeline import Colorizer, Look, Progress, Report, check_target
 from filmcolor.plan import Encoding, plan_output
 from filmcolor.probing import probe
-
-Picture = NDArray[np.uint8]  # (H, W, 3), R'G'B'
 
 CLIP_SECONDS = Fraction(5)
 _THUMB_WIDTH = 384  # pixels, of each of the two pictures of a frame
@@ -98,11 +95,7 @@ def contact_sheet(
     """
     info = probe(film)
     target = info.path.with_suffix(".sheet.png") if output is None else Path(output)
-    if target.suffix.lower() != ".png":
-        raise OutputError(f"{target}: a contact sheet is a PNG; name it .png")
-    if not target.parent.is_dir():
-        raise OutputError(f"{target.parent} is no folder; make it first")
-    check_target(target, info.path, force)
+    check_sheet(target, info.path, force)
     numbers = _choose_frames(info, span or Span(), at_seconds, num_frames)
     colorizer, index = Colorizer(look), FrameIndex(info)
     pairs = []
@@ -112,7 +105,21 @@ def contact_sheet(
         pairs.append(_captioned_pair(frame, info))
         if progress:
             progress(done, len(numbers))
-    sheet = _lay_out(pairs)
+    save_sheet(_lay_out(pairs), target)
+    return target
+
+
+def check_sheet(target: Path, source: Path, force: bool) -> None:
+    """Raise OutputError when a contact sheet of `source` cannot be written as `target`."""
+    if target.suffix.lower() != ".png":
+        raise OutputError(f"{target}: a contact sheet is a PNG; name it .png")
+    if not target.parent.is_dir():
+        raise OutputError(f"{target.parent} is no folder; make it first")
+    check_target(target, source, force)
+
+
+def save_sheet(sheet: Image.Image, target: Path) -> None:
+    """Write a PNG, whole or not at all; raises OutputError when that is not possible."""
     partial = target.with_name(f".{target.name}.partial")
     try:
         sheet.save(partial, format="PNG")
@@ -120,7 +127,32 @@ def contact_sheet(
     except OSError as error:
         partial.unlink(missing_ok=True)
         raise OutputError(f"{target} cannot be written: {error.strerror}") from error
-    return target
+
+
+def lay_out_rows(
+    rows: Sequence[tuple[str, Sequence[Image.Image]]], captions: Sequence[str]
+) -> Image.Image:
+    """Return a sheet of rows, each (title, pictures), with a caption below each column.
+
+    All rows show the same pictures in the same order, of any size.
+    """
+    pictures = [picture for _, row in rows for picture in row]
+    width, height = max(p.width for p in pictures), max(p.height for p in pictures)
+    size = (
+        len(captions) * (width + _GAP) + _GAP,
+        len(rows) * (_TEXT_HEIGHT + height + _GAP) + _GAP + _TEXT_HEIGHT,
+    )
+    sheet = Image.new("RGB", size, "white")
+    for number, (title, row) in enumerate(rows):
+        top = _GAP + number * (_TEXT_HEIGHT + height + _GAP)
+        _write_text(sheet, (_GAP, top), title, size[0] - 2 * _GAP)
+        for column, picture in enumerate(row):
+            left = _GAP + column * (width + _GAP) + (width - picture.width) // 2
+            sheet.paste(picture, (left, top + _TEXT_HEIGHT + (height - picture.height) // 2))
+    for column, caption in enumerate(captions):
+        place = _GAP + column * (width + _GAP), size[1] - _GAP - _TEXT_HEIGHT
+        _write_text(sheet, place, caption, width)
+    return sheet
 
 
 def moment(seconds: Fraction) -> Span:
@@ -173,9 +205,18 @@ def _captioned_pair(frame: ColorFrame, info: FilmInfo) -> Image.Image:
     pair.paste(thumbs[1], (width + _GAP, 0))
     seconds = float((frame.pts - info.start_pts) * info.time_base)
     caption = f"{timecode(seconds)}   frame {frame.number}"
-    font = ImageFont.load_default(size=14)
-    ImageDraw.Draw(pair).text((2, height + 2), caption, fill="black", font=font)
+    _write_text(pair, (2, height + 2), caption, pair.width - 2)
     return pair
+
+
+def _write_text(sheet: Image.Image, place: tuple[int, int], text: str, width: int) -> None:
+    """Write a line of text at (left, top), its beginning left out where it is too long."""
+    font = ImageFont.load_default(size=14)
+    kept = text
+    while font.getlength(kept) > width and len(text) > 1:
+        text = text[1:]
+        kept = f"…{text}"
+    ImageDraw.Draw(sheet).text(place, kept, fill="black", font=font)
 
 
 def _thumb(frame: ColorFrame, info: FilmInfo) -> Image.Image:

@@ -105,6 +105,7 @@ class Film:
     tags: Mapping[str, str] = field(default_factory=dict)  # of the picture's stream
     attachments: Sequence[tuple[str, str, bytes]] = ()  # (name, mimetype, data)
     cover: bytes | None = None  # JPEG, as an attached picture
+    chromas: Sequence[tuple[np.ndarray, np.ndarray]] = ()  # each frame's (Cb, Cr); else neutral
 
     @property
     def size(self) -> tuple[int, int]:
@@ -215,21 +216,23 @@ def _chapters(film: Film) -> list[dict[str, Any]]:
 def _video_packets(stream: Any, film: Film) -> Iterator[av.Packet]:
     pts = film.all_pts
     steps = [b - a for a, b in pairwise(pts)] + [round(1 / (film.rate * film.time_base))]
-    for luma, stamp, step in zip(film.lumas, pts, steps):
-        frame = _frame(luma, film.pix_fmt)
+    for number, (luma, stamp, step) in enumerate(zip(film.lumas, pts, steps)):
+        frame = picture(film.pix_fmt, luma, *(film.chromas[number] if film.chromas else ()))
         frame.pts, frame.time_base, frame.duration = stamp, film.time_base, step
         yield from stream.encode(frame)
     yield from stream.encode(None)
 
 
-def _frame(luma: np.ndarray, pix_fmt: str) -> av.VideoFrame:
+def picture(pix_fmt: str, luma: np.ndarray, *chroma: np.ndarray) -> av.VideoFrame:
+    """Return a planar frame of code values; chroma (Cb, Cr) that is left out is neutral."""
     height, width = luma.shape
     frame = av.VideoFrame(width, height, pix_fmt)
     for number, plane in enumerate(frame.planes):
         rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: plane.height]
         depth = frame.format.components[number].bits
         values = rows.view(luma.dtype)[:, : plane.width]
-        values[:] = luma if number == 0 else 1 << (depth - 1)
+        neutral = 1 << (depth - 1)
+        values[:] = (luma, *chroma)[number] if number <= len(chroma) else neutral
     return frame
 
 

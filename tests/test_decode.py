@@ -1,6 +1,7 @@
 """Luma out of films: the planes themselves, numbered and timed, from any place on."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -13,9 +14,9 @@ from hypothesis import strategies as st
 from media import Film, shoot
 
 from filmcolor.color import Coding
-from filmcolor.decode import FrameIndex, luma_of, read_luma, resolve
+from filmcolor.decode import FrameIndex, luma_of, read_luma, read_rgb, resolve, rgb_of
 from filmcolor.errors import InputError, RangeError
-from filmcolor.frames import FilmInfo, Span
+from filmcolor.frames import FilmInfo, RgbFrame, Span
 from filmcolor.probing import probe
 
 MakeFilm = Callable[..., Path]
@@ -178,3 +179,128 @@ def test_luma_of_rgb_is_what_the_matrix_says(pix_fmt: str) -> None:
     luma = luma_of(frame, LIMITED_601)
     # ITU-R BT.601-7: 16 + 219 * (0.299, 0.587, 0.114)
     assert [int(luma[0, x]) for x in (5, 40, 80)] == [81, 145, 41]
+
+
+# ---------------------------------------------------------------- colour
+
+LUMA_WEIGHTS = {1: (0.2126, 0.0722), 6: (0.299, 0.114)}  # ITU-T H.273: (Kr, Kb)
+PATCHES = np.array(
+    [[255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 255], [0, 0, 0], [200, 140, 90]], np.uint8
+)
+TRUTH = np.repeat(np.tile(PATCHES, (8, 1, 1)), 16, axis=1)  # (8, 96, 3), patches 16 wide
+SHARED = {"420": (2, 2), "422": (2, 1), "444": (1, 1), "440": (1, 2), "411": (4, 1)}
+
+
+def coded(rgb: np.ndarray, pix_fmt: str, coding: Coding) -> list[np.ndarray]:
+    """The Y', Cb and Cr planes of R'G'B', as ITU-R BT.601-7, item 2.5 writes them down."""
+    kr, kb = LUMA_WEIGHTS[coding.matrix]
+    red, green, blue = (rgb[..., c] / 255.0 for c in range(3))
+    luma = kr * red + (1.0 - kr - kb) * green + kb * blue
+    chroma = (blue - luma) / (2.0 - 2.0 * kb), (red - luma) / (2.0 - 2.0 * kr)
+    unit = 1 << (coding.bit_depth - 8)
+    peak = 256 * unit - 1
+    scales = (peak, peak) if coding.is_full_range else (219 * unit, 224 * unit)
+    black = 0 if coding.is_full_range else 16 * unit
+    columns, rows = SHARED[pix_fmt[3:6]]
+    planes = [luma * scales[0] + black]
+    planes += [(c * scales[1] + 128 * unit)[::rows, ::columns] for c in chroma]
+    dtype = np.uint8 if unit == 1 else np.uint16
+    return [np.rint(p).clip(0, peak).astype(dtype) for p in planes]
+
+
+def assert_shows(rgb: np.ndarray, truth: np.ndarray, tolerance: int) -> None:
+    """Compare inside the patches: between two of them the chroma is a blend."""
+    inside = np.arange(96) % 16 // 4 % 3 != 0  # columns 4 to 11 of each 16
+    assert (rgb.dtype, rgb.shape) == (np.uint8, truth.shape)
+    difference = np.abs(rgb.astype(int) - truth.astype(int))
+    assert difference[:, inside].max() <= tolerance
+
+
+@pytest.mark.parametrize("matrix", [1, 6])
+@pytest.mark.parametrize("is_full_range", [False, True])
+@pytest.mark.parametrize(
+    ("pix_fmt", "depth"),
+    [
+        ("yuv420p", 8),
+        ("yuv422p", 8),
+        ("yuv444p", 8),
+        ("yuv440p", 8),
+        ("yuv411p", 8),
+        ("yuva420p", 8),
+        ("yuv420p10le", 10),
+        ("yuv444p12le", 12),
+    ],
+)
+def test_colour_is_what_range_matrix_and_depth_say(
+    matrix: int, is_full_range: bool, pix_fmt: str, depth: int
+) -> None:
+    coding = Coding(matrix, is_full_range, depth)
+    planes = coded(TRUTH, pix_fmt.replace("yuva", "yuv"), coding)
+    assert_shows(rgb_of(media.picture(pix_fmt, *planes), coding), TRUTH, 3 if depth == 8 else 1)
+
+
+@pytest.mark.parametrize("is_full_range", [False, True])
+@pytest.mark.parametrize(
+    ("planar", "pix_fmt", "depth"),
+    [
+        ("yuv420p", "nv12", 8),
+        ("yuv420p", "nv21", 8),
+        ("yuv422p", "yuyv422", 8),
+        ("yuv422p", "uyvy422", 8),
+        ("yuv420p10le", "p010le", 10),
+        ("yuv422p10le", "yuv422p10be", 10),
+    ],
+)
+def test_colour_is_the_same_however_the_samples_are_packed(
+    planar: str, pix_fmt: str, depth: int, is_full_range: bool
+) -> None:
+    coding = Coding(1, is_full_range, depth)
+    frame = media.picture(planar, *coded(TRUTH, planar, coding))
+    frame.color_range = media.JPEG_RANGE if is_full_range else media.MPEG_RANGE
+    packed = frame.reformat(format=pix_fmt)
+    assert np.array_equal(rgb_of(packed, coding), rgb_of(frame, coding))
+
+
+@pytest.mark.parametrize("pix_fmt", ["rgb24", "bgr24", "gbrp", "rgba", "bgr0", "gbrp10le"])
+def test_colour_of_rgb_is_its_own(pix_fmt: str) -> None:
+    frame = av.VideoFrame.from_ndarray(TRUTH, "rgb24").reformat(format=pix_fmt)
+    depth = 10 if "10" in pix_fmt else 8
+    assert_shows(rgb_of(frame, Coding(6, False, depth)), TRUTH, 1 if depth == 10 else 0)
+
+
+def test_a_film_without_chroma_is_grey() -> None:
+    frame = av.VideoFrame.from_ndarray(RAMP, "gray")
+    rgb = rgb_of(frame, Coding(6, True, 8))
+    assert all(np.array_equal(rgb[..., c], RAMP) for c in range(3))
+
+
+@pytest.mark.parametrize(("first", "stop"), [(0, None), (5, 9), (11, 12)])
+@pytest.mark.parametrize("name", ["film.mkv", "film.avi"])
+def test_frames_in_colour_have_the_numbers_and_times_of_their_luma(
+    make_film: MakeFilm, name: str, first: int, stop: int | None
+) -> None:
+    coding = Coding(1, False, 8)
+    patches = [np.roll(TRUTH, 16 * number, axis=1) for number in range(12)]
+    planes = [coded(rgb, "yuv444p", coding) for rgb in patches]
+    film = make_film(
+        name,
+        lumas=[p[0] for p in planes],
+        chromas=[(p[1], p[2]) for p in planes],
+        codec="ffv1",
+        pix_fmt="yuv444p",
+        time_base=Fraction(1, 24),
+        color={"colorspace": 1},
+    )
+    info = replace(probe(film), coding=coding)  # AVI holds no matrix
+    frames = list(read_rgb(info, first, stop))
+    lumas = list(read_luma(info, first, stop))
+    assert [(f.number, f.pts) for f in frames] == [(f.number, f.pts) for f in lumas]
+    assert [f.number for f in frames] == list(range(first, stop or 12))
+    for frame in frames:
+        assert np.abs(frame.rgb.astype(int) - patches[frame.number]).max() <= 3
+
+
+@pytest.mark.parametrize("wrong", [TRUTH[..., 0], TRUTH[..., :2], TRUTH.astype(np.uint16)])
+def test_a_frame_in_colour_is_8_bit_rgb(wrong: np.ndarray) -> None:
+    with pytest.raises(ValueError, match=r"rgb must be uint8 \(H, W, 3\)"):
+        RgbFrame(0, wrong, 0)

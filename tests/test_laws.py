@@ -102,7 +102,7 @@ FLOORS = (
     {"verification"},
     {"pipeline"},
     {"previews", "photo"},
-    {"train.stock", "train.dataset", "train.stills", "train.teacher"},
+    {"train.stock", "train.dataset", "train.stills", "train.teacher", "train.tally"},
     {"train.losses", "train.recipe", "train.evaluate"},
     {"train.fit"},
     {"cli_options"},

@@ -5,7 +5,16 @@ import torch
 from torch import nn
 from torchvision.models import resnet18
 
-from filmcolor.model import STRIDE, ColorNet, decode_ab, encode_ab
+from filmcolor.model import (
+    ANNEALING,
+    NUM_BINS,
+    STRIDE,
+    ColorNet,
+    ContextNet,
+    decode_ab,
+    encode_ab,
+    fold_batch_norms,
+)
 
 
 class TutorialNet(nn.Module):
@@ -108,6 +117,96 @@ def test_number_of_parameters():
 def test_the_picture_is_seen_through_the_trunks_128_channels(net, pictures):
     with torch.inference_mode():
         assert net.midlevel_resnet(pictures).shape == (2, 128, 6, 8)
+
+
+# ---------------------------------------------------------------- the sibling
+
+
+@pytest.fixture(scope="module")
+def film_net(net):
+    """The larger network, begun from the tutorial's."""
+    torch.manual_seed(0)
+    film = ContextNet()
+    film.load_state_dict(net.state_dict(), strict=False)
+    return film.eval()
+
+
+def test_the_sibling_begins_as_the_tutorials(film_net, net, pictures):
+    assert set(net.state_dict()) < set(film_net.state_dict())
+    with torch.inference_mode():
+        torch.testing.assert_close(film_net(pictures), net(pictures), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(("height", "width"), [(8, 8), (16, 40), (64, 24), (136, 104)])
+def test_the_siblings_output_has_the_pictures_size(film_net, height, width):
+    with torch.inference_mode():
+        assert film_net(torch.zeros(1, 1, height, width)).shape == (1, 2, height, width)
+
+
+def test_the_sibling_sees_the_whole_picture(net, film_net):
+    """A change in one corner reaches the middle through the context branch alone."""
+    lively = ContextNet().eval()
+    lively.load_state_dict(film_net.state_dict())
+    with torch.no_grad():
+        lively.context_out.weight.normal_(0.0, 0.1)
+    plain = torch.rand(1, 1, 256, 256, generator=torch.Generator().manual_seed(2))
+    changed = plain.clone()
+    changed[..., :32, :32] = 0.0
+    middle = (slice(None), slice(None), slice(128, 160), slice(128, 160))
+    with torch.inference_mode():
+        assert torch.equal(net(plain)[middle], net(changed)[middle])
+        assert not torch.equal(lively(plain)[middle], lively(changed)[middle])
+
+
+def test_the_sibling_is_within_its_bounds():
+    assert 2 * sum(p.numel() for p in ContextNet().parameters()) < 16e6  # bytes in float16
+    assert not any(isinstance(m, nn.BatchNorm2d) for m in ContextNet().context.modules())
+
+
+def test_folding_leaves_the_answers(film_net, pictures):
+    folded = ContextNet().eval()
+    folded.load_state_dict(film_net.state_dict())
+    fold_batch_norms(folded)
+    assert not any(isinstance(m, nn.BatchNorm2d) for m in folded.modules())
+    with torch.inference_mode():
+        torch.testing.assert_close(folded(pictures), film_net(pictures), rtol=0, atol=1e-4)
+
+
+# ---------------------------------------------------------------- bins
+
+
+@pytest.fixture(scope="module")
+def bins_net():
+    torch.manual_seed(0)
+    net = ColorNet(has_bins=True).eval()
+    angles = torch.arange(NUM_BINS) * 2.4
+    net.bins.centers.copy_(torch.stack([angles.cos(), angles.sin()], dim=1) * 50.0)
+    return net
+
+
+def test_logits_are_a_quarter_of_the_size(bins_net, pictures):
+    with torch.inference_mode():
+        assert bins_net.logits_of(bins_net.features(pictures)).shape == (2, NUM_BINS, 12, 16)
+        assert bins_net.forward_half(pictures).shape == (2, 2, 24, 32)
+
+
+@pytest.mark.parametrize("temperature", [1.0, ANNEALING, 0.1])
+def test_annealed_mean_is_zhangs(bins_net, temperature):
+    logits = torch.randn(1, NUM_BINS, 2, 3, generator=torch.Generator().manual_seed(3))
+    bins_net.bins.temperature.fill_(temperature)
+    shares = torch.exp(logits.double().log_softmax(1) / temperature)  # equation 5 of the paper
+    shares = shares / shares.sum(dim=1, keepdim=True)
+    wanted = (shares.float()[:, :, None] * bins_net.bins.centers[None, :, :, None, None]).sum(dim=1)
+    got = decode_ab(bins_net.bins.colors(logits))
+    torch.testing.assert_close(got, wanted, rtol=1e-3, atol=1e-3)
+
+
+def test_a_cold_choice_is_the_likeliest_colour(bins_net):
+    logits = torch.zeros(1, NUM_BINS, 1, 1)
+    logits[0, 7] = 5.0
+    bins_net.bins.temperature.fill_(0.01)
+    got = decode_ab(bins_net.bins.colors(logits)).flatten()
+    torch.testing.assert_close(got, bins_net.bins.centers[7], rtol=0, atol=1e-3)
 
 
 # ---------------------------------------------------------------- coding of ab

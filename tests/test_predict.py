@@ -9,11 +9,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from filmcolor import predict
+from filmcolor import predict, weights
 from filmcolor.color import Coding
 from filmcolor.errors import SettingsError
 from filmcolor.frames import FilmInfo, LumaFrame, SmallFrame
-from filmcolor.model import ColorNet, decode_ab
+from filmcolor.model import ColorNet, ContextNet, decode_ab
 from filmcolor.predict import Predictor, add_small, choose_device, choose_dtype, shrink, small_size
 
 law = settings(max_examples=150, derandomize=True, database=None, deadline=None)
@@ -185,8 +185,9 @@ def test_folding_batch_norm_changes_nothing_in_float32(net, pictures, in_float32
     assert not any(isinstance(m, torch.nn.BatchNorm2d) for m in predictor.net.modules())
     batch = torch.from_numpy(pictures)[:, None]
     with torch.inference_mode():
+        wanted = decode_ab(net.forward_half(batch))
         torch.testing.assert_close(
-            predictor.net.forward_half(batch), net.forward_half(batch), rtol=1e-4, atol=1e-4
+            predictor.net.forward_half(batch), wanted, rtol=1e-4, atol=255 * 1e-4
         )
 
 
@@ -315,3 +316,26 @@ def test_bfloat16_only_where_the_processor_is_fast_at_it(monkeypatch, capability
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: has_bf16, raising=False)
     assert choose_dtype(torch.device("cpu")) == dtype
+
+
+@pytest.mark.parametrize("kind", [ColorNet, ContextNet])
+@pytest.mark.parametrize("has_bins", [False, True])
+def test_every_network_predicts(kind, has_bins, pictures, in_float32):
+    torch.manual_seed(0)
+    net = kind(has_bins).eval()
+    if has_bins:
+        net.bins.centers.copy_(torch.linspace(-90, 90, 2 * 313).reshape(313, 2))
+    ab = Predictor(net, "cpu").predict(pictures)
+    with torch.inference_mode():
+        wanted = decode_ab(net.forward_half(torch.from_numpy(pictures)[:, None]))
+    np.testing.assert_allclose(ab, wanted.permute(0, 2, 3, 1).numpy(), atol=0.05)
+
+
+def test_bfloat16_keeps_faint_colours(pictures, in_float32):
+    """Coded ab would lie a whole unit apart: 16 values where these pictures have hundreds."""
+    half = Predictor(weights.load("tutorial"), "cpu")
+    half.net, half.dtype = half.net.to(torch.bfloat16), torch.bfloat16
+    ab = half.predict(pictures)
+    faint = ab[np.abs(ab) < 8.0]
+    assert faint.size > 100
+    assert len(np.unique(faint)) > 50

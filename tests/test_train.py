@@ -1,119 +1,328 @@
-"""Training: pictures to tensors, the look of old stock, and a loop that can be interrupted."""
+"""Training: a loop that can be interrupted, shared, begun from weights, and that says why not."""
 
 import json
+import os
+import re
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import filmcolor.weights as weights_store
-import numpy as np
 import pytest
 import torch
-from filmcolor.train.dataset import (
-    StillsDataset,
-    find_stills,
-    training_transform,
-    validation_transform,
-    whole_picture,
-)
-from filmcolor.train.fit import Recipe, Trainer, fit, validate
-from filmcolor.train.stock import luma_and_ab, old_stock
+from filmcolor.train import fit as fit_module
+from filmcolor.train.dataset import find_stills, split_stills
+from filmcolor.train.fit import Trainer, fit
+from filmcolor.train.recipe import RECIPES, Recipe, recipe
+from filmcolor.train.validation import validate
 from PIL import Image
-from skimage.color import rgb2lab
+from stills import colorful, save_stills
 from torch import nn
 
-from filmcolor.errors import InputError, SettingsError
+from filmcolor.errors import InputError, OutputError, SettingsError, WeightsError
+from filmcolor.model import ContextNet
 
-RECIPE = Recipe(
-    num_pictures=48, batch_size=4, size=32, num_workers=0, validate_every=4, learning_rate=1e-3
+SMALL = Recipe(
+    network="tutorial",
+    num_pictures=48,
+    batch_size=4,
+    sizes=(32,),
+    validate_every=4,
+    learning_rate=1e-3,
 )
-
-
-def colorful(seed: int, size: tuple[int, int] = (64, 48)) -> Image.Image:
-    """A picture in which blue is above, green below, and a warm disc in the middle."""
-    width, height = size
-    rng = np.random.default_rng(seed)
-    rows = np.linspace(0.0, 1.0, height)[:, None, None]
-    sky, grass, skin = np.array([90, 140, 220]), np.array([60, 120, 40]), np.array([220, 160, 120])
-    picture = sky * (1 - rows) + grass * rows + np.zeros((height, width, 3))
-    y, x = np.mgrid[:height, :width]
-    picture[np.hypot(y - height / 2, x - width / 2) < height / 4] = skin
-    return Image.fromarray((picture + rng.normal(0, 8, picture.shape)).clip(0, 255).astype("uint8"))
+SCRIPT = Path(__file__).parent / "train_together.py"
 
 
 @pytest.fixture
 def stills(tmp_path: Path) -> Path:
-    folder = tmp_path / "stills" / "film"
-    folder.mkdir(parents=True)
-    for seed in range(6):
-        colorful(seed).save(folder / f"{seed}.png")
-    return folder.parent
+    return save_stills(tmp_path / "stills", 8)
 
 
-def test_stills_are_found_in_a_tree_and_in_order(stills: Path) -> None:
-    (stills / "notes.txt").write_text("no picture")
-    colorful(9).save(stills / "film" / "a.JPG", format="JPEG")
-    assert [p.name for p in find_stills(stills)] == [*(f"{n}.png" for n in range(6)), "a.JPG"]
+@pytest.fixture(autouse=True)
+def _few_validation_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Judge small pictures: what is tested is the loop."""
+
+    def small(net: nn.Module, paths: list[Path], is_flip_averaged: bool) -> object:
+        return validate(net, paths, 48, is_flip_averaged)
+
+    monkeypatch.setattr(fit_module, "validate", small)
 
 
-def test_a_folder_without_pictures_is_told(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="holds no pictures"):
-        find_stills(tmp_path)
-    with pytest.raises(InputError, match="is not a folder"):
-        find_stills(tmp_path / "gone")
+def train(stills: Path, folder: Path, chosen: Recipe = SMALL, **options: object) -> Path:
+    return fit(stills, folder, chosen, num_workers=0, device="cpu", **options)
 
 
-def test_a_broken_picture_gives_way_to_the_next(stills: Path) -> None:
-    paths = find_stills(stills)
-    paths[0].write_bytes(b"broken")
-    data = StillsDataset(paths, validation_transform(32))
-    assert torch.equal(data[0], data[1])
-    for path in paths:
-        path.write_bytes(b"broken")
-    with pytest.raises(InputError, match="none of 6 pictures"):
-        data[0]
+def assert_same(first: Path, second: Path) -> None:
+    one, other = (weights_store.load_state(path) for path in (first, second))
+    assert one.keys() == other.keys()
+    assert all(torch.equal(one[key], other[key]) for key in one)
 
 
-@pytest.mark.parametrize("transform", [training_transform(32), validation_transform(32)])
-def test_pictures_come_in_one_size(stills: Path, transform: nn.Module) -> None:
-    pictures = StillsDataset(find_stills(stills), transform)
-    assert all(p.shape == (3, 32, 32) and p.dtype == torch.uint8 for p in pictures)
+# ---------------------------------------------------------------- learning
 
 
-def test_lab_is_scikit_images(stills: Path) -> None:
-    picture = whole_picture(stills / "film" / "0.png", 48, 8)[None]
-    luma, ab = luma_and_ab(picture)
-    wanted = rgb2lab(picture[0].permute(1, 2, 0).numpy())
-    assert np.allclose(ab[0].permute(1, 2, 0), wanted[..., 1:], atol=0.02)
-    assert luma.shape == (1, 1, 48, 64)
-    assert 0.0 <= luma.min() < luma.max() <= 1.0
+def test_training_learns_and_keeps_its_best(stills: Path, tmp_path: Path) -> None:
+    told: list[int] = []
+    longer = replace(
+        SMALL, num_pictures=160, sizes=(48,), ema_decay=0.8, old_stock=0.0, learning_rate=5e-3
+    )
+    path = train(stills, tmp_path / "run", longer, progress=lambda step, *_: told.append(step))
+    assert told == list(range(1, 41))
+    lines = (tmp_path / "run" / "scores.jsonl").read_text().splitlines()
+    scores = [json.loads(line) for line in lines]
+    assert [s["step"] for s in scores] == list(range(4, 41, 4))
+    best = min(s["loss"] for s in scores)
+    held_back = split_stills(stills).validation
+    again = validate(weights_store.load(path), held_back, 48, is_flip_averaged=True)
+    assert again.loss == pytest.approx(best, rel=0.02)
+    assert again.ab_rmse < again.grey_ab_rmse
+    assert all(0.0 <= s["busy"] <= 1.0 and s["pictures_per_second"] > 0.0 for s in scores)
 
 
-@pytest.mark.parametrize("size", [(64, 48), (48, 64), (101, 77), (300, 40)])
-def test_whole_pictures_have_sides_for_the_network(tmp_path: Path, size: tuple[int, int]) -> None:
-    colorful(0, size).save(tmp_path / "a.png")
-    height, width = whole_picture(tmp_path / "a.png", 64, 8).shape[1:]
-    assert (height % 8, width % 8, min(height, width)) == (0, 0, 64)
-    assert abs(width / height - size[0] / size[1]) * min(size) <= 0.1 * max(size)
+def test_a_run_leaves_its_records(stills: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    train(stills, folder)
+    assert {"best.safetensors", "checkpoint.pt", "scores.jsonl", "split.csv"} <= {
+        p.name for p in folder.iterdir()
+    }
+    with Image.open(folder / "curves.png") as curves:
+        assert curves.size[0] > 600
+    with Image.open(folder / "samples" / "step-0000012.png") as samples:
+        assert samples.size[0] > 3 * 160
+    assert list((folder / "tensorboard").glob("events.*"))
+    assert not list(folder.rglob("*.partial"))
 
 
-def test_old_stock_ages_about_half_and_is_the_same_for_the_same_seed(stills: Path) -> None:
-    pictures = whole_picture(stills / "film" / "0.png", 48, 8).repeat(64, 1, 1, 1)
-    luma, _ = luma_and_ab(pictures)
-    first, second = (old_stock(pictures, luma, torch.Generator().manual_seed(3)) for _ in "ab")
-    assert torch.equal(first, second)
-    assert 0.0 <= first.min() <= first.max() <= 1.0
-    aged = [not torch.equal(a, b) for a, b in zip(first, luma)]
-    assert 16 < sum(aged) < 48
+@pytest.mark.parametrize("loss", ["mse", "huber", "bins"])
+@pytest.mark.parametrize("network", ["tutorial", "film"])
+def test_every_loss_teaches_every_network(
+    network: str, loss: str, stills: Path, tmp_path: Path
+) -> None:
+    chosen = replace(SMALL, network=network, loss=loss, num_pictures=8, sizes=(32, 64))
+    net = weights_store.load(train(stills, tmp_path / "run", chosen))
+    assert isinstance(net, ContextNet) == (network == "film")
+    assert (net.bins is not None) == (loss == "bins")
+    assert torch.isfinite(net(torch.rand(1, 1, 40, 48))).all()
 
 
-def test_old_stock_is_blinder_to_red_than_to_blue() -> None:
-    patches = torch.zeros(256, 3, 16, 16, dtype=torch.uint8)
-    patches[:, 0, :, :8] = patches[:, 2, :, 8:] = 200  # red on the left, blue on the right
-    luma, _ = luma_and_ab(patches)
-    aged = old_stock(patches, luma, torch.Generator().manual_seed(0))
-    is_aged = (aged != luma).flatten(1).any(dim=1)
-    plain, old = luma[is_aged], aged[is_aged]
-    assert plain[..., :8].mean() / plain[..., 8:].mean() > 2.0
-    assert old[..., :8].mean() / old[..., 8:].mean() < 1.5
+def test_the_same_seed_is_the_same_training_whoever_reads(stills: Path, tmp_path: Path) -> None:
+    chosen = replace(SMALL, num_pictures=8)
+    first = train(stills, tmp_path / "a", chosen)
+    second = fit(stills, tmp_path / "b", chosen, num_workers=2, device="cpu")
+    assert_same(first, second)
+    other = weights_store.load_state(train(stills, tmp_path / "c", replace(chosen, seed=1)))
+    state = weights_store.load_state(first)
+    assert any(not torch.equal(state[key], other[key]) for key in state)
+
+
+def test_the_average_forgets_the_first_steps(stills: Path, tmp_path: Path) -> None:
+    trainer = Trainer(SMALL, tmp_path, split_stills(stills))
+    with torch.no_grad():
+        for value in range(1, 200):
+            for parameter in trainer.net.parameters():
+                parameter.fill_(float(value > 20))
+            trainer.average.update_parameters(trainer.net)
+    means = [p.mean().item() for p in trainer.average.module.parameters()]
+    assert min(means) > 0.95
+
+
+def test_a_frozen_start_stays_as_it_began(stills: Path, tmp_path: Path) -> None:
+    chosen = replace(SMALL, network="film", num_pictures=16, is_start_frozen=True)
+    trainer = Trainer(chosen, tmp_path, split_stills(stills))
+    before = {k: v.clone() for k, v in trainer.net.state_dict().items()}
+    for pictures in trainer.batches(num_workers=0):
+        trainer.train_step(pictures)
+    moved = {k for k, v in trainer.net.state_dict().items() if not torch.equal(v, before[k])}
+    frozen = r"midlevel_resnet\.[0-4]\.|context\.[0-6]\."
+    assert not [k for k in moved if re.match(frozen, k)]
+    assert {"midlevel_resnet.5.0.conv1.weight", "context.7.conv.0.0.weight"} <= moved
+
+
+def test_it_ends_early_when_nothing_gets_better(
+    stills: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[int] = []
+    score = validate(Grey(), find_stills(stills), 48)
+    monkeypatch.setattr(fit_module, "validate", lambda *_, **__: score)
+    patient = replace(SMALL, patience=1, validate_every=2)
+    train(stills, tmp_path / "run", patient, progress=lambda step, *_: told.append(step))
+    assert told[-1] == 4  # the first validation is the best, the second no better
+
+
+# ---------------------------------------------------------------- the tutorial's recipe
+
+
+def test_the_tutorials_recipe_is_the_tutorials(stills: Path, tmp_path: Path) -> None:
+    chosen = recipe("tutorial", 600)
+    assert (chosen.network, chosen.loss, chosen.sizes) == ("tutorial", "mse", (224,))
+    assert (chosen.learning_rate, chosen.weight_decay, chosen.schedule) == (1e-2, 0.0, "constant")
+    assert (chosen.old_stock, chosen.consistency, chosen.ema_decay) == (0.0, 0.0, 0.0)
+    assert chosen.num_pictures == 60_000  # a hundred epochs
+    small = replace(chosen, num_pictures=14, batch_size=7, sizes=(32,))
+    train(stills, tmp_path / "run", small)
+    (first, *_) = files = sorted((tmp_path / "run").glob("*.pth"))
+    told = re.fullmatch(r"model-epoch-(\d+)-losses-(\d+\.\d{3})\.pth", first.name)
+    assert told and int(told[1]) >= 1
+    scores = [json.loads(s) for s in (tmp_path / "run" / "scores.jsonl").read_text().splitlines()]
+    assert [s["step"] for s in scores] == [1, 2]  # once an epoch of seven pictures
+    assert f"{min(s['loss'] for s in scores):.3f}" in files[-1].name + first.name
+    last = weights_store.load(files[-1])
+    assert last(torch.rand(1, 1, 32, 32)).shape == (1, 2, 32, 32)
+    assert len(list((tmp_path / "run" / "samples").glob("*.png"))) == 2
+
+
+def test_recipes_by_name() -> None:
+    assert recipe("film", 10) == Recipe()
+    assert recipe("adapt", 10, num_pictures=64).num_pictures == 64
+    with pytest.raises(SettingsError, match="one of film, tutorial, adapt"):
+        recipe("sepia", 10)
+    assert all(isinstance(r, Recipe) for r in RECIPES.values())
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"sizes": (100,)}, "multiple of 8"),
+        ({"sizes": ()}, "at least one size"),
+        ({"learning_rate": 0.0}, "above 0"),
+        ({"num_pictures": 3, "batch_size": 4}, "at least one batch"),
+        ({"batch_size": 0}, "1 or more"),
+        ({"network": "vgg"}, "tutorial or film"),
+        ({"loss": "l7"}, "mse, huber, bins"),
+        ({"schedule": "never"}, "constant or one-cycle"),
+        ({"old_stock": 1.5}, "0 to 1"),
+    ],
+)
+def test_recipes_without_a_meaning(changes: dict[str, object], message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        Recipe(**changes)
+
+
+# ---------------------------------------------------------------- going on
+
+
+@pytest.mark.parametrize("network", ["tutorial", "film"])
+def test_a_killed_run_goes_on_to_the_same_end(network: str, stills: Path, tmp_path: Path) -> None:
+    chosen = replace(SMALL, network=network, num_pictures=32, validate_every=3)
+
+    def stop(step: int, *_: object) -> None:
+        if step == 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(stills, tmp_path / "killed", chosen, progress=stop)
+    told: list[int] = []
+    killed = train(stills, tmp_path / "killed", chosen, progress=lambda n, *_: told.append(n))
+    assert told == list(range(4, 9))  # from the last checkpoint
+    assert_same(killed, train(stills, tmp_path / "whole", chosen))
+    ends = [torch.load(tmp_path / f / "checkpoint.pt") for f in ("killed", "whole")]
+    assert all(torch.equal(ends[0]["net"][k], v) for k, v in ends[1]["net"].items())
+
+
+def test_a_finished_run_is_not_run_again(stills: Path, tmp_path: Path) -> None:
+    chosen = replace(SMALL, num_pictures=8)
+    path = train(stills, tmp_path / "run", chosen)
+    before = path.read_bytes()
+    told: list[int] = []
+    assert train(stills, tmp_path / "run", chosen, progress=lambda n, *_: told.append(n)) == path
+    assert not told
+    assert path.read_bytes() == before
+
+
+def test_a_checkpoint_of_another_recipe_or_of_other_data_is_told(
+    stills: Path, tmp_path: Path
+) -> None:
+    chosen = replace(SMALL, num_pictures=8)
+    train(stills, tmp_path / "run", chosen)
+    with pytest.raises(SettingsError, match=r"another recipe \(rarity, seed differ\)"):
+        train(stills, tmp_path / "run", replace(chosen, seed=2, rarity=0.5))
+    colorful(99).save(stills / "new.png")
+    with pytest.raises(SettingsError, match="of other data"):
+        train(stills, tmp_path / "run", chosen)
+
+
+def test_a_broken_checkpoint_is_told(stills: Path, tmp_path: Path) -> None:
+    chosen = replace(SMALL, num_pictures=8)
+    train(stills, tmp_path / "run", chosen)
+    checkpoint = tmp_path / "run" / "checkpoint.pt"
+    checkpoint.write_bytes(checkpoint.read_bytes()[:5000])
+    with pytest.raises(WeightsError, match=r"checkpoint\.pt is broken; delete it"):
+        train(stills, tmp_path / "run", chosen)
+
+
+def test_a_full_disk_leaves_the_last_checkpoint_whole(
+    stills: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = Trainer(SMALL, tmp_path, split_stills(stills))
+    trainer.save()
+    before = trainer.checkpoint.read_bytes()
+    save = torch.save
+
+    def full(state: object, path: Path) -> None:
+        save(state, path)
+        raise RuntimeError("PytorchStreamWriter failed writing file: file write failed")
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(OutputError, match="what was saved before is whole"):
+        trainer.save()
+    assert trainer.checkpoint.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir() if p.is_file()] == ["checkpoint.pt"]
+
+
+# ---------------------------------------------------------------- beginning
+
+
+def test_training_begins_from_given_weights(
+    weights_path: Path, stills: Path, tmp_path: Path
+) -> None:
+    wanted = weights_store.load(weights_path).state_dict()
+    for network in ("tutorial", "film"):
+        chosen = replace(SMALL, network=network)
+        trainer = Trainer(chosen, tmp_path, split_stills(stills), init=str(weights_path))
+        state = trainer.net.state_dict()
+        assert all(torch.equal(state[k], v) for k, v in wanted.items())
+
+
+def test_a_larger_networks_weights_do_not_begin_the_smaller(stills: Path, tmp_path: Path) -> None:
+    path = tmp_path / "film.safetensors"
+    weights_store.save(ContextNet().state_dict(), path)
+    with pytest.raises(SettingsError, match="choose --network film"):
+        Trainer(SMALL, tmp_path, split_stills(stills), init=path)
+
+
+def test_only_the_film_network_has_a_teacher(stills: Path, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="only the film network"):
+        Trainer(SMALL, tmp_path, split_stills(stills), teacher=tmp_path / "a.tflite")
+
+
+# ---------------------------------------------------------------- data
+
+
+def test_unreadable_pictures_are_passed_over_and_named(
+    stills: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    whole = (stills / "1.png").read_bytes()
+    (stills / "1.png").write_bytes(whole[: len(whole) // 2])
+    caplog.set_level("WARNING")
+    train(stills, tmp_path / "run", replace(SMALL, num_pictures=16))
+    said = [r.getMessage() for r in caplog.records]
+    assert said == [
+        f"{stills / '1.png'} cannot be read; passed over",
+        "1 pictures could not be read",
+    ]
+
+
+def test_grey_pictures_teach_no_colour(tmp_path: Path) -> None:
+    for n in range(4):
+        picture = colorful(n).convert("L")
+        (tmp_path / "grey").mkdir(exist_ok=True)
+        picture.save(tmp_path / "grey" / f"{n}.png")
+    with pytest.raises(InputError, match="all of 3 pictures are grey"):
+        train(tmp_path / "grey", tmp_path / "run")
+
+
+# ---------------------------------------------------------------- validation
 
 
 class Grey(nn.Module):
@@ -129,82 +338,44 @@ def test_grey_scores_as_grey(stills: Path) -> None:
     assert score.mean_chroma == pytest.approx(0.0, abs=1e-3)
     assert score.true_mean_chroma > 10.0
     assert score.loss == pytest.approx((score.ab_rmse / 255) ** 2, rel=1e-4)
+    assert score.percent_under_grey == pytest.approx(0.0, abs=1e-3)
 
 
-def test_training_learns_and_keeps_its_best(stills: Path, tmp_path: Path) -> None:
-    told: list[int] = []
-    path = fit(
-        stills, stills, tmp_path / "run", RECIPE, progress=lambda step, *_: told.append(step)
+class Halves(nn.Module):
+    """Answers by place: red on the left of whatever it sees."""
+
+    def forward(self, luma: torch.Tensor) -> torch.Tensor:
+        coded = torch.full((1, 2, *luma.shape[2:]), 128 / 255)
+        coded[:, 0, :, : luma.shape[3] // 2] += 0.2
+        return coded
+
+
+def test_flip_averaging_is_even(stills: Path) -> None:
+    paths = find_stills(stills)
+    plain, even = (validate(Halves(), paths, 48, flip) for flip in (False, True))
+    assert plain.mean_chroma == pytest.approx(0.2 * 255 / 2, rel=1e-3)
+    assert even.mean_chroma == pytest.approx(0.1 * 255, rel=1e-3)
+    assert even.loss < plain.loss
+
+
+# ---------------------------------------------------------------- together
+
+
+def test_two_processes_end_with_the_same_weights(stills: Path, tmp_path: Path) -> None:
+    launcher = "torch.distributed.run"
+    command = [sys.executable, "-m", launcher, "--standalone", "--nproc-per-node", "2"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    subprocess.run(
+        [*command, str(SCRIPT), str(stills), str(tmp_path / "run")],
+        check=True,
+        env=environment,
+        timeout=120,
+        capture_output=True,
     )
-    assert told == list(range(1, 13))
-    lines = (tmp_path / "run" / "scores.jsonl").read_text().splitlines()
-    scores = [json.loads(line) for line in lines]
-    assert [s["step"] for s in scores] == [4, 8, 12]
-    net = weights_store.load(path)
-    best = min(s["loss"] for s in scores)
-    assert validate(net, find_stills(stills)).loss == pytest.approx(best, rel=0.02)
-    assert scores[-1]["loss"] < scores[0]["loss"]
-
-
-def test_an_interrupted_run_goes_on_where_it_was(
-    stills: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def stop(step: int, *_: object) -> None:
-        if step == 6:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        fit(stills, stills, tmp_path / "run", RECIPE, progress=stop)
-    again = Trainer(RECIPE, tmp_path / "run")
-    assert again.resume()
-    assert again.step == 4  # the last checkpoint
-    told: list[int] = []
-    fit(stills, stills, tmp_path / "run", RECIPE, progress=lambda step, *_: told.append(step))
-    assert told == list(range(5, 13))
-    assert [p.name for p in (tmp_path / "run").glob("*.partial")] == []
-
-
-def test_a_checkpoint_of_another_recipe_is_told(stills: Path, tmp_path: Path) -> None:
-    trainer = Trainer(RECIPE, tmp_path)
-    trainer.save()
-    other = Recipe(num_pictures=96, batch_size=4, size=32)
-    with pytest.raises(SettingsError, match="is of another recipe"):
-        Trainer(other, tmp_path).resume()
-
-
-def test_training_begins_from_given_weights(weights_path: Path, tmp_path: Path) -> None:
-    trainer = Trainer(RECIPE, tmp_path, init=weights_path)
-    wanted = weights_store.load(weights_path).state_dict()
-    assert all(torch.equal(v, wanted[k]) for k, v in trainer.net.state_dict().items())
-
-
-def test_the_average_forgets_the_first_steps(tmp_path: Path) -> None:
-    trainer = Trainer(RECIPE, tmp_path)
-    with torch.no_grad():
-        for value in range(1, 200):
-            for parameter in trainer.net.parameters():
-                parameter.fill_(float(value > 20))
-            trainer.average.update_parameters(trainer.net)
-    means = [p.mean().item() for p in trainer.average.module.parameters()]
-    assert min(means) > 0.95
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"size": 100}, "multiple of 8"),
-        ({"learning_rate": 0.0}, "above 0"),
-        ({"num_pictures": 3, "batch_size": 4}, "at least one batch"),
-    ],
-)
-def test_recipes_without_a_meaning(changes: dict[str, float], message: str) -> None:
-    with pytest.raises(SettingsError, match=message):
-        Recipe(**changes)
-
-
-def test_the_same_seed_is_the_same_training(stills: Path, tmp_path: Path) -> None:
-    recipe = Recipe(num_pictures=8, batch_size=4, size=32, num_workers=0)
-    first, second = (
-        weights_store.load_state(fit(stills, stills, tmp_path / name, recipe)) for name in "ab"
-    )
-    assert all(torch.equal(first[key], second[key]) for key in first)
+    states = [torch.load(tmp_path / "run" / f"rank-{n}.pt") for n in range(2)]
+    assert states[0]["net"].keys() == states[1]["net"].keys()
+    for part in ("net", "average"):
+        for key, value in states[0][part].items():
+            assert torch.equal(value, states[1][part][key]), key
+    assert states[0]["draws"] != states[1]["draws"]  # each learned from its own share
+    assert weights_store.load(tmp_path / "run" / "best.safetensors")

@@ -10,7 +10,7 @@ from torch import nn
 
 from filmcolor import weights
 from filmcolor.errors import WeightsError
-from filmcolor.model import ColorNet
+from filmcolor.model import ColorNet, ContextNet
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +88,22 @@ def test_a_loaded_network_is_ready_to_predict(state, tmp_path):
     assert not any(module.training for module in net.modules())
     assert {p.dtype for p in net.parameters()} == {torch.float32}
     assert {p.device.type for p in net.parameters()} == {"cpu"}
+
+
+@pytest.mark.parametrize("kind", [ColorNet, ContextNet])
+@pytest.mark.parametrize("has_bins", [False, True])
+def test_the_names_tell_which_network_it_is(kind, has_bins, tmp_path):
+    torch.manual_seed(0)
+    net = kind(has_bins)
+    path = tmp_path / "net.safetensors"
+    weights.save(net.state_dict(), path)
+    loaded = weights.load(path)
+    assert type(loaded) is kind
+    assert (loaded.bins is not None) == has_bins
+    if has_bins:
+        net.bins.centers.fill_(1.0)
+        loaded.bins.centers.fill_(1.0)
+    assert_same(loaded.state_dict(), halved(net.state_dict()))
 
 
 # ---------------------------------------------------------------- what does not

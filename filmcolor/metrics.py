@@ -1,0 +1,196 @@
+"""How good colours are, and how steady: colourfulness, CDC, warp error, PSNR, ab RMSE.
+
+Pictures are 8-bit R'G'B' (H, W, 3), ab is CIELAB (H, W, 2). No figure is a target alone:
+grey has the best CDC and warp error there is, and noise is colourful.
+"""
+
+from collections import deque
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Rgb = NDArray[np.uint8]  # (H, W, 3), R'G'B'
+Ab = NDArray[np.float32]  # (H, W, 2), CIELAB
+Luma = NDArray[np.uint8]  # (H, W)
+
+CDC_STEPS = (1, 2, 4)  # frames apart, each weighing a third (Liu et al. 2021)
+# Sundaram, Brox & Keutzer 2010: how far flow there and back may miss, in squared pixels
+_MISS_SHARE, _MISS_PIXELS = 0.01, 0.5
+_LEAST_SIDE = 16  # pixels: OpenCV's DIS crashes on smaller pictures
+
+
+class Mean:
+    """A weighted mean that grows by one value at a time; None as long as nothing weighs."""
+
+    def __init__(self) -> None:
+        self._sum = self._weight = 0.0
+
+    def add(self, value: float, weight: float = 1.0) -> None:
+        """Take in a value."""
+        self._sum += value * weight
+        self._weight += weight
+
+    @property
+    def value(self) -> float | None:
+        """The mean of what was added."""
+        return self._sum / self._weight if self._weight else None
+
+
+def colorfulness(rgb: Rgb) -> float:
+    """Return how colourful a picture looks: 0 for grey, about 30 to 60 for photographs.
+
+    On 8-bit code values, population deviations. Source: Hasler & Süsstrunk 2003, M3.
+    """
+    red, green, blue = (rgb[..., c].astype(np.float64) for c in range(3))
+    red_green, yellow_blue = red - green, 0.5 * (red + green) - blue
+    spread = np.hypot(red_green.std(), yellow_blue.std())
+    return float(spread + 0.3 * np.hypot(red_green.mean(), yellow_blue.mean()))
+
+
+def psnr(rgb: Rgb, truth: Rgb) -> float:
+    """Return the peak signal-to-noise ratio in dB over all channels; inf when equal.
+
+    Peak is 255; differences are taken in floating point, where they cannot wrap round.
+    """
+    error = np.square(rgb.astype(np.float64) - truth.astype(np.float64)).mean()
+    return float(10.0 * np.log10(255.0**2 / error)) if error else float("inf")
+
+
+def ab_square_error(ab: Ab, truth: Ab) -> float:
+    """Return the mean of (Δa² + Δb²) / 2 in squared Lab units; its root is the ab RMSE.
+
+    The root is for the whole set: errors of its pictures are averaged by their pixels.
+    """
+    return float(np.square(ab - truth).mean(dtype=np.float64))
+
+
+def mean_chroma(ab: Ab) -> float:
+    """Return the mean of C* = √(a² + b²) in Lab units (CIE 15:2004)."""
+    return float(np.hypot(ab[..., 0], ab[..., 1]).mean(dtype=np.float64))
+
+
+# ---------------------------------------------------------------- over time
+
+
+def distributions(rgb: Rgb) -> NDArray[np.float64]:
+    """Return each channel's share of pixels at each code value, (3, 256)."""
+    counts = [np.bincount(rgb[..., c].ravel(), minlength=256) for c in range(3)]
+    return np.stack(counts) / (rgb.shape[0] * rgb.shape[1])
+
+
+def divergence(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the Jensen-Shannon divergence of distributions (..., 256), in nats: 0 to ln 2.
+
+    The divergence itself, not its square root. Source: Lin 1991.
+    """
+    middle = 0.5 * (first + second)
+    return 0.5 * (_relative_entropy(first, middle) + _relative_entropy(second, middle))
+
+
+class Cdc:
+    """Colour Distribution Consistency of frames that are added in order; lower is steadier.
+
+    For each of `CDC_STEPS`, the divergence between the distributions of frames that far
+    apart is averaged over all pairs and channels; the steps weigh the same. Pairs with a
+    cut between them are left out. Source: TCVC, Liu et al. 2021.
+    """
+
+    def __init__(self) -> None:
+        self._past: deque[NDArray[np.float64]] = deque(maxlen=max(CDC_STEPS))
+        self._means = {step: Mean() for step in CDC_STEPS}
+
+    def add(self, rgb: Rgb, is_cut: bool = False) -> None:
+        """Take in the next frame; `is_cut` on the first frame of a shot."""
+        if is_cut:
+            self._past.clear()
+        now = distributions(rgb)
+        for step, mean in self._means.items():
+            if step <= len(self._past):
+                mean.add(float(divergence(self._past[-step], now).mean()))
+        self._past.append(now)
+
+    @property
+    def value(self) -> float | None:
+        """The mean over the steps that have pairs; None for less than two frames."""
+        values = [m.value for m in self._means.values() if m.value is not None]
+        return float(np.mean(values)) if values else None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Motion:
+    """Where the pixels of a frame are in the next one, and which of them it shows."""
+
+    flow: NDArray[np.float32]  # (H, W, 2), pixels to the right and down
+    is_seen: NDArray[np.bool_]  # (H, W), False where occluded, or moved out of the picture
+
+    @property
+    def num_seen(self) -> int:
+        """How many pixels the next frame shows."""
+        return int(self.is_seen.sum())
+
+
+def motion(first: Luma, second: Luma) -> Motion:
+    """Return the motion from one 8-bit luma (H, W) to the next.
+
+    DIS flow (Kroeger et al. 2016) both ways; a pixel counts as occluded where the two
+    miss each other (Sundaram et al. 2010, equation 5).
+    """
+    there, back = _flow(first, second), _flow(second, first)
+    returned = _warped(back, there)
+    miss = np.square(there + returned).sum(axis=2)
+    length = np.square(there).sum(axis=2) + np.square(returned).sum(axis=2)
+    columns, rows = _targets(there)
+    height, width = first.shape
+    is_inside = (columns >= 0) & (columns <= width - 1) & (rows >= 0) & (rows <= height - 1)
+    return Motion(there, is_inside & (miss < _MISS_SHARE * length + _MISS_PIXELS))
+
+
+def warp_error(first: Ab, second: Ab, moved: Motion) -> float | None:
+    """Return the mean over seen pixels of |warp(ab(t+1)) - ab(t)|, in Lab units.
+
+    |…| is the distance in the ab plane. `moved`: the motion of the luma from the first
+    frame to the second; leave pairs with a cut between them out. None when no pixel is seen.
+    Weigh pairs by `Motion.num_seen` to average them. Source: Lai et al. 2018.
+    """
+    if not moved.num_seen:
+        return None
+    difference = (_warped(second, moved.flow) - first)[moved.is_seen]
+    return float(np.hypot(difference[:, 0], difference[:, 1]).mean(dtype=np.float64))
+
+
+def _flow(first: Luma, second: Luma) -> NDArray[np.float32]:
+    height, width = first.shape
+    missing = [max(0, _LEAST_SIDE - side) for side in (height, width)]
+    first, second = (
+        cv2.copyMakeBorder(p, 0, missing[0], 0, missing[1], cv2.BORDER_REPLICATE)
+        for p in (first, second)
+    )
+    dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    flow: NDArray[np.float32] = dis.calc(first, second, None)[:height, :width]
+    return flow
+
+
+def _relative_entropy(
+    shares: NDArray[np.float64], others: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    is_there = shares > 0.0  # 0 · log 0 is 0
+    ratio = np.divide(shares, others, out=np.ones_like(shares), where=is_there)
+    total: NDArray[np.float64] = (shares * np.log(ratio)).sum(axis=-1)
+    return total
+
+
+def _targets(flow: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    height, width = flow.shape[:2]
+    columns = np.arange(width, dtype=np.float32)[None] + flow[..., 0]
+    rows = np.arange(height, dtype=np.float32)[:, None] + flow[..., 1]
+    return columns, rows
+
+
+def _warped(values: NDArray[np.float32], flow: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return values (H, W, 2) fetched from where the flow points, linearly."""
+    warped: NDArray[np.float32] = cv2.remap(
+        values, *_targets(flow), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
+    return warped

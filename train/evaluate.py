@@ -1,0 +1,350 @@
+"""Weights against true colours: pictures or a film, each row beside grey's and the truth's."""
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import filmcolor.weights as weights_store
+import numpy as np
+import torch
+from filmcolor.train.dataset import SUFFIXES, find_stills, whole_picture
+from filmcolor.train.stock import luma_and_ab, old_stock
+from filmcolor.train.tally import (
+    GREY,
+    TRUTH,
+    Columns,
+    Key,
+    Row,
+    SheetWish,
+    Shown,
+    Tallies,
+    add,
+    rows_of,
+    spread,
+)
+
+from filmcolor import metrics
+from filmcolor.chroma import SUBSAMPLING_420, ChromaPlan, add_chroma, rgb_picture
+from filmcolor.color import Coding, chroma_from_lab, lab_from_rgb, rgb_from_ycc
+from filmcolor.decode import FrameIndex, read_rgb, resolve
+from filmcolor.errors import InputError, OutputError, SettingsError
+from filmcolor.frames import (
+    WHOLE,
+    AbFrame,
+    FilmInfo,
+    FloatPlane,
+    Part,
+    Picture,
+    RgbFrame,
+    Span,
+)
+from filmcolor.model import STRIDE
+from filmcolor.pipeline import Colorizer, Look, Prefetch, Progress
+from filmcolor.predict import Predictor
+from filmcolor.previews import check_sheet, timecode
+from filmcolor.probing import probe
+
+_FILM_SIZE = 256  # short side at which frames are compared, pixels
+_LEAST_CHROMA = 0.5  # mean, Lab units: below it a picture has no colours to compare with
+_NUM_LOOKED_AT = 12  # frames of a film that are searched for colour before all are compared
+_OLD_STOCK_SEED = 20  # and the picture's number: each is aged in the same way every time
+_SRGB = Coding(1, True, 8)  # pictures: BT.709's luma, full range
+_DEFAULTS = Look()
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What is tried: every combination of weights, network size and saturation.
+
+    `is_flip_averaged`: the answer is the mean of a picture's and its mirror image's.
+    `is_old_stock`: the network sees luma as old film stock would have recorded it; what it
+    is compared with stays clean. Both are for pictures only.
+    """
+
+    weights: tuple[str, ...]
+    sizes: tuple[int, ...] = (_DEFAULTS.size,)  # short sides, pixels
+    saturations: tuple[float, ...] = (_DEFAULTS.saturation,)
+    device: str = _DEFAULTS.device
+    batch_size: int = _DEFAULTS.batch_size
+    is_flip_averaged: bool = False
+    is_old_stock: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("weights", "sizes", "saturations"):
+            given = getattr(self, name)
+            if not given:
+                raise SettingsError(f"{name}: name at least one")
+            object.__setattr__(self, name, tuple(dict.fromkeys(given)))
+        for size in self.sizes:
+            for saturation in self.saturations:
+                Look(size=size, batch_size=self.batch_size, saturation=saturation)  # checks them
+
+    @property
+    def looks(self) -> list[Look]:
+        """One look for each run of a network; saturation changes what comes out of it."""
+        return [
+            Look(name, self.device, self.batch_size, size)
+            for name in self.weights
+            for size in self.sizes
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What came of a trial: rows by size, from grey to the truth."""
+
+    data: Path
+    is_film: bool
+    num_pictures: int  # or frames, that were compared
+    rows: list[Row]
+    unreadable: tuple[str, ...] = ()  # names of pictures that were left out
+    colorless: tuple[str, ...] = ()  # the same
+
+
+def evaluate(
+    data: str | Path,
+    trial: Trial,
+    *,
+    span: Span = WHOLE,
+    sheet: SheetWish | None = None,
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Compare weights with the true colours of a folder of pictures, or of a film.
+
+    `span`: of a film. `progress(done, total)` is called after every picture or frame.
+    Raises InputError when there is no such data or nothing in it has colour, SettingsError
+    when a wish has no meaning for it, OutputError when the sheet cannot be written.
+    """
+    path = Path(data)
+    if path.is_dir():
+        if not span.is_whole:
+            raise SettingsError(f"{path} holds pictures: a range is of a film; leave it out")
+        return evaluate_pictures(path, trial, sheet, progress)
+    if path.is_file() and path.suffix.lower() in SUFFIXES:
+        raise InputError(f"{path} is one picture; name the folder that holds it")
+    if trial.is_flip_averaged or trial.is_old_stock:
+        raise SettingsError(f"{path} is a film: old stock and flips are for folders of pictures")
+    return evaluate_film(path, trial, span, sheet, progress)
+
+
+def evaluate_pictures(
+    folder: Path,
+    trial: Trial,
+    sheet: SheetWish | None = None,
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Compare weights with every colour picture below a folder, at the network's size.
+
+    ab RMSE and chroma are of the network's full output, its nearest-neighbour doubling
+    included, times the saturation; each picture weighs by its pixels. Colourfulness and
+    PSNR are means over pictures as they are finished: Y' kept, ab in gamut, 8 bits. Pictures
+    without colour are left out.
+    """
+    paths = find_stills(folder)
+    if sheet is not None:
+        if sheet.path.resolve().is_relative_to(folder.resolve()):
+            raise OutputError(f"{sheet.path} would lie among the pictures; name another folder")
+        check_sheet(sheet.path, folder, sheet.force)
+    columns = Columns(sheet, len(paths))
+    predictors = {name: Predictor(weights_store.load(name), trial.device) for name in trial.weights}
+    groups: dict[int, Tallies] = {size: {} for size in trial.sizes}
+    unreadable: list[str] = []
+    colorless: list[str] = []
+    for number, path in enumerate(paths):
+        name = path.relative_to(folder).as_posix()
+        try:
+            views = {
+                size: _views_of_picture(path, number, size, trial, predictors)
+                for size in trial.sizes
+            }
+        except InputError:
+            unreadable.append(name)
+        else:
+            if _has_color(views[trial.sizes[0]][Key(TRUTH, trial.sizes[0])]):
+                shown: dict[Key, Shown] = {}
+                for size, views_at_size in views.items():
+                    add(groups[size], views_at_size)
+                    shown |= views_at_size
+                columns.offer(number, name, shown)
+            else:
+                colorless.append(name)
+        if progress:
+            progress(number + 1, len(paths))
+    num_compared = len(paths) - len(unreadable) - len(colorless)
+    if not num_compared:
+        raise InputError(
+            f"{folder} holds no picture in colour ({len(colorless)} grey, "
+            f"{len(unreadable)} unreadable); name a folder of colour pictures"
+        )
+    columns.save()
+    rows = [row for tallies in groups.values() for row in rows_of(tallies)]
+    return Evaluation(folder, False, num_compared, rows, tuple(unreadable), tuple(colorless))
+
+
+def evaluate_film(
+    film: Path,
+    trial: Trial,
+    span: Span = WHOLE,
+    sheet: SheetWish | None = None,
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Compare a film as it is coloured from its luma with its own true colours.
+
+    Frames are those of a run before the encoder (4:2:0). They are finished at full size and
+    then compared, 8 bits, at a short side of at most 256 pixels: no definition names a size,
+    and ab and its error are in Lab units, not in pixels; but grain and fine colour detail
+    are averaged, so figures of other sizes differ a little. Every figure is a mean over
+    frames or their pixels; pairs of frames across a cut are left out. Memory does not grow
+    with the film.
+    """
+    info = probe(film)
+    if sheet is not None:
+        check_sheet(sheet.path, info.path, sheet.force)
+    part = resolve(info, Span(first=0) if span.is_whole else span)
+    assert part.stop is not None  # a span that is not the whole film has both ends
+    index, num_frames = FrameIndex(info), part.stop - part.first
+    _check_colors(info, part, index)
+    columns, tallies, looks = Columns(sheet, num_frames), Tallies(), trial.looks
+    turns, num_compared, num_colored = round(info.rotation / 90) % 4, 0, 0
+    last: Picture | None = None
+    with ExitStack() as stack:
+        frames = stack.enter_context(
+            Prefetch(read_rgb(info, part.first, part.stop, index), trial.batch_size)
+        )
+        runs = [
+            stack.enter_context(Prefetch(Colorizer(k).ab_frames(info, part, index), k.batch_size))
+            for k in looks
+        ]
+        for frame, *colored in zip(frames, *runs, strict=True):
+            views = _views_of_frame(frame, dict(zip(looks, colored)), trial, info)
+            grey, *_, truth = views.values()
+            is_cut, luma = colored[0].is_cut, grey.rgb[..., 0]
+            moved = None if is_cut or last is None else metrics.motion(last, luma)
+            add(tallies, views)
+            for key, view in views.items():
+                tallies[key].follow(view, is_cut, moved)
+            seconds = float((frame.pts - info.start_pts) * info.time_base)
+            caption = f"{timecode(seconds)}   frame {frame.number}"
+            columns.offer(num_compared, caption, views, turns)
+            num_compared, last = num_compared + 1, luma
+            num_colored += _has_color(truth)
+            if progress:
+                progress(num_compared, num_frames)
+    if not num_colored:
+        raise _no_colors(info)
+    columns.save()
+    return Evaluation(info.path, True, num_compared, rows_of(tallies))
+
+
+# ---------------------------------------------------------------- what is shown
+
+
+def _views_of_picture(
+    path: Path, number: int, size: int, trial: Trial, predictors: Mapping[str, Predictor]
+) -> dict[Key, Shown]:
+    """Return a picture as each row of a size shows it, from grey to the truth."""
+    picture = whole_picture(path, size, STRIDE)[None]  # (1, 3, H, W)
+    clean, true_ab = luma_and_ab(picture)
+    seen = clean
+    if trial.is_old_stock:
+        generator = torch.Generator().manual_seed(_OLD_STOCK_SEED + number)
+        seen = old_stock(picture, clean, generator, share=1.0)
+    luma, seen_luma = clean[0, 0].numpy(), seen[0, 0].numpy()
+    views = {Key(GREY, size): _grey(luma)}
+    for name, predictor in predictors.items():
+        ab = _predicted(predictor, seen_luma, trial.is_flip_averaged)
+        for saturation in trial.saturations:
+            views[Key(name, size, saturation)] = _finished(luma, ab * np.float32(saturation))
+    truth = Shown(
+        np.ascontiguousarray(picture[0].permute(1, 2, 0).numpy()),
+        np.ascontiguousarray(true_ab[0].permute(1, 2, 0).numpy()),
+    )
+    return views | {Key(TRUTH, size): truth}
+
+
+def _views_of_frame(
+    frame: RgbFrame, colored: Mapping[Look, AbFrame], trial: Trial, info: FilmInfo
+) -> dict[Key, Shown]:
+    """Return a film's frame as each row shows it, from grey to the truth."""
+    luma, coding = next(iter(colored.values())).frame.luma, info.coding
+    scaled = luma.astype(np.float32) - np.float32(coding.luma_offset)
+    scaled /= np.float32(coding.luma_scale)
+    views = {Key(GREY): _grey(_reduced(scaled))}
+    for look, ab_frame in colored.items():
+        for saturation in trial.saturations:
+            plan = ChromaPlan(coding, coding, SUBSAMPLING_420, saturation)
+            rgb = rgb_picture(add_chroma(ab_frame, plan), coding)
+            views[Key(look.weights, look.size, saturation)] = _shown(rgb)
+    return views | {Key(TRUTH): _shown_truth(frame)}
+
+
+def _predicted(predictor: Predictor, luma: FloatPlane, is_flip_averaged: bool) -> FloatPlane:
+    """Return the network's full output, ab (H, W, 2), of luma (H, W) in 0..1."""
+    if is_flip_averaged:
+        answer, mirrored = predictor.predict(np.stack([luma, luma[:, ::-1]]))
+        half = (answer + mirrored[:, ::-1]) / np.float32(2.0)
+    else:
+        half = predictor.predict(luma[None])[0]
+    return half.repeat(2, axis=0).repeat(2, axis=1)  # as ColorNet.forward ends
+
+
+def _finished(luma: FloatPlane, ab: FloatPlane) -> Shown:
+    """Return a picture with its own Y' and as much of ab as the gamut holds."""
+    cb, cr = chroma_from_lab(luma, ab[..., 0], ab[..., 1], _SRGB)
+    return Shown(_eight_bits(np.dstack(rgb_from_ycc(luma, cb, cr, _SRGB))), ab)
+
+
+def _grey(luma: FloatPlane) -> Shown:
+    """Return R' = G' = B' = Y', of luma in 0..1."""
+    rgb = np.repeat(_eight_bits(luma)[..., None], 3, axis=2)
+    return Shown(rgb, np.zeros((*luma.shape, 2), np.float32))
+
+
+def _shown_truth(frame: RgbFrame) -> Shown:
+    return _shown(frame.rgb / np.float32(255.0))
+
+
+def _shown(rgb: FloatPlane) -> Shown:
+    """Return a film's frame, R'G'B' in 0..1, at the size of comparison."""
+    picture = _eight_bits(_reduced(rgb))
+    channels = (picture[..., c].astype(np.float32) / np.float32(255.0) for c in range(3))
+    return Shown(picture, np.dstack(lab_from_rgb(*channels)[1:]).astype(np.float32))
+
+
+def _reduced(picture: FloatPlane) -> FloatPlane:
+    height, width = picture.shape[:2]
+    scale = _FILM_SIZE / min(width, height)
+    if scale >= 1.0:
+        return picture
+    size = round(width * scale), round(height * scale)
+    reduced: FloatPlane = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+    return reduced
+
+
+def _eight_bits(values: FloatPlane) -> Picture:
+    return np.rint(values.clip(0.0, 1.0) * 255.0).astype(np.uint8)
+
+
+def _has_color(truth: Shown) -> bool:
+    return metrics.mean_chroma(truth.ab) >= _LEAST_CHROMA
+
+
+def _check_colors(info: FilmInfo, part: Part, index: FrameIndex) -> None:
+    """Raise InputError when none of some frames has colour, before all are compared."""
+    if not index.is_exact:  # each would be reached from the beginning: the end will tell
+        return
+    assert part.stop is not None
+    for number in spread(part.stop - part.first, _NUM_LOOKED_AT):
+        first = part.first + number
+        if any(_has_color(_shown_truth(f)) for f in read_rgb(info, first, first + 1, index)):
+            return
+    raise _no_colors(info)
+
+
+def _no_colors(info: FilmInfo) -> InputError:
+    return InputError(
+        f"{info.path} has no colour in the frames asked for, so there is nothing to compare "
+        "with; name a film in colour"
+    )
