@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from filmcolor.train.card import write_card
 from filmcolor.train.dataset import Draws, Split, StillsDataset, split_stills
 from filmcolor.train.losses import Loss, rarity_weights, survey
 from filmcolor.train.recipe import Recipe
@@ -31,6 +32,7 @@ log = logging.getLogger(__name__)
 _NUM_CONTEXT_FROZEN = 7  # blocks of the context branch that a frozen start holds: to H/8
 _NUM_TRUNK_FROZEN = 5  # of the trunk: its first convolution and layer 1
 _SAVE_SECONDS = 60.0  # between checkpoints
+_COUNTS = ("best_loss", "num_without_better", "seconds")  # that a checkpoint holds
 
 Progress = Callable[[int, int, float], None]  # step, num_steps, loss
 
@@ -83,7 +85,9 @@ class Trainer:
         self.ranks = Ranks.join()
         self.device = choose_device(device)
         self.step, self.best_loss, self.num_without_better = 0, float("inf"), 0
+        self.seconds = 0.0  # learned for, in all
         self.unreadable: set[str] = set()
+        self.begun_from = [str(name) for name in (teacher, init) if name is not None]
         net = _network(recipe, init, teacher).to(memory_format=torch.channels_last)
         rarity = rarity_weights(survey(split.training), recipe.rarity)
         loss = Loss(recipe.loss, rarity)
@@ -173,8 +177,9 @@ class Trainer:
             )
         for name in ("net", "average", "optimizer", "schedule"):
             getattr(self, name).load_state_dict(state[name])
-        self.step, self.best_loss = state["step"], state["best_loss"]
-        self.num_without_better = state["num_without_better"]
+        self.step = state["step"]
+        for name in _COUNTS:
+            setattr(self, name, state[name])
         return True
 
     def _told(self) -> dict[str, Any]:
@@ -190,7 +195,7 @@ class Trainer:
         parts = ("net", "average", "optimizer", "schedule")
         state: dict[str, Any] = {name: getattr(self, name).state_dict() for name in parts}
         state |= {"recipe": self._told(), "data": self.split.fingerprint, "step": self.step}
-        state |= {"best_loss": self.best_loss, "num_without_better": self.num_without_better}
+        state |= {name: getattr(self, name) for name in _COUNTS}
         partial = self.checkpoint.with_suffix(".partial")
         try:
             torch.save(state, partial)
@@ -214,6 +219,7 @@ class Trainer:
 
     def train_step(self, pictures: Tensor) -> float:
         """Learn from one batch of uint8 RGB (N, 3, H, W) and return its loss."""
+        started = time.monotonic()
         self.model.train()
         for module in self._frozen():
             module.eval()
@@ -244,7 +250,9 @@ class Trainer:
         if recipe.ema_decay:
             self.average.update_parameters(self.net)
         self.step += 1
-        return loss.item()
+        told = loss.item()
+        self.seconds += time.monotonic() - started
+        return told
 
     @property
     def judged(self) -> ColorNet:
@@ -265,7 +273,11 @@ class Trainer:
             self.best_loss = score.loss
         if self.ranks.rank == 0 and is_better:
             try:
-                weights.save(self.judged.state_dict(), self.folder / "best.safetensors")
+                path = self.folder / "best.safetensors"
+                weights.save(self.judged.state_dict(), path)
+                facts = {"num_steps": self.step, "seconds": round(self.seconds)}
+                facts |= {"num_processes": self.ranks.num, "begun_from": self.begun_from}
+                write_card(path, self.split, self.recipe, **facts, validation=asdict(score))
                 if self.recipe.network == "tutorial":
                     self._save_as_the_tutorial_does(score)
             except OSError as error:
@@ -373,12 +385,14 @@ def fit(
     try:
         for pictures in records.timed(trainer.batches(num_workers)):
             loss = trainer.train_step(pictures)
-            records.learned(trainer.step, loss, trainer.optimizer.param_groups[0]["lr"])
+            rate = trainer.optimizer.param_groups[0]["lr"]
+            records.learned(trainer.step, loss, rate, len(pictures))
             if progress:
                 progress(trainer.step, trainer.num_steps, loss)
             is_last = trainer.step == trainer.num_steps
             if trainer.step % every == 0 or is_last:
-                records.judged(trainer.step, trainer.keep_if_best(), len(pictures) * every)
+                records.pause()
+                records.judged(trainer.step, trainer.keep_if_best())
                 if trainer.ranks.rank == 0:
                     path = folder / "samples" / f"step-{trainer.step:07}.png"
                     save_samples(trainer.judged, split.validation, path)

@@ -33,8 +33,9 @@ class Records:
 
     def __init__(self, folder: Path, is_silent: bool = False) -> None:
         self.folder, self.is_silent = folder, is_silent
-        self.losses: list[float] = []  # since the last validation
-        self.waited, self.started = 0.0, time.monotonic()
+        self.losses: list[float] = []  # since the last validation, as is what follows
+        self.num_pictures = 0
+        self.waited, self.started, self.seconds = 0.0, time.monotonic(), 1.0
         self._board: Any = None if is_silent else _board(folder)
 
     def timed(self, batches: Iterable[Tensor]) -> Iterator[Tensor]:
@@ -45,26 +46,28 @@ class Records:
             yield batch
             asked = time.monotonic()
 
-    def learned(self, step: int, loss: float, rate: float) -> None:
+    def learned(self, step: int, loss: float, rate: float, num_pictures: int) -> None:
         """Note one step."""
         self.losses.append(loss)
+        self.num_pictures += num_pictures
         if self._board is not None:
             self._board.add_scalar("loss", loss, step)
             self._board.add_scalar("learning rate", rate, step)
 
-    def judged(self, step: int, score: Score, num_pictures: int) -> None:
-        """Write one validation, and draw the curves anew.
+    def pause(self) -> None:
+        """Note that learning stops for a while: validation is not its speed."""
+        self.seconds = max(time.monotonic() - self.started, 1e-9)
 
-        `num_pictures`: learned from since the last one, for the speed.
-        """
+    def judged(self, step: int, score: Score) -> None:
+        """Write one validation, and draw the curves anew."""
         if self.is_silent:
             return
-        seconds = max(time.monotonic() - self.started, 1e-9)
+        seconds = self.seconds
         facts = {
             "step": step,
             "training_loss": float(np.mean(self.losses)),
             **asdict(score),
-            "pictures_per_second": num_pictures / seconds,
+            "pictures_per_second": self.num_pictures / seconds,
             "busy": 1.0 - self.waited / seconds,  # share of the time not spent on waiting for data
         }
         with (self.folder / "scores.jsonl").open("a") as lines:
@@ -84,7 +87,8 @@ class Records:
             facts["pictures_per_second"],
             100.0 * facts["busy"],
         )
-        self.losses, self.waited, self.started = [], 0.0, time.monotonic()
+        self.losses, self.num_pictures = [], 0
+        self.waited, self.started = 0.0, time.monotonic()
 
     def close(self) -> None:
         """Finish TensorBoard's file."""

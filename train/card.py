@@ -1,0 +1,65 @@
+"""The card of trained weights: what they learned from, how, on what, and how well."""
+
+import hashlib
+import json
+import platform
+import shlex
+import sys
+from collections import Counter
+from dataclasses import asdict
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import torch
+from filmcolor.train.dataset import Split
+from filmcolor.train.recipe import Recipe
+
+from filmcolor import __version__
+
+
+def write_card(weights: Path, split: Split, recipe: Recipe, **facts: Any) -> Path:
+    """Write NAME.json beside NAME.safetensors and return its path.
+
+    `facts`: what only the run knows, say its steps and its best score. What the weights get
+    wrong is for a person to look at and to add.
+    """
+    card = {
+        "name": weights.stem,
+        "file": weights.name,
+        "sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
+        "trained": date.today().isoformat(),
+        "filmcolor": __version__,
+        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "recipe": asdict(recipe),
+        "hardware": hardware(),
+        "data": {
+            "num_pictures": len(split.training),
+            "num_held_back": len(split.validation),
+            "pictures": count_by_folder(split.training, split.folder),
+        },
+        **facts,
+        "limits": [],
+    }
+    path = weights.with_suffix(".json")
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    partial.replace(path)
+    return path
+
+
+def hardware() -> str:
+    """Return in words what this machine computes on."""
+    if torch.cuda.is_available():
+        return f"{torch.cuda.device_count()} × {torch.cuda.get_device_name()}"
+    capability = torch.backends.cpu.get_cpu_capability()
+    return f"{torch.get_num_threads()} CPU threads ({platform.machine()}, {capability})"
+
+
+def count_by_folder(paths: list[Path], folder: Path) -> dict[str, int]:
+    """Return how many pictures come from each sub-folder, by name."""
+    names = Counter(
+        path.relative_to(folder).parent.as_posix() if path.is_relative_to(folder) else "elsewhere"
+        for path in paths
+    )
+    return dict(sorted(names.items()))
