@@ -125,7 +125,8 @@ def progress_bar(quiet: bool, unit: str = "frame") -> Iterator[Callable[..., Non
 
         def advance(done: int, total: int | None, *_: Any) -> None:
             if not bars:  # not before there is progress: an error before it stays one line
-                bars.append(stack.enter_context(tqdm(unit=unit, dynamic_ncols=True, leave=False)))
+                bar = tqdm(unit=unit, initial=done - 1, dynamic_ncols=True, leave=False)
+                bars.append(stack.enter_context(bar))
             bar = bars[0]
             bar.total = max(total, done) if total else None
             bar.update(done - bar.n)

@@ -1,6 +1,7 @@
 """The command line of training: train."""
 
 import logging
+import os
 from pathlib import Path
 from typing import Any
 
@@ -101,10 +102,12 @@ def train(
     The best weights are kept as best.safetensors in the output folder. Under torchrun,
     several processes train one network together.
     """
+    quiet = quiet or os.environ.get("RANK", "0") != "0"  # of torchrun's processes one speaks
     with progress_bar(quiet, unit="step") as progress:
         from filmcolor.train.dataset import split_stills
         from filmcolor.train.fit import fit
         from filmcolor.train.recipe import recipe
+        from filmcolor.train.start import Start
 
         if not quiet:
             logging.basicConfig(format="%(message)s")
@@ -116,8 +119,7 @@ def train(
             output,
             recipe(recipe_name, num_stills, **chosen),
             validation=validation,
-            init=init,
-            teacher=teacher,
+            start=Start(init, teacher),
             device=device,
             num_workers=num_workers,
             progress=progress,

@@ -81,7 +81,8 @@ class ContextNet(ColorNet):
         branch = mobilenet_v2(num_classes=1).features
         first = branch[0][0]
         branch[0][0] = nn.Conv2d(1, first.out_channels, 3, stride=2, padding=1, bias=False)
-        self.context = fold_batch_norms(branch.eval())
+        fold_batch_norms(branch.eval())
+        self.context = nn.Sequential(*branch)
         self.context_top = nn.Sequential(
             nn.Conv2d(1280, 128, 1, bias=False), nn.BatchNorm2d(128), nn.ReLU()
         )
@@ -90,8 +91,8 @@ class ContextNet(ColorNet):
             nn.Conv2d(128, 128, 3, padding=1, bias=False), nn.BatchNorm2d(128), nn.ReLU()
         )
         self.context_out = nn.Conv2d(128, 128, 1)
-        nn.init.zeros_(self.context_out.weight)  # at first it is the tutorial's network
-        nn.init.zeros_(self.context_out.bias)
+        for parameter in self.context_out.parameters():
+            nn.init.zeros_(parameter)  # at first it is the tutorial's network
 
     def features(self, luma: Tensor) -> Tensor:
         """Return what the decoder colours from: (N, 128, H/8, W/8)."""
@@ -110,11 +111,14 @@ class Bins(nn.Module):
     `temperature` 1 is the mean of the distribution, toward 0 its mode.
     """
 
+    temperature: Tensor
+    centers: Tensor  # (NUM_BINS, 2), CIELAB ab
+
     def __init__(self, num_in: int, temperature: float = ANNEALING) -> None:
         super().__init__()
         self.choose = nn.Conv2d(num_in, NUM_BINS, 1)
         self.register_buffer("temperature", torch.tensor(temperature))
-        self.register_buffer("centers", torch.full((NUM_BINS, 2), math.nan))  # ab, CIELAB
+        self.register_buffer("centers", torch.full((NUM_BINS, 2), math.nan))
 
     def colors(self, logits: Tensor) -> Tensor:
         """Return coded ab (N, 2, H, W), float32, of logits (N, NUM_BINS, H, W)."""
@@ -133,8 +137,8 @@ def _doubled(features: Tensor, like: Tensor) -> Tensor:
     return doubled[..., : like.shape[2], : like.shape[3]]
 
 
-def fold_batch_norms(net: nn.Module) -> nn.Module:
-    """Return the network, in place, with each batch norm folded into its convolution.
+def fold_batch_norms(net: nn.Module) -> None:
+    """Fold each batch norm of a network, in place, into the convolution before it.
 
     `net` must be in evaluation mode; its answers stay the same.
     """
@@ -145,10 +149,9 @@ def fold_batch_norms(net: nn.Module) -> nn.Module:
             if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
                 setattr(module, first, fused(conv, norm))
                 setattr(module, second, nn.Identity())
-    return net
 
 
-def answer_in_ab(net: ColorNet) -> ColorNet:
+def answer_in_ab(net: ColorNet) -> None:
     """Let a network, in place, answer in CIELAB units instead of coded ab.
 
     Coded, neutral is near ½, where bfloat16 steps by one whole unit of ab; in units it
@@ -156,10 +159,10 @@ def answer_in_ab(net: ColorNet) -> ColorNet:
     """
     if net.bins is None:
         last = net.upsample[-2]
+        assert isinstance(last, nn.Conv2d) and last.bias is not None
         with torch.no_grad():
             last.weight *= AB_SCALE
             last.bias.copy_(last.bias * AB_SCALE - AB_OFFSET)
-    return net
 
 
 def encode_ab(ab: Tensor) -> Tensor:

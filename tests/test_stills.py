@@ -14,23 +14,12 @@ import cv2
 import media
 import numpy as np
 import pytest
-from filmcolor.train import stills as module
-from filmcolor.train.stills import (
-    MIN_DIFFERENCE,
-    Bars,
-    Glimpse,
-    Memory,
-    Picking,
-    Profile,
-    flaw_of,
-    pick_stills,
-    settle_bars,
-    sharpest,
-    sharpness,
-    signature,
-    survey,
-    taking_order,
-)
+from filmcolor.train import candidates, worth
+from filmcolor.train.bars import Bars, Profile, settle_bars
+from filmcolor.train.candidates import Glimpse, look_through, sharpest
+from filmcolor.train.stills import Picking, pick_stills
+from filmcolor.train.taking import taking_order
+from filmcolor.train.worth import MIN_DIFFERENCE, Memory, flaw_of, sharpness, signature
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from media import Film, shoot
@@ -211,11 +200,11 @@ def test_a_part_gives_the_stills_of_the_part(film: Path, picked: Path, tmp_path:
 @given(first=st.integers(0, STARTS[-1] - 1), length=st.integers(1, STARTS[-1]))
 def test_shots_of_a_part_are_those_of_the_whole(film: Path, first: int, length: int) -> None:
     stop = min(STARTS[-1], first + length)
-    found, _, broken = survey(probe(film), Part(first, stop), 1)
-    assert broken is None
+    footage = look_through(probe(film), Part(first, stop), 1)
+    assert footage.broken is None
     bounds = [n for n in STARTS if first < n < stop]
-    assert [shot.first for shot in found] == [first, *bounds]
-    assert [shot.stop for shot in found] == [*bounds, stop]
+    assert [shot.first for shot in footage.shots] == [first, *bounds]
+    assert [shot.stop for shot in footage.shots] == [*bounds, stop]
 
 
 def test_a_limit_is_kept_and_spread(film: Path, picked: Path, tmp_path: Path) -> None:
@@ -379,17 +368,17 @@ def test_what_is_remembered_of_a_shot_does_not_grow(
     film: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sizes = []
-    monkeypatch.setattr(module, "_MAX_STRETCHES", 8)
-    add = module._ShotSoFar.add
+    monkeypatch.setattr(candidates, "_MAX_STRETCHES", 8)
+    add = candidates._ShotSoFar.add
 
     def watched(self: Any, *words: Any) -> None:
         add(self, *words)
         sizes.append(len(self.stretches))
 
-    monkeypatch.setattr(module._ShotSoFar, "add", watched)
-    found, _, _ = survey(probe(film), Part(), 1)
+    monkeypatch.setattr(candidates._ShotSoFar, "add", watched)
+    footage = look_through(probe(film), Part(), 1)
     assert max(sizes) == 8
-    assert [shot.number for shot in found if shot.best] == [0, 2, 3, 4, 5, 6]
+    assert [shot.number for shot in footage.shots if shot.best] == [0, 2, 3, 4, 5, 6]
 
 
 def test_likeness_is_of_luma_and_of_colors() -> None:
@@ -404,7 +393,7 @@ def test_likeness_is_of_luma_and_of_colors() -> None:
 
 
 def test_memory_holds_the_newest(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_MAX_REMEMBERED", 3)
+    monkeypatch.setattr(worth, "_MAX_REMEMBERED", 3)
     memory, marks = Memory(), [signature(colorful(seed)) for seed in range(1, 6)]
     for mark in marks:
         memory.add(mark)

@@ -11,10 +11,12 @@ from pathlib import Path
 import filmcolor.weights as weights_store
 import pytest
 import torch
-from filmcolor.train import fit as fit_module
+from filmcolor.train import trainer as trainer_module
 from filmcolor.train.dataset import find_stills, split_stills
-from filmcolor.train.fit import Trainer, fit
+from filmcolor.train.fit import fit
 from filmcolor.train.recipe import RECIPES, Recipe, recipe
+from filmcolor.train.start import Start
+from filmcolor.train.trainer import Trainer
 from filmcolor.train.validation import validate
 from PIL import Image
 from stills import colorful, save_stills
@@ -46,7 +48,7 @@ def _few_validation_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
     def small(net: nn.Module, paths: list[Path], is_flip_averaged: bool) -> object:
         return validate(net, paths, 48, is_flip_averaged)
 
-    monkeypatch.setattr(fit_module, "validate", small)
+    monkeypatch.setattr(trainer_module, "validate", small)
 
 
 def train(stills: Path, folder: Path, chosen: Recipe = SMALL, **options: object) -> Path:
@@ -78,6 +80,19 @@ def test_training_learns_and_keeps_its_best(stills: Path, tmp_path: Path) -> Non
     assert again.loss == pytest.approx(best, rel=0.02)
     assert again.ab_rmse < again.grey_ab_rmse
     assert all(0.0 <= s["busy"] <= 1.0 and s["pictures_per_second"] > 0.0 for s in scores)
+
+
+def test_the_best_weights_have_a_card(stills: Path, tmp_path: Path) -> None:
+    path = train(stills, tmp_path / "run", replace(SMALL, num_pictures=32))
+    card = json.loads(path.with_suffix(".json").read_text())
+    assert card["sha256"] == weights_store.sha256(path)
+    assert (card["num_steps"], card["num_processes"], card["begun_from"]) == (8, 1, [])
+    assert card["recipe"]["network"] == "tutorial"
+    assert card["data"] == {"num_pictures": 7, "num_held_back": 1, "pictures": {".": 7}}
+    assert card["seconds"] >= 0
+    scores = (tmp_path / "run" / "scores.jsonl").read_text().splitlines()
+    best = min((json.loads(s) for s in scores), key=lambda s: s["loss"])
+    assert card["validation"]["ab_rmse"] == best["ab_rmse"]
 
 
 def test_a_run_leaves_its_records(stills: Path, tmp_path: Path) -> None:
@@ -144,10 +159,12 @@ def test_it_ends_early_when_nothing_gets_better(
 ) -> None:
     told: list[int] = []
     score = validate(Grey(), find_stills(stills), 48)
-    monkeypatch.setattr(fit_module, "validate", lambda *_, **__: score)
+    monkeypatch.setattr(trainer_module, "validate", lambda *_, **__: score)
     patient = replace(SMALL, patience=1, validate_every=2)
     train(stills, tmp_path / "run", patient, progress=lambda step, *_: told.append(step))
     assert told[-1] == 4  # the first validation is the best, the second no better
+    train(stills, tmp_path / "run", patient, progress=lambda step, *_: told.append(step))
+    assert told[-1] == 4  # and it stays ended
 
 
 # ---------------------------------------------------------------- the tutorial's recipe
@@ -279,7 +296,7 @@ def test_training_begins_from_given_weights(
     wanted = weights_store.load(weights_path).state_dict()
     for network in ("tutorial", "film"):
         chosen = replace(SMALL, network=network)
-        trainer = Trainer(chosen, tmp_path, split_stills(stills), init=str(weights_path))
+        trainer = Trainer(chosen, tmp_path, split_stills(stills), Start(str(weights_path)))
         state = trainer.net.state_dict()
         assert all(torch.equal(state[k], v) for k, v in wanted.items())
 
@@ -288,12 +305,12 @@ def test_a_larger_networks_weights_do_not_begin_the_smaller(stills: Path, tmp_pa
     path = tmp_path / "film.safetensors"
     weights_store.save(ContextNet().state_dict(), path)
     with pytest.raises(SettingsError, match="choose --network film"):
-        Trainer(SMALL, tmp_path, split_stills(stills), init=path)
+        Trainer(SMALL, tmp_path, split_stills(stills), Start(path))
 
 
 def test_only_the_film_network_has_a_teacher(stills: Path, tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="only the film network"):
-        Trainer(SMALL, tmp_path, split_stills(stills), teacher=tmp_path / "a.tflite")
+        Trainer(SMALL, tmp_path, split_stills(stills), Start(teacher=tmp_path / "a.tflite"))
 
 
 # ---------------------------------------------------------------- data

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import torch
 import torch.distributed as dist
-from filmcolor.train import fit as fit_module
+from filmcolor.train import trainer as trainer_module
 from filmcolor.train.dataset import split_stills
+from filmcolor.train.fit import fit
 from filmcolor.train.recipe import Recipe
+from filmcolor.train.trainer import Trainer
 from filmcolor.train.validation import validate
 
 SMALL = Recipe(
@@ -16,13 +18,13 @@ SMALL = Recipe(
 
 
 def main(stills: Path, folder: Path) -> None:
-    fit_module.validate = lambda net, paths, is_flip_averaged: validate(net, paths, 48)
-    fit_module.fit(stills, folder, SMALL, num_workers=0, device="cpu")
+    trainer_module.validate = lambda net, paths, is_flip_averaged: validate(net, paths, 48)
+    fit(stills, folder, SMALL, num_workers=0, device="cpu")
     dist.barrier()  # the first process has written the checkpoint
-    again = fit_module.Trainer(SMALL, folder, split_stills(stills), device="cpu")
+    again = Trainer(SMALL, folder, split_stills(stills), device="cpu")
     assert again.resume()
     assert again.step == again.num_steps == 3
-    trainer = fit_module.Trainer(SMALL, folder, split_stills(stills), device="cpu")
+    trainer = Trainer(SMALL, folder, split_stills(stills), device="cpu")
     draws = []
     for pictures in trainer.batches(num_workers=0):
         draws.append(float(pictures.float().mean()))

@@ -30,7 +30,9 @@ def read_picks(
         return
     is_limited = limit < len(picks)
     if index.is_exact:
-        for pick in (picks[i] for i in taking_order(len(picks))) if is_limited else picks:
+        if is_limited:
+            picks = [picks[i] for i in taking_order(len(picks))]
+        for pick in picks:
             try:
                 frame = next(iter(read_rgb(info, pick.number, pick.number + 1, index)), None)
             except InputError:

@@ -1,0 +1,71 @@
+"""How fast does it learn? Pictures a second of training, and how long it waits for data.
+
+    python benchmarks/training.py --stills DIR [--network tutorial] [--size 160] [--steps 40]
+
+The whole loop is timed, reading and aging of pictures included, after a few steps to warm up.
+"""
+
+import tempfile
+import time
+from pathlib import Path
+
+import click
+import torch
+from filmcolor.train.dataset import split_stills
+from filmcolor.train.recipe import recipe
+from filmcolor.train.trainer import Trainer
+
+WARM_UP = 5  # steps
+
+
+@click.command()
+@click.option("--stills", type=click.Path(path_type=Path), required=True, metavar="DIR")
+@click.option("--network", default="tutorial", show_default=True, metavar="NAME")
+@click.option("--size", default=160, show_default=True, metavar="PIXELS")
+@click.option("--batch-size", default=32, show_default=True, metavar="N")
+@click.option("--steps", default=40, show_default=True, metavar="N")
+@click.option("--num-workers", default=2, show_default=True, metavar="N")
+@click.option("--freeze-start", is_flag=True)
+@click.option("--plain", is_flag=True, help="MSE alone: no aging, no agreement of two agings.")
+def main(
+    stills: Path,
+    network: str,
+    size: int,
+    batch_size: int,
+    steps: int,
+    num_workers: int,
+    freeze_start: bool,
+    plain: bool,
+) -> None:
+    """Print pictures a second, and the share of the time that is not waiting for data."""
+    changes = {"loss": "mse", "old_stock": 0.0, "consistency": 0.0} if plain else {}
+    chosen = recipe(
+        "film",
+        num_stills=0,
+        network=network,
+        sizes=(size,),
+        batch_size=batch_size,
+        num_pictures=(WARM_UP + steps) * batch_size,
+        is_start_frozen=freeze_start,
+        **changes,
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = Trainer(chosen, Path(folder), split_stills(stills))
+        waited, started, asked = 0.0, 0.0, 0.0
+        for pictures in trainer.batches(num_workers):
+            if trainer.step == WARM_UP:
+                started = time.monotonic()
+            elif trainer.step > WARM_UP:
+                waited += time.monotonic() - asked
+            trainer.train_step(pictures)
+            asked = time.monotonic()
+        seconds = time.monotonic() - started
+    print(
+        f"{network}, {size} px, batches of {batch_size} on {trainer.device} "
+        f"({torch.get_num_threads()} threads): {steps * batch_size / seconds:.1f} pictures/s, "
+        f"{100 * (1 - waited / seconds):.0f} % busy"
+    )
+
+
+if __name__ == "__main__":
+    main()
