@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 import torch
+
 from filmcolor.train.dataset import split_stills
 from filmcolor.train.recipe import recipe
 from filmcolor.train.trainer import Trainer

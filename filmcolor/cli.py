@@ -13,6 +13,8 @@ import click
 from filmcolor import __version__
 from filmcolor.cli_evaluate import evaluate
 from filmcolor.cli_options import (
+    EXIT_ERROR,
+    EXIT_INTERRUPTED,
     Timecode,
     film_argument,
     force_option,
@@ -28,8 +30,6 @@ from filmcolor.cli_stills import stills
 from filmcolor.cli_training import train
 from filmcolor.errors import FilmcolorError
 from filmcolor.frames import FilmInfo, Span
-
-EXIT_ERROR, EXIT_INTERRUPTED = 1, 130  # click itself exits 2 for wrong usage
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})

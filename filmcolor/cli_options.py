@@ -12,6 +12,8 @@ from filmcolor.frames import Span
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+EXIT_ERROR, EXIT_INTERRUPTED = 1, 130  # click itself exits 2 for wrong usage
+
 
 class Timecode(click.ParamType):
     """HH:MM:SS.mmm, MM:SS or seconds, from the film's first frame."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from filmcolor.cli_options import progress_bar, quiet_option, say
+from filmcolor.cli_options import EXIT_INTERRUPTED, progress_bar, quiet_option, say
 
 
 class Sizes(click.ParamType):
@@ -70,6 +70,7 @@ class Sizes(click.ParamType):
     "--consistency", type=float, metavar="X", help="Weight of agreement between two agings."
 )
 @click.option("--learning-rate", type=float, metavar="X", help="The highest.")
+@click.option("--schedule", metavar="NAME", help="one-cycle or constant.")
 @click.option("--ema-decay", type=float, metavar="X", help="Of the averaged weights; 0: none.")
 @click.option(
     "--freeze-start/--train-start",
@@ -102,8 +103,10 @@ def train(
     The best weights are kept as best.safetensors in the output folder. Under torchrun,
     several processes train one network together.
     """
+    from tqdm.contrib.logging import logging_redirect_tqdm
+
     quiet = quiet or os.environ.get("RANK", "0") != "0"  # of torchrun's processes one speaks
-    with progress_bar(quiet, unit="step") as progress:
+    with progress_bar(quiet, unit="step") as progress, logging_redirect_tqdm():
         from filmcolor.train.dataset import split_stills
         from filmcolor.train.fit import fit
         from filmcolor.train.recipe import recipe
@@ -114,14 +117,19 @@ def train(
             logging.getLogger("filmcolor").setLevel(logging.INFO)
         chosen = {name: value for name, value in changes.items() if value is not None}
         num_stills = len(split_stills(stills, validation, chosen.get("seed", 0)).training)
-        path = fit(
-            stills,
-            output,
-            recipe(recipe_name, num_stills, **chosen),
-            validation=validation,
-            start=Start(init, teacher),
-            device=device,
-            num_workers=num_workers,
-            progress=progress,
-        )
+        try:
+            path = fit(
+                stills,
+                output,
+                recipe(recipe_name, num_stills, **chosen),
+                validation=validation,
+                start=Start(init, teacher),
+                device=device,
+                num_workers=num_workers,
+                progress=progress,
+            )
+        except KeyboardInterrupt:
+            line = "filmcolor: interrupted; the same command goes on from its last checkpoint"
+            click.echo(line, err=True)
+            raise click.exceptions.Exit(EXIT_INTERRUPTED) from None
     say(str(path), quiet)

@@ -5,12 +5,12 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
-import filmcolor.weights as weights_store
 import media
 import numpy as np
 import pytest
 import torch
 
+import filmcolor.weights as weights_store
 from filmcolor import pipeline
 from filmcolor.model import ColorNet, encode_ab
 from filmcolor.pipeline import Look

@@ -102,7 +102,7 @@ def test_help_tells_of_every_option(typed: Type, name: str | None) -> None:
 def test_help_names_every_command(typed: Type) -> None:
     said = typed("--help").out
     assert all(re.search(rf"^  {name} +\S", said, re.MULTILINE) for name in cli.commands)
-    assert {"run", "preview", "photo", "probe", "train"} <= set(cli.commands)
+    assert {"run", "preview", "photo", "probe", "stills", "train", "evaluate"} <= set(cli.commands)
 
 
 def test_help_tells_the_defaults_that_hold() -> None:
@@ -613,7 +613,7 @@ def test_code_inside_weights_is_never_run(
         (["preview", "a.mp4", "--at", "1", "--at", "2", "-o", "b.mp4"], "leave -o out"),
         (["photo"], "Missing argument 'IMAGE...'"),
         (["photo", "a.jpg", "b.jpg", "-o", "c.jpg"], "c.jpg is no folder"),
-        (["train", "stills"], "Missing option '--validation'"),
+        (["train", "stills"], "Missing option '-o'"),
     ],
 )
 def test_wrong_usage_is_said_in_one_line(typed: Type, words: list[str], wanted: str) -> None:

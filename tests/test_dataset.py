@@ -7,6 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from stills import colorful, save_stills
+
+from filmcolor.errors import InputError
 from filmcolor.train.dataset import (
     Draw,
     Draws,
@@ -16,12 +22,6 @@ from filmcolor.train.dataset import (
     split_stills,
     whole_picture,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from PIL import Image
-from stills import colorful, save_stills
-
-from filmcolor.errors import InputError
 
 law = settings(max_examples=60, derandomize=True, database=None, deadline=None)
 

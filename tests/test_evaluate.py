@@ -7,19 +7,17 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
-import filmcolor.weights as weights_store
 import media
 import numpy as np
 import pytest
 import torch
-from filmcolor.train.evaluate import SheetWish, Trial, _finished, evaluate
-from filmcolor.train.tally import GREY, TRUTH, Row
 from media import Film, shoot
 from PIL import Image
 from scipy.spatial.distance import jensenshannon
 from skimage.color import rgb2lab, ycbcr2rgb
 from skimage.metrics import peak_signal_noise_ratio
 
+import filmcolor.weights as weights_store
 from filmcolor import predict
 from filmcolor.chroma import rgb_picture
 from filmcolor.cli import main
@@ -35,6 +33,8 @@ from filmcolor.frames import ColorFrame, Span
 from filmcolor.metrics import motion
 from filmcolor.pipeline import Colorizer, Look
 from filmcolor.probing import probe
+from filmcolor.train.evaluate import SheetWish, Trial, _finished, evaluate
+from filmcolor.train.tally import GREY, TRUTH, Row
 
 MakeFilm = Callable[..., Path]
 SIZES = {"a.png": (64, 48), "b.png": (48, 48), "c.png": (48, 80)}  # (width, height)

@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from filmcolor.train.losses import Loss, bin_centers, rarity_weights, survey
 from PIL import Image
 from stills import save_stills
 from torch import Tensor
@@ -13,6 +12,7 @@ from torch import Tensor
 from filmcolor.color import rgb_from_lab
 from filmcolor.errors import InputError
 from filmcolor.model import NUM_BINS, encode_ab
+from filmcolor.train.losses import Loss, bin_centers, rarity_weights, survey
 
 EVEN = torch.ones(23, 23)
 

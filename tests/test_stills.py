@@ -14,12 +14,6 @@ import cv2
 import media
 import numpy as np
 import pytest
-from filmcolor.train import candidates, worth
-from filmcolor.train.bars import Bars, Profile, settle_bars
-from filmcolor.train.candidates import Glimpse, look_through, sharpest
-from filmcolor.train.stills import Picking, pick_stills
-from filmcolor.train.taking import taking_order
-from filmcolor.train.worth import MIN_DIFFERENCE, Memory, flaw_of, sharpness, signature
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from media import Film, shoot
@@ -30,6 +24,12 @@ from filmcolor.color import Coding
 from filmcolor.errors import InputError, OutputError, SettingsError
 from filmcolor.frames import Part, Span
 from filmcolor.probing import probe
+from filmcolor.train import candidates, worth
+from filmcolor.train.bars import Bars, Profile, settle_bars
+from filmcolor.train.candidates import Glimpse, look_through, sharpest
+from filmcolor.train.stills import Picking, pick_stills
+from filmcolor.train.taking import taking_order
+from filmcolor.train.worth import MIN_DIFFERENCE, Memory, flaw_of, sharpness, signature
 
 WIDTH, HEIGHT, BAR = 96, 64, 12  # pixels; the bars are above and below the picture
 CODING = Coding(6, False, 8)

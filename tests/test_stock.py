@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 import torch
-from filmcolor.train.stock import luma_and_ab, old_stock
 from skimage.color import rgb2lab
 from stills import colorful
 from torch import Tensor
+
+from filmcolor.train.stock import luma_and_ab, old_stock
 
 
 def batch(num: int) -> Tensor:

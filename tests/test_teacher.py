@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from filmcolor.train.teacher import teach_context
 
 from filmcolor.errors import SettingsError, WeightsError
 from filmcolor.model import ContextNet
+from filmcolor.train.teacher import teach_context
 
 TEACHER = Path(__file__).parents[2] / "shared/data/teachers/mobilenet_v2_1.0_224_quant.tflite"
 

@@ -8,9 +8,15 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-import filmcolor.weights as weights_store
 import pytest
 import torch
+from PIL import Image
+from stills import colorful, save_stills
+from torch import nn
+
+import filmcolor.weights as weights_store
+from filmcolor.errors import InputError, OutputError, SettingsError, WeightsError
+from filmcolor.model import ContextNet
 from filmcolor.train import trainer as trainer_module
 from filmcolor.train.dataset import find_stills, split_stills
 from filmcolor.train.fit import fit
@@ -18,12 +24,6 @@ from filmcolor.train.recipe import RECIPES, Recipe, recipe
 from filmcolor.train.start import Start
 from filmcolor.train.trainer import Trainer
 from filmcolor.train.validation import validate
-from PIL import Image
-from stills import colorful, save_stills
-from torch import nn
-
-from filmcolor.errors import InputError, OutputError, SettingsError, WeightsError
-from filmcolor.model import ContextNet
 
 SMALL = Recipe(
     network="tutorial",

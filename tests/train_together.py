@@ -5,6 +5,7 @@ from pathlib import Path
 
 import torch
 import torch.distributed as dist
+
 from filmcolor.train import trainer as trainer_module
 from filmcolor.train.dataset import split_stills
 from filmcolor.train.fit import fit

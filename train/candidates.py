@@ -3,9 +3,6 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from filmcolor.train.bars import Bars, Profile, settle_bars
-from filmcolor.train.worth import MIN_SHARPNESS, SIGHT, is_blank, sharpness
-
 from filmcolor.color import Coding
 from filmcolor.decode import FrameIndex, read_luma
 from filmcolor.errors import InputError
@@ -13,6 +10,8 @@ from filmcolor.frames import FilmInfo, Part, SmallFrame
 from filmcolor.pipeline import Prefetch
 from filmcolor.predict import add_small
 from filmcolor.shots import LOOK, mark_cuts
+from filmcolor.train.bars import Bars, Profile, settle_bars
+from filmcolor.train.worth import MIN_SHARPNESS, SIGHT, is_blank, sharpness
 
 _MIN_SHARE = 0.4  # of the shot's sharpest frame: half of it is a trace of motion blur
 _SECONDS_PER_STILL = 4  # a shot must last so long for each still after its first

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from filmcolor.train.dataset import Split
-from filmcolor.train.recipe import Recipe
 
 from filmcolor import __version__
+from filmcolor.train.dataset import Split
+from filmcolor.train.recipe import Recipe
 
 
 def write_card(weights: Path, split: Split, recipe: Recipe, **facts: Any) -> Path:

@@ -6,25 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
-import filmcolor.weights as weights_store
 import numpy as np
 import torch
-from filmcolor.train.dataset import SUFFIXES, find_stills, whole_picture
-from filmcolor.train.stock import luma_and_ab, old_stock
-from filmcolor.train.tally import (
-    GREY,
-    TRUTH,
-    Columns,
-    Key,
-    Row,
-    SheetWish,
-    Shown,
-    Tallies,
-    add,
-    rows_of,
-    spread,
-)
 
+import filmcolor.weights as weights_store
 from filmcolor import metrics
 from filmcolor.chroma import SUBSAMPLING_420, ChromaPlan, add_chroma, rgb_picture
 from filmcolor.color import Coding, chroma_from_lab, lab_from_rgb, rgb_from_ycc
@@ -45,6 +30,21 @@ from filmcolor.pipeline import Colorizer, Look, Prefetch, Progress
 from filmcolor.predict import Predictor
 from filmcolor.previews import check_sheet, timecode
 from filmcolor.probing import probe
+from filmcolor.train.dataset import SUFFIXES, find_stills, whole_picture
+from filmcolor.train.stock import luma_and_ab, old_stock
+from filmcolor.train.tally import (
+    GREY,
+    TRUTH,
+    Columns,
+    Key,
+    Row,
+    SheetWish,
+    Shown,
+    Tallies,
+    add,
+    rows_of,
+    spread,
+)
 
 _FILM_SIZE = 256  # short side at which frames are compared, pixels
 _LEAST_CHROMA = 0.5  # mean, Lab units: below it a picture has no colours to compare with

@@ -5,13 +5,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from filmcolor.errors import OutputError
 from filmcolor.train.dataset import split_stills
 from filmcolor.train.recipe import Recipe
 from filmcolor.train.records import Records, save_samples
 from filmcolor.train.start import SCRATCH, Start
 from filmcolor.train.trainer import Trainer
-
-from filmcolor.errors import OutputError
 
 log = logging.getLogger(__name__)
 _SAVE_SECONDS = 60.0  # between checkpoints

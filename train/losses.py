@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from filmcolor.train.dataset import whole_picture
-from filmcolor.train.stock import luma_and_ab
 from torch import Tensor, nn
 
 from filmcolor.color import lab_from_rgb
 from filmcolor.errors import InputError
 from filmcolor.model import AB_SCALE, NUM_BINS, ColorNet, encode_ab
+from filmcolor.train.dataset import whole_picture
+from filmcolor.train.stock import luma_and_ab
 
 LOSSES = ("mse", "huber", "bins")
 BIN_STEP = 10.0  # CIELAB units between bins, Zhang et al. 2016

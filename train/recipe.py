@@ -2,10 +2,9 @@
 
 from dataclasses import dataclass, replace
 
-from filmcolor.train.losses import LOSSES
-
 from filmcolor.errors import SettingsError
 from filmcolor.model import STRIDE
+from filmcolor.train.losses import LOSSES
 
 NETWORKS = ("tutorial", "film")
 SCHEDULES = ("constant", "one-cycle")

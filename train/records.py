@@ -10,15 +10,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from filmcolor.train.dataset import whole_picture
-from filmcolor.train.stock import luma_and_ab
-from filmcolor.train.validation import Score
 from PIL import Image
 from torch import Tensor
 
 from filmcolor.color import lightness_from_luma, rgb_from_lab
 from filmcolor.errors import InputError
 from filmcolor.model import STRIDE, ColorNet, decode_ab
+from filmcolor.train.dataset import whole_picture
+from filmcolor.train.stock import luma_and_ab
+from filmcolor.train.validation import Score
 
 log = logging.getLogger(__name__)
 _NUM_SAMPLES = 8

@@ -4,12 +4,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from filmcolor.train.recipe import Recipe
-from filmcolor.train.teacher import teach_context
-
 from filmcolor import weights
 from filmcolor.errors import SettingsError
 from filmcolor.model import ColorNet, ContextNet
+from filmcolor.train.recipe import Recipe
+from filmcolor.train.teacher import teach_context
 
 
 @dataclass(frozen=True, slots=True)

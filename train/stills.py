@@ -6,18 +6,17 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from filmcolor.train.candidates import Pick, look_through
-from filmcolor.train.dataset import SUFFIXES
-from filmcolor.train.shelf import Still, StillsFolder
-from filmcolor.train.taking import read_picks, read_whole, shrunk, upright
-from filmcolor.train.worth import SIGHT, Memory, flaw_of, is_blurred, luma_of_rgb, signature
-
 from filmcolor.decode import FrameIndex, resolve
 from filmcolor.errors import InputError, OutputError, SettingsError
 from filmcolor.frames import WHOLE, FilmInfo, Part, Picture, Span
 from filmcolor.pipeline import Progress
 from filmcolor.previews import timecode
 from filmcolor.probing import probe
+from filmcolor.train.candidates import Pick, look_through
+from filmcolor.train.dataset import SUFFIXES
+from filmcolor.train.shelf import Still, StillsFolder
+from filmcolor.train.taking import read_picks, read_whole, shrunk, upright
+from filmcolor.train.worth import SIGHT, Memory, flaw_of, is_blurred, luma_of_rgb, signature
 
 _MAX_EXAMPLES = 3  # named per reason in a report
 _PQ_AND_HLG = (16, 18)  # ITU-T H.273 table 3: transfers of HDR

@@ -5,15 +5,15 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from filmcolor.train.bars import Bars, Profile
-from filmcolor.train.candidates import Pick
-from filmcolor.train.worth import luma_of_rgb
 
 from filmcolor.color import Coding
 from filmcolor.decode import FrameIndex, read_rgb
 from filmcolor.errors import InputError
 from filmcolor.frames import FilmInfo, Picture
 from filmcolor.photo import read_photo
+from filmcolor.train.bars import Bars, Profile
+from filmcolor.train.candidates import Pick
+from filmcolor.train.worth import luma_of_rgb
 
 _FULL_RANGE = Coding(1, True, 8)  # of photographs
 

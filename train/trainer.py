@@ -10,13 +10,6 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from filmcolor.train.card import write_card
-from filmcolor.train.dataset import Draws, Split, StillsDataset
-from filmcolor.train.losses import Loss, rarity_weights, survey
-from filmcolor.train.recipe import Recipe
-from filmcolor.train.start import SCRATCH, Start, build_network
-from filmcolor.train.stock import luma_and_ab, old_stock
-from filmcolor.train.validation import Score, validate
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel
@@ -26,6 +19,13 @@ from filmcolor import weights
 from filmcolor.errors import OutputError, SettingsError, WeightsError
 from filmcolor.model import ColorNet, ContextNet
 from filmcolor.predict import choose_device, choose_dtype
+from filmcolor.train.card import write_card
+from filmcolor.train.dataset import Draws, Split, StillsDataset
+from filmcolor.train.losses import Loss, rarity_weights, survey
+from filmcolor.train.recipe import Recipe
+from filmcolor.train.start import SCRATCH, Start, build_network
+from filmcolor.train.stock import luma_and_ab, old_stock
+from filmcolor.train.validation import Score, validate
 
 log = logging.getLogger(__name__)
 _NUM_CONTEXT_FROZEN = 7  # blocks of the context branch that a frozen start holds: to H/8

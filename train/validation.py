@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from filmcolor.train.dataset import whole_picture
-from filmcolor.train.stock import luma_and_ab
 from torch import nn
 
 from filmcolor.errors import InputError
 from filmcolor.model import STRIDE, decode_ab, encode_ab
 from filmcolor.predict import choose_dtype
+from filmcolor.train.dataset import whole_picture
+from filmcolor.train.stock import luma_and_ab
 
 
 @dataclass(frozen=True, slots=True)
