@@ -42,6 +42,7 @@ def test_it_holds_code_weights_and_licence_and_nothing_else(wheel: Path) -> None
         "filmcolor/cli.py",
         "filmcolor/py.typed",
         "filmcolor/train/fit.py",
+        "filmcolor/cli_training.py",
         "filmcolor/weights/__init__.py",
         "filmcolor/weights/tutorial.safetensors",
         "filmcolor/weights/tutorial.json",
@@ -71,4 +72,4 @@ def test_it_colors_a_film_from_another_folder(
     said = run(installed / "bin" / "filmcolor", "run", film, "--size", "32")
     assert said.startswith("12 frames")
     assert film.with_name("film.color.mp4").exists()
-    assert "Train the network" in run(installed / "bin" / "filmcolor", "train", "--help")
+    assert "Train a network" in run(installed / "bin" / "filmcolor", "train", "--help")

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import cv2
 import torch
 from torch import Tensor
 from torchvision.transforms import v2
@@ -50,9 +51,7 @@ def old_stock(
     is_aged, is_compressed = uniform(0, 1) < share, uniform(0, 1) < 0.2
     qualities = uniform(15, 70)
     for n in torch.nonzero((is_aged & is_compressed).flatten()).flatten().tolist():
-        coded = (aged[n] * 255.0).round().to(torch.uint8).cpu()
-        coded = v2.functional.jpeg(coded, int(qualities[n]))
-        aged[n] = coded.to(device, torch.float32) / 255.0
+        aged[n, 0] = _compressed(aged[n, 0], int(qualities[n]))
     return torch.where(is_aged, aged, luma)
 
 
@@ -82,6 +81,14 @@ def _grain(luma: Tensor, generator: torch.Generator) -> Tensor:
     half = (luma.shape[0] + 1) // 2
     noise[:half] = _blurred(noise[:half], 0.8) * 2.0  # blurring took the noise's power
     return noise * (4.0 * luma * (1.0 - luma)).clip(0.1, 1.0)
+
+
+def _compressed(luma: Tensor, quality: int) -> Tensor:
+    """Return luma (H, W) as a JPEG of that quality, 1 to 100, would give it back."""
+    codes = (luma * 255.0).round().to(torch.uint8).cpu().numpy()
+    _, file = cv2.imencode(".jpg", codes, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    decoded = torch.from_numpy(cv2.imdecode(file, cv2.IMREAD_GRAYSCALE))
+    return decoded.to(luma.device, torch.float32) / 255.0
 
 
 def _blurred(values: Tensor, sigma: float) -> Tensor:
