@@ -106,17 +106,22 @@ def train(
     from tqdm.contrib.logging import logging_redirect_tqdm
 
     quiet = quiet or os.environ.get("RANK", "0") != "0"  # of torchrun's processes one speaks
+    if not quiet:
+        logging.basicConfig(format="%(message)s")
+        logging.getLogger("filmcolor").setLevel(logging.INFO)
     with progress_bar(quiet, unit="step") as progress, logging_redirect_tqdm():
         from filmcolor.train.dataset import split_stills
         from filmcolor.train.fit import fit
+        from filmcolor.train.ranks import leave_others
         from filmcolor.train.recipe import recipe
-        from filmcolor.train.start import Start
+        from filmcolor.train.start import Start, network_of
 
-        if not quiet:
-            logging.basicConfig(format="%(message)s")
-            logging.getLogger("filmcolor").setLevel(logging.INFO)
         chosen = {name: value for name, value in changes.items() if value is not None}
-        num_stills = len(split_stills(stills, validation, chosen.get("seed", 0)).training)
+        if recipe_name == "adapt" and init is not None:
+            chosen.setdefault("network", network_of(init))
+        num_stills = 0
+        if recipe_name == "tutorial":  # its length is told in epochs
+            num_stills = len(split_stills(stills, validation, chosen.get("seed", 0)).training)
         try:
             path = fit(
                 stills,
@@ -132,4 +137,6 @@ def train(
             line = "filmcolor: interrupted; the same command goes on from its last checkpoint"
             click.echo(line, err=True)
             raise click.exceptions.Exit(EXIT_INTERRUPTED) from None
+        finally:
+            leave_others()
     say(str(path), quiet)

@@ -82,6 +82,9 @@ class ContextNet(ColorNet):
         first = branch[0][0]
         branch[0][0] = nn.Conv2d(1, first.out_channels, 3, stride=2, padding=1, bias=False)
         fold_batch_norms(branch.eval())
+        for module in branch.modules():
+            if isinstance(module, nn.Conv2d):  # without norms, what comes in must keep its size
+                nn.init.kaiming_normal_(module.weight, mode="fan_in", nonlinearity="relu")
         self.context = nn.Sequential(*branch)
         self.context_top = nn.Sequential(
             nn.Conv2d(1280, 128, 1, bias=False), nn.BatchNorm2d(128), nn.ReLU()
@@ -122,9 +125,10 @@ class Bins(nn.Module):
 
     def colors(self, logits: Tensor) -> Tensor:
         """Return coded ab (N, 2, H, W), float32, of logits (N, NUM_BINS, H, W)."""
-        shares = (logits.float() / self.temperature.float()).softmax(dim=1)
-        ab = torch.einsum("nqhw,qc->nchw", shares, self.centers.float())
-        return encode_ab(ab)
+        with torch.autocast(logits.device.type, enabled=False):
+            shares = (logits.float() / self.temperature.float()).softmax(dim=1)
+            ab = torch.einsum("nqhw,qc->nchw", shares, self.centers.float())
+            return encode_ab(ab)
 
 
 def _conv_bn_relu(num_in: int, num_out: int) -> list[nn.Module]:

@@ -135,6 +135,24 @@ def test_the_tutorials_train_and_val_are_taken_as_they_are(tmp_path: Path) -> No
     assert names(split.validation, tmp_path) == {"val"}
 
 
+def test_what_judges_never_teaches(tmp_path: Path) -> None:
+    save_stills(tmp_path / "a", 4)
+    save_stills(tmp_path / "val", 2)
+    for split in (split_stills(tmp_path), split_stills(tmp_path, tmp_path / "val")):
+        assert names(split.training, tmp_path) == {"a"}
+        assert names(split.validation, tmp_path) == {"val"}
+    with pytest.raises(InputError, match="too few pictures"):
+        split_stills(tmp_path, tmp_path)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_long_film_teaches(seed: int, tmp_path: Path) -> None:
+    save_stills(tmp_path / "long", 30)
+    save_stills(tmp_path / "short", 3)
+    split = split_stills(tmp_path, seed=seed)
+    assert names(split.validation, tmp_path) == {"short"}
+
+
 def test_whole_films_are_held_back(tmp_path: Path) -> None:
     for film in "abcdefgh":
         save_stills(tmp_path / film, 5)

@@ -8,22 +8,24 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
 from stills import colorful, save_stills
-from torch import nn
 
 import filmcolor.weights as weights_store
 from filmcolor.errors import InputError, OutputError, SettingsError, WeightsError
-from filmcolor.model import ContextNet
+from filmcolor.frames import FloatPlane
+from filmcolor.model import ColorNet, ContextNet
+from filmcolor.predict import Predictor
 from filmcolor.train import trainer as trainer_module
 from filmcolor.train.dataset import find_stills, split_stills
 from filmcolor.train.fit import fit
 from filmcolor.train.recipe import RECIPES, Recipe, recipe
 from filmcolor.train.start import Start
 from filmcolor.train.trainer import Trainer
-from filmcolor.train.validation import validate
+from filmcolor.train.validation import Predicts, Score, validate
 
 SMALL = Recipe(
     network="tutorial",
@@ -45,7 +47,7 @@ def stills(tmp_path: Path) -> Path:
 def _few_validation_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
     """Judge small pictures: what is tested is the loop."""
 
-    def small(net: nn.Module, paths: list[Path], is_flip_averaged: bool) -> object:
+    def small(net: Predicts, paths: list[Path], is_flip_averaged: bool) -> Score:
         return validate(net, paths, 48, is_flip_averaged)
 
     monkeypatch.setattr(trainer_module, "validate", small)
@@ -76,7 +78,7 @@ def test_training_learns_and_keeps_its_best(stills: Path, tmp_path: Path) -> Non
     assert [s["step"] for s in scores] == list(range(4, 41, 4))
     best = min(s["loss"] for s in scores)
     held_back = split_stills(stills).validation
-    again = validate(weights_store.load(path), held_back, 48, is_flip_averaged=True)
+    again = validate(Predictor(weights_store.load(path), "cpu"), held_back, 48, True)
     assert again.loss == pytest.approx(best, rel=0.02)
     assert again.ab_rmse < again.grey_ab_rmse
     assert all(0.0 <= s["busy"] <= 1.0 and s["pictures_per_second"] > 0.0 for s in scores)
@@ -144,7 +146,9 @@ def test_the_average_forgets_the_first_steps(stills: Path, tmp_path: Path) -> No
 
 def test_a_frozen_start_stays_as_it_began(stills: Path, tmp_path: Path) -> None:
     chosen = replace(SMALL, network="film", num_pictures=16, is_start_frozen=True)
-    trainer = Trainer(chosen, tmp_path, split_stills(stills))
+    weights = tmp_path / "begin.safetensors"
+    weights_store.save(ContextNet().state_dict(), weights)
+    trainer = Trainer(chosen, tmp_path, split_stills(stills), Start(weights))
     before = {k: v.clone() for k, v in trainer.net.state_dict().items()}
     for pictures in trainer.batches(num_workers=0):
         trainer.train_step(pictures)
@@ -175,7 +179,7 @@ def test_the_tutorials_recipe_is_the_tutorials(stills: Path, tmp_path: Path) -> 
     assert (chosen.network, chosen.loss, chosen.sizes) == ("tutorial", "mse", (224,))
     assert (chosen.learning_rate, chosen.weight_decay, chosen.schedule) == (1e-2, 0.0, "constant")
     assert (chosen.old_stock, chosen.consistency, chosen.ema_decay) == (0.0, 0.0, 0.0)
-    assert chosen.num_pictures == 60_000  # a hundred epochs
+    assert chosen.num_pictures == 100 * 9 * 64  # a hundred epochs of nine batches
     small = replace(chosen, num_pictures=14, batch_size=7, sizes=(32,))
     train(stills, tmp_path / "run", small)
     (first, *_) = files = sorted((tmp_path / "run").glob("*.pth"))
@@ -183,6 +187,7 @@ def test_the_tutorials_recipe_is_the_tutorials(stills: Path, tmp_path: Path) -> 
     assert told and int(told[1]) >= 1
     scores = [json.loads(s) for s in (tmp_path / "run" / "scores.jsonl").read_text().splitlines()]
     assert [s["step"] for s in scores] == [1, 2]  # once an epoch of seven pictures
+    assert recipe("tutorial", 100).num_pictures // 64 == 100 * 2  # epochs of two batches
     assert f"{min(s['loss'] for s in scores):.3f}" in files[-1].name + first.name
     last = weights_store.load(files[-1])
     assert last(torch.rand(1, 1, 32, 32)).shape == (1, 2, 32, 32)
@@ -209,6 +214,8 @@ def test_recipes_by_name() -> None:
         ({"loss": "l7"}, "mse, huber, bins"),
         ({"schedule": "never"}, "constant or one-cycle"),
         ({"old_stock": 1.5}, "0 to 1"),
+        ({"consistency": -1.0}, "0 or more"),
+        ({"seed": -1}, "seed -1 must be 0 to"),
     ],
 )
 def test_recipes_without_a_meaning(changes: dict[str, object], message: str) -> None:
@@ -281,10 +288,57 @@ def test_a_full_disk_leaves_the_last_checkpoint_whole(
         raise RuntimeError("PytorchStreamWriter failed writing file: file write failed")
 
     monkeypatch.setattr(torch, "save", full)
-    with pytest.raises(OutputError, match="what was saved before is whole"):
+    with pytest.raises(OutputError, match=r"what was\s+saved before is whole"):
         trainer.save()
     assert trainer.checkpoint.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir() if p.is_file()] == ["checkpoint.pt"]
+
+
+def test_what_a_kill_tore_is_forgotten(stills: Path, tmp_path: Path) -> None:
+    chosen = replace(SMALL, num_pictures=32, validate_every=2)
+
+    def stop(step: int, *_: object) -> None:
+        if step == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(stills, tmp_path / "run", chosen, progress=stop)
+    scores = tmp_path / "run" / "scores.jsonl"
+    scores.write_text(scores.read_text() + '{"step": 4, "loss": 0.1}\n{"step": 6, "lo')
+    train(stills, tmp_path / "run", chosen)
+    lines = [json.loads(line) for line in scores.read_text().splitlines()]
+    assert [line["step"] for line in lines] == [2, 4, 6, 8]
+    assert all("busy" in line for line in lines)
+
+
+def test_a_run_that_goes_astray_is_told(stills: Path, tmp_path: Path) -> None:
+    wild = replace(SMALL, learning_rate=1e30)
+    with pytest.raises(SettingsError, match=r"no number at step \d+: lower --learning-rate"):
+        train(stills, tmp_path / "run", wild)
+
+
+def test_a_refused_run_changes_nothing(stills: Path, tmp_path: Path, weights_path: Path) -> None:
+    chosen = replace(SMALL, num_pictures=8)
+    train(stills, tmp_path / "run", chosen)
+    before = {p.name: p.read_bytes() for p in (tmp_path / "run").iterdir() if p.is_file()}
+    with pytest.raises(SettingsError, match=r"another recipe \(begun_from differ\)"):
+        train(stills, tmp_path / "run", chosen, start=Start(weights_path))
+    colorful(99).save(stills / "new.png")
+    with pytest.raises(SettingsError, match="of other data"):
+        train(stills, tmp_path / "run", chosen)
+    assert {p.name: p.read_bytes() for p in (tmp_path / "run").iterdir() if p.is_file()} == before
+
+
+@pytest.mark.parametrize("num_steps", [1, 2, 3, 9, 10, 19])
+def test_any_number_of_steps_has_a_schedule(num_steps: int, stills: Path, tmp_path: Path) -> None:
+    chosen = replace(SMALL, num_pictures=4 * num_steps)
+    trainer = Trainer(chosen, tmp_path, split_stills(stills))
+    rates = []
+    for _ in range(num_steps):
+        rates.append(trainer.optimizer.param_groups[0]["lr"])
+        trainer.optimizer.step()
+        trainer.schedule.step()
+    assert all(0.0 < rate <= chosen.learning_rate for rate in rates)
 
 
 # ---------------------------------------------------------------- beginning
@@ -306,6 +360,27 @@ def test_a_larger_networks_weights_do_not_begin_the_smaller(stills: Path, tmp_pa
     weights_store.save(ContextNet().state_dict(), path)
     with pytest.raises(SettingsError, match="choose --network film"):
         Trainer(SMALL, tmp_path, split_stills(stills), Start(path))
+
+
+def test_what_does_not_fit_the_beginning_is_told(stills: Path, tmp_path: Path) -> None:
+    split, path = split_stills(stills), tmp_path / "bins.safetensors"
+    weights_store.save(ColorNet(has_bins=True).state_dict(), path)
+    with pytest.raises(SettingsError, match="train it with --loss bins"):
+        Trainer(SMALL, tmp_path, split, Start(path))
+    with pytest.raises(SettingsError, match="must begin from something"):
+        Trainer(replace(SMALL, is_start_frozen=True), tmp_path, split)
+
+
+def test_from_nothing_the_context_learns_too(stills: Path, tmp_path: Path) -> None:
+    trainer = Trainer(replace(SMALL, network="film"), tmp_path, split_stills(stills))
+    torch.nn.init.normal_(trainer.net.context_out.weight, 0.0, 0.05)
+    (pictures, *_) = trainer.batches(num_workers=0)
+    trainer.train_step(pictures)
+    norms = {
+        part: sum(p.grad.norm().item() for n, p in trainer.net.named_parameters() if part in n)
+        for part in ("context.", "midlevel_resnet.")
+    }
+    assert norms["context."] > 0.02 * norms["midlevel_resnet."]
 
 
 def test_only_the_film_network_has_a_teacher(stills: Path, tmp_path: Path) -> None:
@@ -342,11 +417,11 @@ def test_grey_pictures_teach_no_colour(tmp_path: Path) -> None:
 # ---------------------------------------------------------------- validation
 
 
-class Grey(nn.Module):
+class Grey:
     """Knows no colour."""
 
-    def forward(self, luma: torch.Tensor) -> torch.Tensor:
-        return torch.full((1, 2, *luma.shape[2:]), 128 / 255)
+    def predict(self, small: FloatPlane) -> FloatPlane:
+        return np.zeros((len(small), small.shape[1] // 2, small.shape[2] // 2, 2), np.float32)
 
 
 def test_grey_scores_as_grey(stills: Path) -> None:
@@ -358,20 +433,31 @@ def test_grey_scores_as_grey(stills: Path) -> None:
     assert score.percent_under_grey == pytest.approx(0.0, abs=1e-3)
 
 
-class Halves(nn.Module):
+def test_pictures_that_cannot_be_judged_by_are_told(stills: Path, tmp_path: Path) -> None:
+    (stills / "0.png").write_bytes(b"broken")
+    score = validate(Grey(), find_stills(stills), 48)
+    assert score.unreadable == (str(stills / "0.png"),)
+    with pytest.raises(InputError, match="none of the pictures to judge by"):
+        validate(Grey(), [stills / "0.png"], 48)
+    colorful(1).convert("L").save(tmp_path / "grey.png")
+    with pytest.raises(InputError, match="judge by are grey"):
+        validate(Grey(), [tmp_path / "grey.png"], 48)
+
+
+class Halves(Grey):
     """Answers by place: red on the left of whatever it sees."""
 
-    def forward(self, luma: torch.Tensor) -> torch.Tensor:
-        coded = torch.full((1, 2, *luma.shape[2:]), 128 / 255)
-        coded[:, 0, :, : luma.shape[3] // 2] += 0.2
-        return coded
+    def predict(self, small: FloatPlane) -> FloatPlane:
+        ab = super().predict(small)
+        ab[:, :, : ab.shape[2] // 2, 0] = 50.0
+        return ab
 
 
 def test_flip_averaging_is_even(stills: Path) -> None:
     paths = find_stills(stills)
     plain, even = (validate(Halves(), paths, 48, flip) for flip in (False, True))
-    assert plain.mean_chroma == pytest.approx(0.2 * 255 / 2, rel=1e-3)
-    assert even.mean_chroma == pytest.approx(0.1 * 255, rel=1e-3)
+    assert plain.mean_chroma == pytest.approx(25.0, rel=1e-3)
+    assert even.mean_chroma == pytest.approx(25.0, rel=1e-3)
     assert even.loss < plain.loss
 
 

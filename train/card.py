@@ -16,9 +16,12 @@ import torch
 from filmcolor import __version__
 from filmcolor.train.dataset import Split
 from filmcolor.train.recipe import Recipe
+from filmcolor.train.whole import written_whole
 
 
-def write_card(weights: Path, split: Split, recipe: Recipe, **facts: Any) -> Path:
+def write_card(
+    weights: Path, split: Split, recipe: Recipe, device: torch.device, **facts: Any
+) -> Path:
     """Write NAME.json beside NAME.safetensors and return its path.
 
     `facts`: what only the run knows, say its steps and its best score. What the weights get
@@ -32,7 +35,7 @@ def write_card(weights: Path, split: Split, recipe: Recipe, **facts: Any) -> Pat
         "filmcolor": __version__,
         "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "recipe": asdict(recipe),
-        "hardware": hardware(),
+        "hardware": hardware(device),
         "data": {
             "num_pictures": len(split.training),
             "num_held_back": len(split.validation),
@@ -42,16 +45,18 @@ def write_card(weights: Path, split: Split, recipe: Recipe, **facts: Any) -> Pat
         "limits": [],
     }
     path = weights.with_suffix(".json")
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    partial.replace(path)
+    text = json.dumps(card, indent=2, ensure_ascii=False) + "\n"
+    with written_whole(path) as partial:
+        partial.write_text(text, encoding="utf-8")
     return path
 
 
-def hardware() -> str:
-    """Return in words what this machine computes on."""
-    if torch.cuda.is_available():
-        return f"{torch.cuda.device_count()} × {torch.cuda.get_device_name()}"
+def hardware(device: torch.device) -> str:
+    """Return in words what a process computes on."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    if device.type != "cpu":
+        return device.type
     capability = torch.backends.cpu.get_cpu_capability()
     return f"{torch.get_num_threads()} CPU threads ({platform.machine()}, {capability})"
 

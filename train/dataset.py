@@ -50,8 +50,10 @@ class Split:
     @property
     def fingerprint(self) -> str:
         """SHA-256 over the names and sizes of all pictures: changes when the data does."""
-        text = "\n".join(
-            f"{self._name(path)} {path.stat().st_size}" for path in self.training + self.validation
+        sides = (self.training, self.validation)
+        text = "\n\n".join(
+            "\n".join(f"{self._name(path)} {path.stat().st_size}" for path in paths)
+            for paths in sides
         )
         return sha256(text.encode()).hexdigest()
 
@@ -66,25 +68,28 @@ class Split:
 
     def _name(self, path: Path) -> str:
         is_inside = path.is_relative_to(self.folder)
-        return (path.relative_to(self.folder) if is_inside else path).as_posix()
+        return (path.relative_to(self.folder) if is_inside else path.resolve()).as_posix()
 
 
 def split_stills(folder: Path, validation: Path | None = None, seed: int = 0) -> Split:
     """Return the pictures that teach and those that judge.
 
-    `validation` names the latter; without it, sub-folders `train` and `val` are taken, and
-    where there are none, whole films are held back until they are a tenth of the pictures:
-    a film is what `manifest.csv` says, else a sub-folder. Of a single film, its last tenth
-    is held back. Raises InputError when that leaves nothing to learn from or to judge by.
+    `validation` names the latter; without it a sub-folder `val` is taken, and where there
+    is none, whole films are held back until they are about a tenth of the pictures: a film
+    is what `manifest.csv` says, else a sub-folder. Of a single film, its last tenth is held
+    back. What judges never teaches. Raises InputError when that leaves nothing to learn
+    from or to judge by.
     """
-    if validation is not None:
-        return _checked(Split(folder, find_stills(folder), find_stills(validation)))
-    sides = [
+    teaching, judging = (
         next((folder / n for n in names if (folder / n).is_dir()), None)
         for names in (_TRAINING_NAMES, _VALIDATION_NAMES)
-    ]
-    if sides[0] is not None and sides[1] is not None:
-        return _checked(Split(folder, find_stills(sides[0]), find_stills(sides[1])))
+    )
+    judging = validation or judging
+    if judging is not None:
+        judges = find_stills(judging)
+        held_back = {path.resolve() for path in judges}
+        paths = find_stills(teaching or folder)
+        return _checked(Split(folder, [p for p in paths if p.resolve() not in held_back], judges))
     paths = find_stills(folder)
     wanted = max(1, round(_HELD_BACK * len(paths)))
     films: dict[str, list[Path]] = defaultdict(list)
@@ -98,11 +103,12 @@ def split_stills(folder: Path, validation: Path | None = None, seed: int = 0) ->
     order = sorted(films, key=lambda film: sha256(f"{seed} {film}".encode()).digest())
     held: set[str] = set()
     num_held = 0
-    for film in order[:-1]:
-        if num_held >= wanted:
-            break
-        held.add(film)
-        num_held += len(films[film])
+    for film in order:
+        if num_held + len(films[film]) <= wanted + wanted // 2:
+            held.add(film)
+            num_held += len(films[film])
+    if not held:  # all films are long: the shortest judges
+        held.add(min(order, key=lambda film: len(films[film])))
     is_held = {path: film in held for film, members in films.items() for path in members}
     return _checked(
         Split(folder, [p for p in paths if not is_held[p]], [p for p in paths if is_held[p]])
@@ -116,7 +122,7 @@ def _films_told(folder: Path) -> dict[Path, str]:
         return {}
     with manifest.open(encoding="utf-8", newline="") as lines:
         rows = list(csv.DictReader(lines))
-    return {folder / row["file"]: row["film"] for row in rows if row.get("file")}
+    return {folder / r["file"]: r["film"] for r in rows if r.get("file") and r.get("film")}
 
 
 def _checked(split: Split) -> Split:

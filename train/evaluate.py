@@ -45,6 +45,7 @@ from filmcolor.train.tally import (
     rows_of,
     spread,
 )
+from filmcolor.train.validation import predict_whole
 
 _FILM_SIZE = 256  # short side at which frames are compared, pixels
 _LEAST_CHROMA = 0.5  # mean, Lab units: below it a picture has no colours to compare with
@@ -254,7 +255,7 @@ def _views_of_picture(
     luma, seen_luma = clean[0, 0].numpy(), seen[0, 0].numpy()
     views = {Key(GREY, size): _grey(luma)}
     for name, predictor in predictors.items():
-        ab = _predicted(predictor, seen_luma, trial.is_flip_averaged)
+        ab = predict_whole(predictor, seen_luma, trial.is_flip_averaged)
         for saturation in trial.saturations:
             views[Key(name, size, saturation)] = _finished(luma, ab * np.float32(saturation))
     truth = Shown(
@@ -278,16 +279,6 @@ def _views_of_frame(
             rgb = rgb_picture(add_chroma(ab_frame, plan), coding)
             views[Key(look.weights, look.size, saturation)] = _shown(rgb)
     return views | {Key(TRUTH): _shown_truth(frame)}
-
-
-def _predicted(predictor: Predictor, luma: FloatPlane, is_flip_averaged: bool) -> FloatPlane:
-    """Return the network's full output, ab (H, W, 2), of luma (H, W) in 0..1."""
-    if is_flip_averaged:
-        answer, mirrored = predictor.predict(np.stack([luma, luma[:, ::-1]]))
-        half = (answer + mirrored[:, ::-1]) / np.float32(2.0)
-    else:
-        half = predictor.predict(luma[None])[0]
-    return half.repeat(2, axis=0).repeat(2, axis=1)  # as ColorNet.forward ends
 
 
 def _finished(luma: FloatPlane, ab: FloatPlane) -> Shown:

@@ -11,6 +11,7 @@ from filmcolor.train.recipe import Recipe
 from filmcolor.train.records import Records, save_samples
 from filmcolor.train.start import SCRATCH, Start
 from filmcolor.train.trainer import Trainer
+from filmcolor.train.whole import written_whole
 
 log = logging.getLogger(__name__)
 _SAVE_SECONDS = 60.0  # between checkpoints
@@ -40,33 +41,35 @@ def fit(
     trainer = Trainer(recipe, folder, split, start, device)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if trainer.ranks.rank == 0:
-            (folder / "split.csv").write_text(split.to_csv(), encoding="utf-8")
     except OSError as error:
-        raise OutputError(f"{folder} cannot be written: {error.strerror}") from error
+        raise OutputError(f"{folder} cannot be made: {error.strerror}") from error
     if trainer.resume():
         log.info("going on from step %d", trainer.step)
+    is_first = trainer.ranks.rank == 0
+    if is_first:
+        with written_whole(folder / "split.csv") as partial:
+            partial.write_text(split.to_csv(), encoding="utf-8")
     if trainer.is_out_of_patience:
         return folder / "best.safetensors"
-    records = Records(folder, is_silent=trainer.ranks.rank > 0)
+    records = Records(folder, trainer.step, is_silent=not is_first)
     every = recipe.validate_every or trainer.steps_an_epoch
     saved = time.monotonic()
     try:
         for pictures in records.timed(trainer.batches(num_workers)):
+            began = time.monotonic()
             loss = trainer.train_step(pictures)
             rate = trainer.optimizer.param_groups[0]["lr"]
-            records.learned(trainer.step, loss, rate, len(pictures))
+            records.learned(trainer.step, loss, rate, len(pictures), time.monotonic() - began)
             if progress:
                 progress(trainer.step, trainer.num_steps, loss)
-            is_last = trainer.step == trainer.num_steps
-            if trainer.step % every == 0 or is_last:
-                records.pause()
-                records.judged(trainer.step, trainer.keep_if_best())
-                if trainer.ranks.rank == 0:
-                    path = folder / "samples" / f"step-{trainer.step:07}.png"
-                    save_samples(trainer.judged, split.validation, path)
+            if trainer.step % every == 0 or trainer.step == trainer.num_steps:
+                score = trainer.keep_if_best()
                 trainer.save()
                 saved = time.monotonic()
+                records.judged(trainer.step, score)
+                if is_first:
+                    path = folder / "samples" / f"step-{trainer.step:07}.png"
+                    save_samples(trainer.predictor(), split.validation, path)
             elif trainer.ranks.num == 1 and time.monotonic() - saved > _SAVE_SECONDS:
                 trainer.save()
                 saved = time.monotonic()

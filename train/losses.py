@@ -49,7 +49,7 @@ def survey(paths: Sequence[Path], num: int = 1000) -> Tensor:
     """
     counts = torch.zeros(_SIDE * _SIDE, dtype=torch.float64)
     num_read = 0
-    for path in list(paths)[:: max(1, len(paths) // num)]:
+    for path in list(paths)[:: -(-len(paths) // num)]:
         try:
             picture = whole_picture(path, _SURVEY_SIZE, 8)
         except InputError:
@@ -61,7 +61,7 @@ def survey(paths: Sequence[Path], num: int = 1000) -> Tensor:
     if not num_read:
         raise InputError(f"none of {len(paths)} pictures could be read; are the files complete?")
     if not counts.sum():
-        raise InputError(f"all of {len(paths)} pictures are grey: colour cannot be learned of them")
+        raise InputError(f"all of {num_read} pictures looked at are grey; give pictures in colour")
     return (counts / counts.sum()).float().reshape(_SIDE, _SIDE)
 
 

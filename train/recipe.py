@@ -34,6 +34,7 @@ class Recipe:
     is_start_frozen: bool = False  # what the first layers see stays as it was
     is_flip_averaged: bool = True  # at validation
     validate_every: int = 500  # steps; 0: once an epoch
+    is_kept_by_epoch: bool = False  # each better network also as the tutorial names them
     patience: int = 0  # validations without a better one before it ends; 0: never
     seed: int = 0
 
@@ -58,6 +59,11 @@ class Recipe:
         for name in ("rarity", "old_stock", "ema_decay", "smallest_crop"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise SettingsError(f"{name} {getattr(self, name)} must be 0 to 1")
+        for name in ("consistency", "context_rate", "weight_decay", "validate_every", "patience"):
+            if getattr(self, name) < 0:
+                raise SettingsError(f"{name} {getattr(self, name)} must be 0 or more")
+        if not 0 <= self.seed < 2**31:
+            raise SettingsError(f"seed {self.seed} must be 0 to {2**31 - 1}")
 
 
 RECIPES = {
@@ -67,7 +73,6 @@ RECIPES = {
         network="tutorial",
         loss="mse",
         rarity=0.0,
-        num_pictures=0x7FFF_FFFF,
         batch_size=64,
         sizes=(224,),
         smallest_crop=0.08,
@@ -79,6 +84,7 @@ RECIPES = {
         ema_decay=0.0,
         is_flip_averaged=False,
         validate_every=0,
+        is_kept_by_epoch=True,
     ),
     # on from given weights, with one film's stills, in minutes
     "adapt": Recipe(
@@ -104,6 +110,8 @@ def recipe(name: str, num_stills: int, **changes: object) -> Recipe:
     """
     if name not in RECIPES:
         raise SettingsError(f"recipe {name!r} must be one of {', '.join(RECIPES)}")
-    if name == "tutorial":
-        changes = {"num_pictures": _NUM_EPOCHS * max(num_stills, 64)} | changes
-    return replace(RECIPES[name], **changes)  # type: ignore[arg-type]
+    chosen = replace(RECIPES[name], **changes)  # type: ignore[arg-type]
+    if name == "tutorial" and "num_pictures" not in changes:
+        steps = _NUM_EPOCHS * max(1, round(num_stills / chosen.batch_size))
+        chosen = replace(chosen, num_pictures=steps * chosen.batch_size)
+    return chosen

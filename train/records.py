@@ -9,16 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from PIL import Image
 from torch import Tensor
 
 from filmcolor.color import lightness_from_luma, rgb_from_lab
-from filmcolor.errors import InputError
-from filmcolor.model import STRIDE, ColorNet, decode_ab
+from filmcolor.errors import InputError, OutputError
+from filmcolor.frames import FloatPlane, Picture
+from filmcolor.model import STRIDE
 from filmcolor.train.dataset import whole_picture
 from filmcolor.train.stock import luma_and_ab
-from filmcolor.train.validation import Score
+from filmcolor.train.validation import Predicts, Score, predict_whole
+from filmcolor.train.whole import written_whole
 
 log = logging.getLogger(__name__)
 _NUM_SAMPLES = 8
@@ -31,47 +32,56 @@ class Records:
     `is_silent`: nothing is written, for all processes but the first.
     """
 
-    def __init__(self, folder: Path, is_silent: bool = False) -> None:
+    def __init__(self, folder: Path, step: int = 0, is_silent: bool = False) -> None:
         self.folder, self.is_silent = folder, is_silent
-        self.losses: list[float] = []  # since the last validation, as is what follows
-        self.num_pictures = 0
-        self.waited, self.started, self.seconds = 0.0, time.monotonic(), 1.0
-        self._board: Any = None if is_silent else _board(folder)
+        self._losses: list[float] = []  # since the last validation, as is what follows
+        self._num_pictures, self._waited, self._learned = 0, 0.0, 0.0  # seconds
+        self._board: Any = None
+        if not is_silent:
+            forget_later(folder / "scores.jsonl", step)
+            self._board = _board(folder, step)
 
     def timed(self, batches: Iterable[Tensor]) -> Iterator[Tensor]:
-        """Yield batches, and note how long was waited for them."""
+        """Yield batches, and note how long was waited for them, and what was made of them."""
         asked = time.monotonic()
         for batch in batches:
-            self.waited += time.monotonic() - asked
+            came = time.monotonic()
+            self._waited += came - asked
             yield batch
             asked = time.monotonic()
 
-    def learned(self, step: int, loss: float, rate: float, num_pictures: int) -> None:
-        """Note one step."""
-        self.losses.append(loss)
-        self.num_pictures += num_pictures
+    def learned(self, step: int, loss: float, rate: float, num: int, seconds: float) -> None:
+        """Note one step on `num` pictures, which took that long once they were there."""
+        self._losses.append(loss)
+        self._num_pictures += num
+        self._learned += seconds
         if self._board is not None:
             self._board.add_scalar("loss", loss, step)
             self._board.add_scalar("learning rate", rate, step)
 
-    def pause(self) -> None:
-        """Note that learning stops for a while: validation is not its speed."""
-        self.seconds = max(time.monotonic() - self.started, 1e-9)
-
     def judged(self, step: int, score: Score) -> None:
         """Write one validation, and draw the curves anew."""
-        if self.is_silent:
-            return
-        seconds = self.seconds
+        seconds = max(self._waited + self._learned, 1e-9)
         facts = {
             "step": step,
-            "training_loss": float(np.mean(self.losses)),
+            "training_loss": float(np.mean(self._losses)),
             **asdict(score),
-            "pictures_per_second": self.num_pictures / seconds,
-            "busy": 1.0 - self.waited / seconds,  # share of the time not spent on waiting for data
+            "pictures_per_second": self._num_pictures / seconds,
+            "busy": self._learned / seconds,  # share of the time not spent on waiting for data
         }
-        with (self.folder / "scores.jsonl").open("a") as lines:
-            lines.write(json.dumps(facts) + "\n")
+        self._losses = []
+        self._num_pictures, self._waited, self._learned = 0, 0.0, 0.0
+        if self.is_silent:
+            return
+        path = self.folder / "scores.jsonl"
+        try:
+            with path.open("a", encoding="utf-8") as lines:
+                lines.write(json.dumps(facts) + "\n")
+        except OSError as error:
+            raise OutputError(
+                f"{path} cannot be written ({error.strerror}); make room, and the same command "
+                "goes on"
+            ) from error
         if self._board is not None:
             for name in ("loss", "ab_rmse", "mean_chroma"):
                 self._board.add_scalar(f"validation/{name}", getattr(score, name), step)
@@ -87,8 +97,6 @@ class Records:
             facts["pictures_per_second"],
             100.0 * facts["busy"],
         )
-        self.losses, self.num_pictures = [], 0
-        self.waited, self.started = 0.0, time.monotonic()
 
     def close(self) -> None:
         """Finish TensorBoard's file."""
@@ -96,13 +104,29 @@ class Records:
             self._board.close()
 
 
-def _board(folder: Path) -> Any:
+def forget_later(scores: Path, step: int) -> None:
+    """Take out of `scores.jsonl` what a killed run wrote after its last checkpoint at `step`."""
+    if not scores.exists():
+        return
+    kept = []
+    for line in scores.read_text(encoding="utf-8").splitlines():
+        try:
+            told = json.loads(line)
+        except ValueError:  # torn by the kill
+            continue
+        if told.get("step", 0) <= step:
+            kept.append(line + "\n")
+    with written_whole(scores) as partial:
+        partial.write_text("".join(kept), encoding="utf-8")
+
+
+def _board(folder: Path, step: int) -> Any:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         log.info("no TensorBoard logs: pip install 'filmcolor[train]' for them")
         return None
-    return SummaryWriter(str(folder / "tensorboard"))
+    return SummaryWriter(str(folder / "tensorboard"), purge_step=step or None)
 
 
 def draw_curves(folder: Path) -> None:
@@ -128,35 +152,32 @@ def draw_curves(folder: Path) -> None:
         axes.set_title(title)
         axes.set_xlabel("step")
         axes.legend()
-    partial = folder / ".curves.partial"
-    FigureCanvasAgg(figure).print_png(str(partial))
-    partial.replace(folder / "curves.png")
+    with written_whole(folder / "curves.png") as partial:
+        FigureCanvasAgg(figure).print_png(str(partial))
 
 
-def save_samples(net: ColorNet, paths: Sequence[Path], target: Path) -> None:
+def save_samples(net: Predicts, paths: Sequence[Path], target: Path) -> None:
     """Write one PNG of some validation pictures: grey, the network's, the truth."""
-    net.eval()
-    device = next(net.parameters()).device
-    columns = []
+    rows = []
     for path in list(paths)[:: max(1, len(paths) // _NUM_SAMPLES)][:_NUM_SAMPLES]:
         try:
             picture = whole_picture(path, _SAMPLE_SIDE, STRIDE)[None]
         except InputError:
             continue
-        luma, ab = luma_and_ab(picture)
-        with torch.inference_mode():
-            guess = decode_ab(net(luma.to(device))).cpu()
-        columns.append(np.hstack([_picture(luma, colors) for colors in (ab * 0.0, guess, ab)]))
-    if not columns:
+        luma = luma_and_ab(picture)[0][0, 0].numpy()
+        guess = _rgb(luma, predict_whole(net, luma))
+        grey = _rgb(luma, np.zeros((*luma.shape, 2), np.float32))
+        rows.append(np.hstack([grey, guess, picture[0].permute(1, 2, 0).numpy()]))
+    if not rows:
         return
-    width = max(column.shape[1] for column in columns)
-    rows = [np.pad(c, ((0, 4), (0, width - c.shape[1]), (0, 0))) for c in columns]
-    target.parent.mkdir(exist_ok=True)
-    Image.fromarray(np.vstack(rows)).save(target)
+    width = max(row.shape[1] for row in rows)
+    sheet = np.vstack([np.pad(r, ((0, 4), (0, width - r.shape[1]), (0, 0))) for r in rows])
+    with written_whole(target) as partial:
+        target.parent.mkdir(exist_ok=True)
+        Image.fromarray(sheet).save(partial, format="PNG")
 
 
-def _picture(luma: Tensor, ab: Tensor) -> Any:
-    """Return uint8 R'G'B' (H, W, 3) of luma (1, 1, H, W) and ab (1, 2, H, W)."""
-    lightness = lightness_from_luma(luma[:, 0])
-    rgb = torch.stack(rgb_from_lab(lightness, ab[:, 0], ab[:, 1]), dim=-1)[0]
-    return (rgb.clip(0.0, 1.0) * 255.0).round().to(torch.uint8).numpy()
+def _rgb(luma: FloatPlane, ab: FloatPlane) -> Picture:
+    """Return R'G'B' (H, W, 3) of luma (H, W) in 0..1 and ab (H, W, 2)."""
+    rgb = np.dstack(rgb_from_lab(lightness_from_luma(luma), ab[..., 0], ab[..., 1]))
+    return np.rint(rgb.clip(0.0, 1.0) * 255.0).astype(np.uint8)

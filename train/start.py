@@ -1,11 +1,10 @@
 """What a network begins from."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from filmcolor import weights
-from filmcolor.errors import SettingsError
+from filmcolor.errors import SettingsError, WeightsError
 from filmcolor.model import ColorNet, ContextNet
 from filmcolor.train.recipe import Recipe
 from filmcolor.train.teacher import teach_context
@@ -18,12 +17,29 @@ class Start:
     init: str | Path | None = None  # a shipped name, or a file of weights
     teacher: Path | None = None  # a quantised MobileNetV2, see `teacher`
 
-    def __iter__(self) -> Iterator[str]:
-        """Yield what there is, the teacher first, for it may be overruled."""
-        return (str(name) for name in (self.teacher, self.init) if name is not None)
+    @property
+    def is_scratch(self) -> bool:
+        """True when there is nothing but chance."""
+        return self.init is None and self.teacher is None
+
+    @property
+    def files(self) -> dict[str, str]:
+        """SHA-256 of what is begun from, by its name."""
+        paths = {} if self.teacher is None else {str(self.teacher): Path(self.teacher)}
+        if self.init is not None:
+            paths[str(self.init)] = weights.find(self.init)
+        try:
+            return {name: weights.sha256(path) for name, path in paths.items()}
+        except OSError as error:
+            raise WeightsError(f"{error.filename} cannot be read ({error.strerror})") from error
 
 
 SCRATCH = Start()
+
+
+def network_of(init: str | Path) -> str:
+    """Return the name of the network that weights are of: "film" or "tutorial"."""
+    return "film" if isinstance(weights.load(init), ContextNet) else "tutorial"
 
 
 def build_network(recipe: Recipe, start: Start) -> ColorNet:
@@ -31,6 +47,10 @@ def build_network(recipe: Recipe, start: Start) -> ColorNet:
 
     Raises SettingsError where they do not fit the network, WeightsError when they are broken.
     """
+    if recipe.is_start_frozen and start.is_scratch:
+        raise SettingsError(
+            "a frozen start must begin from something: give --init WEIGHTS (film, say)"
+        )
     has_bins = recipe.loss == "bins"
     net = ContextNet(has_bins) if recipe.network == "film" else ColorNet(has_bins)
     if start.teacher is not None:
@@ -44,6 +64,8 @@ def build_network(recipe: Recipe, start: Start) -> ColorNet:
                 f"{start.init} holds the film network's weights, and the recipe trains the "
                 "tutorial's; choose --network film or other weights"
             )
+        if given.bins is not None and not has_bins:
+            raise SettingsError(f"{start.init} chooses among bins; train it with --loss bins")
         # the smaller network's weights begin the larger one, colours begin bins
         state = {k: v for k, v in given.state_dict().items() if k in net.state_dict()}
         net.load_state_dict(state, strict=False)

@@ -32,7 +32,7 @@ def old_stock(
 
     Per picture: the stock's spectral response (orthochromatic film is blind to red, later
     panchromatic film sees all), gamma, contrast, fading of shadows and of the corners,
-    blur, grain of some size, strongest in the mid-tones, and a video's compression.
+    blur, fine or coarse grain, strongest in the mid-tones, and a video's compression.
     `pictures`: uint8 RGB (N, 3, H, W) that `luma` belongs to. All that is random comes
     from `generator`, which lives on the pictures' device.
     """
@@ -46,7 +46,10 @@ def old_stock(
     aged = black + (white - black) * aged
     aged = aged * _unevenness(luma, uniform)
     aged = torch.where(uniform(0, 1) < 0.4, _blurred(aged, 1.2), aged)
-    aged = aged + _grain(aged, generator) * uniform(0.0, 1.0) ** 2 * 0.1
+    noise = torch.randn(aged.shape, generator=generator, device=device)
+    coarse = _blurred(noise, 0.8) * 2.0  # blurring took the noise's power
+    grain = torch.where(uniform(0, 1) < 0.5, coarse, noise) * _grain_strength(aged)
+    aged = aged + grain * uniform(0.0, 1.0) ** 2 * 0.1
     aged = aged.clip(0.0, 1.0)
     is_aged, is_compressed = uniform(0, 1) < share, uniform(0, 1) < 0.2
     qualities = uniform(15, 70)
@@ -75,12 +78,9 @@ def _unevenness(luma: Tensor, uniform: Uniform) -> Tensor:
     return 1.0 - corners + uniform(-0.06, 0.06) * y + uniform(-0.06, 0.06) * x
 
 
-def _grain(luma: Tensor, generator: torch.Generator) -> Tensor:
-    """Return unit noise as strong as grain is at each luma, half of it coarse."""
-    noise = torch.randn(luma.shape, generator=generator, device=luma.device)
-    half = (luma.shape[0] + 1) // 2
-    noise[:half] = _blurred(noise[:half], 0.8) * 2.0  # blurring took the noise's power
-    return noise * (4.0 * luma * (1.0 - luma)).clip(0.1, 1.0)
+def _grain_strength(luma: Tensor) -> Tensor:
+    """Return how strong grain is at each luma: most in the mid-tones."""
+    return (4.0 * luma * (1.0 - luma)).clip(0.1, 1.0)
 
 
 def _compressed(luma: Tensor, quality: int) -> Tensor:

@@ -1,10 +1,11 @@
 """One training run: its networks, its place in the data, its steps and checkpoints."""
 
 import logging
-import os
+import math
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,39 +17,25 @@ from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader
 
 from filmcolor import weights
-from filmcolor.errors import OutputError, SettingsError, WeightsError
+from filmcolor.errors import SettingsError, WeightsError
 from filmcolor.model import ColorNet, ContextNet
-from filmcolor.predict import choose_device, choose_dtype
+from filmcolor.predict import Predictor, choose_dtype
 from filmcolor.train.card import write_card
 from filmcolor.train.dataset import Draws, Split, StillsDataset
 from filmcolor.train.losses import Loss, rarity_weights, survey
+from filmcolor.train.ranks import Ranks, own_device
 from filmcolor.train.recipe import Recipe
 from filmcolor.train.start import SCRATCH, Start, build_network
 from filmcolor.train.stock import luma_and_ab, old_stock
-from filmcolor.train.validation import Score, validate
+from filmcolor.train.validation import SHORT_SIDE, Score, validate
+from filmcolor.train.whole import written_whole
 
 log = logging.getLogger(__name__)
 _NUM_CONTEXT_FROZEN = 7  # blocks of the context branch that a frozen start holds: to H/8
 _NUM_TRUNK_FROZEN = 5  # of the trunk: its first convolution and layer 1
+_NUM_BEFORE_BINS = 10  # of the decoder's layers
+_WARM_UP = 0.1  # share of the steps
 _COUNTS = ("best_loss", "num_without_better", "seconds")  # that a checkpoint holds
-
-
-@dataclass(frozen=True, slots=True)
-class Ranks:
-    """Which of the processes of `torchrun` this is; one alone without it."""
-
-    rank: int = 0
-    num: int = 1
-
-    @classmethod
-    def join(cls) -> "Ranks":
-        """Meet the other processes, if `torchrun` started some."""
-        num = int(os.environ.get("WORLD_SIZE", "1"))
-        if num > 1 and not dist.is_initialized():
-            if torch.cuda.is_available():
-                torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
-            dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
-        return cls(dist.get_rank(), num) if num > 1 else cls()
 
 
 class Learner(nn.Module):
@@ -76,17 +63,18 @@ class Trainer:
     ) -> None:
         torch.manual_seed(recipe.seed)
         self.recipe, self.folder, self.split = recipe, folder, split
-        self.ranks = Ranks.join()
-        self.device = choose_device(device)
+        self.device = own_device(device)
+        self.ranks = Ranks.join(self.device)
         self.step, self.best_loss, self.num_without_better = 0, float("inf"), 0
         self.seconds = 0.0  # learned for, in all
         self.unreadable: set[str] = set()
-        self.begun_from = list(start)
+        self.begun_from, self.fingerprint = start.files, split.fingerprint
         net = build_network(recipe, start).to(memory_format=torch.channels_last)
         rarity = rarity_weights(survey(split.training), recipe.rarity)
         loss = Loss(recipe.loss, rarity)
         if net.bins is not None:
             net.bins.centers.copy_(loss.centers)
+            net.upsample[_NUM_BEFORE_BINS:].requires_grad_(False)  # what bins leave out
         self.learner = Learner(net, loss).to(self.device)
         self.net = self.learner.net
         for module in self._frozen():
@@ -95,7 +83,7 @@ class Trainer:
         if self.ranks.num > 1:
             self.model = DistributedDataParallel(self.learner)
         self.average = AveragedModel(
-            self.net, avg_fn=_warm_average(recipe.ema_decay), use_buffers=True
+            self.net, multi_avg_fn=_warm_average(recipe.ema_decay), use_buffers=True
         )
         self.optimizer = torch.optim.AdamW(self._groups(), weight_decay=recipe.weight_decay)
         self.schedule = self._schedule()
@@ -145,7 +133,10 @@ class Trainer:
             return torch.optim.lr_scheduler.ConstantLR(self.optimizer, 1.0)
         rates = [group["lr"] for group in self.optimizer.param_groups]
         return torch.optim.lr_scheduler.OneCycleLR(
-            self.optimizer, rates, total_steps=self.num_steps + 1, pct_start=0.1
+            self.optimizer,
+            rates,
+            total_steps=self.num_steps + 1,
+            pct_start=max(_WARM_UP, 1.5 / (self.num_steps + 1)),  # never just one step
         )
 
     def resume(self) -> bool:
@@ -157,7 +148,7 @@ class Trainer:
         if not self.checkpoint.exists():
             return False
         try:
-            state = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
+            state = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
             told, data = state["recipe"], state["data"]
         except Exception as error:  # a broken archive ends in anything
             raise WeightsError(
@@ -169,7 +160,7 @@ class Trainer:
                 f"{self.checkpoint} is of another recipe ({', '.join(strange)} differ); "
                 "choose another folder or delete it"
             )
-        if data != self.split.fingerprint:
+        if data != self.fingerprint:
             raise SettingsError(
                 f"{self.checkpoint} is of other data: pictures came, went or changed; "
                 "choose another folder or delete it"
@@ -179,12 +170,14 @@ class Trainer:
         self.step = state["step"]
         for name in _COUNTS:
             setattr(self, name, state[name])
+        if self.ranks.agree_on(self.step) != self.step:
+            raise SettingsError(f"{self.folder} must be one folder for all processes of torchrun")
         return True
 
     def _told(self) -> dict[str, Any]:
         """Return what a checkpoint must agree in, as a checkpoint holds it."""
-        told = asdict(self.recipe) | {"num_processes": self.ranks.num}
-        return told | {"sizes": list(self.recipe.sizes)}
+        told = asdict(self.recipe) | {"sizes": list(self.recipe.sizes)}
+        return told | {"num_processes": self.ranks.num, "begun_from": self.begun_from}
 
     def save(self) -> None:
         """Write the whole state, whole or not at all."""
@@ -193,18 +186,10 @@ class Trainer:
             return
         parts = ("net", "average", "optimizer", "schedule")
         state: dict[str, Any] = {name: getattr(self, name).state_dict() for name in parts}
-        state |= {"recipe": self._told(), "data": self.split.fingerprint, "step": self.step}
+        state |= {"recipe": self._told(), "data": self.fingerprint, "step": self.step}
         state |= {name: getattr(self, name) for name in _COUNTS}
-        partial = self.checkpoint.with_suffix(".partial")
-        try:
+        with written_whole(self.checkpoint) as partial:
             torch.save(state, partial)
-            partial.replace(self.checkpoint)
-        except (OSError, RuntimeError) as error:  # PyTorch's writer raises RuntimeError
-            partial.unlink(missing_ok=True)
-            raise OutputError(
-                f"{self.checkpoint} cannot be written ({error}); what was saved before is whole: "
-                "make room, and the same command goes on from it"
-            ) from error
 
     def _agree(self) -> None:
         """Make all processes' running statistics the mean of theirs."""
@@ -227,21 +212,26 @@ class Trainer:
         seed = (recipe.seed * 1_000_003 + self.step) * 4096 + self.ranks.rank
         generator = torch.Generator(self.device).manual_seed(seed)
         luma, ab = luma_and_ab(pictures)
-        num, num_twice = len(pictures), len(pictures) // 8 if recipe.consistency else 0
+        num = len(pictures)
+        num_twice = max(1, num // 8) if recipe.consistency else 0
         views = [old_stock(pictures, luma, generator, recipe.old_stock)]
         if num_twice:
             views.append(old_stock(pictures[:num_twice], luma[:num_twice], generator, 1.0))
             ab = torch.cat([ab, ab[:num_twice]])
         shown = torch.cat(views).contiguous(memory_format=torch.channels_last)
-        dtype = choose_dtype(self.device)
-        is_narrow = dtype is not torch.float32
-        with torch.autocast(self.device.type, dtype if is_narrow else None, enabled=is_narrow):
+        with self._narrow():
             answer = self.model(shown)
         loss: Tensor = self.learner.loss(answer, ab)
         if num_twice:
             colors = answer.float() if self.net.bins is None else self.net.bins.colors(answer)
             difference = nn.functional.mse_loss(colors[:num_twice], colors[num:])
             loss = loss + recipe.consistency * difference * num_twice / num
+        told = loss.item()
+        if not math.isfinite(told):
+            raise SettingsError(
+                f"the loss is no number at step {self.step + 1}: lower --learning-rate; the same "
+                "command with a new folder begins anew"
+            )
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.optimizer.step()
@@ -249,9 +239,14 @@ class Trainer:
         if recipe.ema_decay:
             self.average.update_parameters(self.net)
         self.step += 1
-        told = loss.item()
         self.seconds += time.monotonic() - started
         return told
+
+    def _narrow(self) -> AbstractContextManager[Any]:
+        """Compute in bfloat16 where that is fast; float16 would need its losses scaled."""
+        if choose_dtype(self.device) is torch.bfloat16:
+            return torch.autocast(self.device.type, torch.bfloat16)
+        return nullcontext()
 
     @property
     def judged(self) -> ColorNet:
@@ -260,42 +255,60 @@ class Trainer:
         assert isinstance(net, ColorNet)
         return net
 
+    def predictor(self) -> Predictor:
+        """Return the judged network as a film's frames would meet it."""
+        return Predictor(self.judged, str(self.device))
+
     def keep_if_best(self) -> Score:
         """Validate, and keep the weights when they are the best so far."""
         self._agree()
-        score = validate(
-            self.judged, self.split.validation, is_flip_averaged=self.recipe.is_flip_averaged
-        )
+        score = None
+        if self.ranks.rank == 0:
+            is_flipped = self.recipe.is_flip_averaged
+            score = validate(self.predictor(), self.split.validation, is_flip_averaged=is_flipped)
+            self._tell_unreadable(score.unreadable)
+        score = self.ranks.agree_on(score)
         is_better = score.loss < self.best_loss
         self.num_without_better = 0 if is_better else self.num_without_better + 1
         if is_better:
             self.best_loss = score.loss
         if self.ranks.rank == 0 and is_better:
-            try:
-                path = self.folder / "best.safetensors"
-                weights.save(self.judged.state_dict(), path)
-                facts = {"num_steps": self.step, "seconds": round(self.seconds)}
-                facts |= {"num_processes": self.ranks.num, "begun_from": self.begun_from}
-                write_card(path, self.split, self.recipe, **facts, validation=asdict(score))
-                if self.recipe.network == "tutorial":
-                    self._save_as_the_tutorial_does(score)
-            except OSError as error:
-                raise OutputError(
-                    f"weights cannot be written to {self.folder} ({error.strerror or error}); "
-                    "make room, and the same command goes on"
-                ) from error
+            self._keep(score)
         return score
 
-    def _save_as_the_tutorial_does(self, score: Score) -> None:
-        epoch = self.step // self.steps_an_epoch
-        state = {k: v.cpu() for k, v in self.judged.state_dict().items()}
-        path = self.folder / f"model-epoch-{epoch}-losses-{score.loss:.3f}.pth"
-        partial = path.with_suffix(".partial")
-        torch.save(state, partial)
-        partial.replace(path)
+    def _keep(self, score: Score) -> None:
+        path, state = self.folder / "best.safetensors", self.judged.state_dict()
+        with written_whole(path) as partial:
+            weights.save(state, partial)
+        write_card(
+            path,
+            self.split,
+            self.recipe,
+            self.device,
+            num_steps=self.step,
+            learning_seconds=round(self.seconds),
+            num_processes=self.ranks.num,
+            begun_from=self.begun_from,
+            validation=asdict(score) | {"short_side": SHORT_SIDE},
+        )
+        if self.recipe.is_kept_by_epoch:
+            epoch = self.step // self.steps_an_epoch
+            path = self.folder / f"model-epoch-{epoch}-losses-{score.loss:.3f}.pth"
+            with written_whole(path) as partial:
+                torch.save({name: value.cpu() for name, value in state.items()}, partial)
+
+    def _tell_unreadable(self, names: Iterable[str]) -> None:
+        for name in sorted(set(names) - self.unreadable - {""}):
+            log.warning("%s cannot be read; passed over", name)
+        self.unreadable |= set(names) - {""}
 
     def batches(self, num_workers: int) -> Iterator[Tensor]:
-        """Yield uint8 RGB batches (N, 3, size, size) for the steps that are still to do."""
+        """Yield uint8 RGB batches (N, 3, size, size) for the steps that are still to do.
+
+        `num_workers`: processes that read pictures; 0 reads in this one.
+        """
+        if num_workers < 0:
+            raise SettingsError(f"{num_workers} workers: give 0 or more")
         draws = Draws(
             len(self.split.training),
             range(self.step, self.num_steps),
@@ -312,17 +325,19 @@ class Trainer:
             pin_memory=self.device.type == "cuda",
         )
         for pictures, unreadable in loader:
-            for name in sorted(set(unreadable) - self.unreadable - {""}):
-                log.warning("%s cannot be read; passed over", name)
-            self.unreadable |= set(unreadable) - {""}
+            self._tell_unreadable(unreadable)
             yield pictures
 
 
-def _warm_average(decay: float) -> Callable[[Tensor, Tensor, Tensor | int], Tensor]:
+def _warm_average(decay: float) -> Callable[[list[Any], list[Any], Any], None]:
     """Return an exponential average that forgets a run's first, untrained steps."""
 
-    def average(kept: Tensor, new: Tensor, num: Tensor | int) -> Tensor:
+    def average(kept: list[Any], new: list[Any], num: Tensor | int) -> None:
         weight = min(decay, (1.0 + float(num)) / (10.0 + float(num)))
-        return kept + (new - kept) * (1.0 - weight)
+        floats = [(k, n) for k, n in zip(kept, new) if k.is_floating_point()]
+        torch._foreach_lerp_([k for k, _ in floats], [n for _, n in floats], 1.0 - weight)
+        for k, n in zip(kept, new):
+            if not k.is_floating_point():  # how many batches the norms have seen
+                k.copy_(n)
 
     return average

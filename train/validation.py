@@ -3,15 +3,26 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
-import torch
-from torch import nn
+import numpy as np
 
+from filmcolor import metrics
 from filmcolor.errors import InputError
-from filmcolor.model import STRIDE, decode_ab, encode_ab
-from filmcolor.predict import choose_dtype
+from filmcolor.frames import FloatPlane
+from filmcolor.model import AB_SCALE, STRIDE
 from filmcolor.train.dataset import whole_picture
 from filmcolor.train.stock import luma_and_ab
+
+SHORT_SIDE = 256  # pixels, of the pictures that are judged by
+_LEAST_CHROMA = 0.5  # mean, Lab units: below it there is no colour to compare with
+
+
+class Predicts(Protocol):
+    """What is judged: `predict.Predictor`, or what answers like it."""
+
+    def predict(self, small: FloatPlane) -> FloatPlane:
+        """Return ab (N, h/2, w/2, 2) of luma (N, h, w) in 0..1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +34,7 @@ class Score:
     grey_ab_rmse: float
     mean_chroma: float
     true_mean_chroma: float
+    unreadable: tuple[str, ...] = ()  # pictures that were passed over
 
     @property
     def percent_under_grey(self) -> float:
@@ -30,45 +42,51 @@ class Score:
         return 100.0 * (1.0 - self.ab_rmse / self.grey_ab_rmse)
 
 
+def predict_whole(net: Predicts, luma: FloatPlane, is_flip_averaged: bool = False) -> FloatPlane:
+    """Return a network's full output, ab (H, W, 2), of luma (H, W) in 0..1.
+
+    `is_flip_averaged`: the answer is the mean of a picture's and its mirror image's.
+    """
+    if is_flip_averaged:
+        answer, mirrored = net.predict(np.stack([luma, luma[:, ::-1]]))
+        half = (answer + mirrored[:, ::-1]) / np.float32(2.0)
+    else:
+        half = net.predict(luma[None])[0]
+    return half.repeat(2, axis=0).repeat(2, axis=1)  # as ColorNet.forward ends
+
+
 def validate(
-    net: nn.Module, paths: Iterable[Path], short_side: int = 256, is_flip_averaged: bool = False
+    net: Predicts,
+    paths: Iterable[Path],
+    short_side: int = SHORT_SIDE,
+    is_flip_averaged: bool = False,
 ) -> Score:
     """Score a network on whole pictures; each picture weighs by its pixels.
 
-    `is_flip_averaged`: the answer is the mean of a picture's and its mirror image's.
-    Raises InputError when no picture can be read.
+    Raises InputError when no picture can be read, or all are grey.
     """
-    net.eval()
-    parameter = next(net.parameters(), torch.zeros(1))
-    device = parameter.device
-    dtype = choose_dtype(device)
-    is_narrow = dtype is not torch.float32
-    sums = torch.zeros(6, dtype=torch.float64)
+    error, grey, chroma, true_chroma = (metrics.Mean() for _ in range(4))
+    unreadable = []
     for path in paths:
         try:
-            picture = whole_picture(path, short_side, STRIDE)[None].to(device)
+            picture = whole_picture(path, short_side, STRIDE)[None]
         except InputError:
+            unreadable.append(str(path))
             continue
-        luma, ab = luma_and_ab(picture)
-        luma = luma.contiguous(memory_format=torch.channels_last)
-        with (
-            torch.inference_mode(),
-            torch.autocast(device.type, dtype if is_narrow else None, enabled=is_narrow),
-        ):
-            coded = net(luma).float()
-            if is_flip_averaged:
-                coded = (coded + net(luma.flip(3)).float().flip(3)) / 2.0
-        guess = decode_ab(coded)
-        pixels = (
-            (coded - encode_ab(ab)).square().mean(dim=1),
-            (guess - ab).square().mean(dim=1),
-            ab.square().mean(dim=1),
-            guess.norm(dim=1),
-            ab.norm(dim=1),
-            torch.ones_like(luma),
-        )
-        sums += torch.stack([p.sum(dtype=torch.float64) for p in pixels]).cpu()
-    if not sums[-1]:
-        raise InputError("none of the pictures to judge by could be read")
-    loss, error, grey, chroma, true_chroma, _ = (sums / sums[-1]).tolist()
-    return Score(loss, error**0.5, grey**0.5, chroma, true_chroma)
+        luma, true_ab = luma_and_ab(picture)
+        truth = np.ascontiguousarray(true_ab[0].permute(1, 2, 0).numpy())
+        ab = predict_whole(net, luma[0, 0].numpy(), is_flip_averaged)
+        num = truth.shape[0] * truth.shape[1]
+        error.add(metrics.ab_square_error(ab, truth), num)
+        grey.add(metrics.ab_square_error(np.zeros_like(truth), truth), num)
+        chroma.add(metrics.mean_chroma(ab), num)
+        true_chroma.add(metrics.mean_chroma(truth), num)
+    told = [mean.value for mean in (error, grey, chroma, true_chroma)]
+    if any(value is None for value in told):
+        raise InputError("none of the pictures to judge by could be read; are the files complete?")
+    square, grey_square, mean, true_mean = (float(value or 0.0) for value in told)
+    if true_mean < _LEAST_CHROMA:
+        raise InputError("all of the pictures to judge by are grey; name others in colour")
+    return Score(
+        square / AB_SCALE**2, square**0.5, grey_square**0.5, mean, true_mean, tuple(unreadable)
+    )
