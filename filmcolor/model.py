@@ -85,7 +85,7 @@ class ContextNet(ColorNet):
         for module in branch.modules():
             if isinstance(module, nn.Conv2d):  # without norms, what comes in must keep its size
                 nn.init.kaiming_normal_(module.weight, mode="fan_in", nonlinearity="relu")
-        self.context = nn.Sequential(*branch)
+        self.context = nn.Sequential(*branch).requires_grad_()  # folding froze the biases
         self.context_top = nn.Sequential(
             nn.Conv2d(1280, 128, 1, bias=False), nn.BatchNorm2d(128), nn.ReLU()
         )

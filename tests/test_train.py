@@ -88,7 +88,7 @@ def test_the_best_weights_have_a_card(stills: Path, tmp_path: Path) -> None:
     path = train(stills, tmp_path / "run", replace(SMALL, num_pictures=32))
     card = json.loads(path.with_suffix(".json").read_text())
     assert card["sha256"] == weights_store.sha256(path)
-    assert (card["num_steps"], card["num_processes"], card["begun_from"]) == (8, 1, [])
+    assert (card["num_steps"], card["num_processes"], card["begun_from"]) == (8, 1, {})
     assert card["recipe"]["network"] == "tutorial"
     assert card["data"] == {"num_pictures": 7, "num_held_back": 1, "pictures": {".": 7}}
     assert card["seconds"] >= 0
@@ -384,6 +384,7 @@ def test_from_nothing_the_context_learns_too(stills: Path, tmp_path: Path) -> No
 
 
 def test_only_the_film_network_has_a_teacher(stills: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.tflite").write_bytes(b"")
     with pytest.raises(SettingsError, match="only the film network"):
         Trainer(SMALL, tmp_path, split_stills(stills), Start(teacher=tmp_path / "a.tflite"))
 
@@ -410,7 +411,7 @@ def test_grey_pictures_teach_no_colour(tmp_path: Path) -> None:
         picture = colorful(n).convert("L")
         (tmp_path / "grey").mkdir(exist_ok=True)
         picture.save(tmp_path / "grey" / f"{n}.png")
-    with pytest.raises(InputError, match="all of 3 pictures are grey"):
+    with pytest.raises(InputError, match="all of 3 pictures looked at are grey"):
         train(tmp_path / "grey", tmp_path / "run")
 
 

@@ -335,7 +335,8 @@ def _warm_average(decay: float) -> Callable[[list[Any], list[Any], Any], None]:
     def average(kept: list[Any], new: list[Any], num: Tensor | int) -> None:
         weight = min(decay, (1.0 + float(num)) / (10.0 + float(num)))
         floats = [(k, n) for k, n in zip(kept, new) if k.is_floating_point()]
-        torch._foreach_lerp_([k for k, _ in floats], [n for _, n in floats], 1.0 - weight)
+        if floats:
+            torch._foreach_lerp_([k for k, _ in floats], [n for _, n in floats], 1.0 - weight)
         for k, n in zip(kept, new):
             if not k.is_floating_point():  # how many batches the norms have seen
                 k.copy_(n)
