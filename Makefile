@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# the package as it is installed, train and weights inside: what the types are checked of
+TYPED := .mypy_cache/typed
 
 .PHONY: demo test lint film clean
 
@@ -18,7 +20,9 @@ test: lint
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+	rm -rf $(TYPED) && mkdir -p $(TYPED)/filmcolor
+	ln -s ../../../train ../../../weights $(addprefix ../../../,$(wildcard filmcolor/*)) $(TYPED)/filmcolor
+	bin=$$(cd $(BIN) && pwd) && cd $(TYPED) && "$$bin/mypy" --config-file ../../setup.cfg
 
 film: $(READY)
 	$(BIN)/python examples/make_film.py

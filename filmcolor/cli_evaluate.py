@@ -101,8 +101,9 @@ def evaluate(
     """
     span = span_of(choices)
     with progress_bar(quiet, unit="picture") as progress:
-        from filmcolor.train.evaluate import SheetWish, Trial
+        from filmcolor.train.evaluate import Trial
         from filmcolor.train.evaluate import evaluate as compare
+        from filmcolor.train.tally import SheetWish
 
         given = {name: choice for name, choice in choices.items() if choice not in (None, ())}
         trial = Trial(weights, **given)

@@ -84,6 +84,9 @@ class Loss(nn.Module):
     `name`: one of LOSSES. `weights`: (23, 23) of `rarity_weights`, for all but "mse".
     """
 
+    weights: Tensor  # (23 · 23)
+    centers: Tensor  # (NUM_BINS, 2) of "bins", else none
+
     def __init__(self, name: str, weights: Tensor) -> None:
         super().__init__()
         self.name = name

@@ -30,6 +30,8 @@ from filmcolor.train.stock import luma_and_ab, old_stock
 from filmcolor.train.validation import SHORT_SIDE, Score, validate
 from filmcolor.train.whole import written_whole
 
+Tensors = tuple[Tensor, ...] | list[Tensor]
+
 log = logging.getLogger(__name__)
 _NUM_CONTEXT_FROZEN = 7  # blocks of the context branch that a frozen start holds: to H/8
 _NUM_TRUNK_FROZEN = 5  # of the trunk: its first convolution and layer 1
@@ -118,7 +120,8 @@ class Trainer:
         return frozen
 
     def _groups(self) -> list[dict[str, Any]]:
-        context, others = [], []
+        context: list[nn.Parameter] = []
+        others: list[nn.Parameter] = []
         for name, parameter in self.net.named_parameters():
             if parameter.requires_grad:
                 (context if name.startswith("context.") else others).append(parameter)
@@ -329,10 +332,10 @@ class Trainer:
             yield pictures
 
 
-def _warm_average(decay: float) -> Callable[[list[Any], list[Any], Any], None]:
+def _warm_average(decay: float) -> Callable[[Tensors, Tensors, Tensor | int], None]:
     """Return an exponential average that forgets a run's first, untrained steps."""
 
-    def average(kept: list[Any], new: list[Any], num: Tensor | int) -> None:
+    def average(kept: Tensors, new: Tensors, num: Tensor | int) -> None:
         weight = min(decay, (1.0 + float(num)) / (10.0 + float(num)))
         floats = [(k, n) for k, n in zip(kept, new) if k.is_floating_point()]
         if floats:
