@@ -31,8 +31,9 @@ def old_stock(
     """Return luma (N, 1, H, W) as old film would show a share of the pictures.
 
     Per picture: the stock's spectral response (orthochromatic film is blind to red, later
-    panchromatic film sees all), gamma, contrast, fading of shadows and of the corners,
-    blur, fine or coarse grain, strongest in the mid-tones, and a video's compression.
+    panchromatic film sees all), gamma, contrast down to prints far too dark, lifted shadows,
+    darker corners, blur, fine or coarse grain, strongest in the mid-tones, and a video's
+    compression.
     `pictures`: uint8 RGB (N, 3, H, W) that `luma` belongs to. All that is random comes
     from `generator`, which lives on the pictures' device.
     """
@@ -42,8 +43,8 @@ def old_stock(
         return torch.rand(num, 1, 1, 1, generator=generator, device=device) * (high - low) + low
 
     aged = _exposed(pictures, uniform)
-    black, white = uniform(-0.05, 0.15), uniform(0.8, 1.05)
-    aged = black + (white - black) * aged
+    black, white = uniform(-0.05, 0.15), 1.05 - 0.6 * uniform(0.0, 1.0) ** 2
+    aged = white * (black + (1.0 - black) * aged)  # lifted shadows; thin or dark prints
     aged = aged * _unevenness(luma, uniform)
     aged = torch.where(uniform(0, 1) < 0.4, _blurred(aged, 1.2), aged)
     noise = torch.randn(aged.shape, generator=generator, device=device)

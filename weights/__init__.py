@@ -20,7 +20,7 @@ from filmcolor.errors import WeightsError
 from filmcolor.model import ColorNet, ContextNet
 
 FOLDER = Path(__file__).parent
-DEFAULT = "tutorial"
+DEFAULT = "film"
 
 
 def shipped() -> list[str]:

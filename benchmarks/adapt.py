@@ -1,0 +1,53 @@
+"""What is one film's first half worth to its second? Fine-tuning on a few stills, and PSNR.
+
+    python benchmarks/adapt.py --film CLIP [--weights film]
+
+Picks stills out of the first half of a film in colour, trains on from the weights with them
+(recipe `adapt`), and colours the second half from its luma with both. Prints both PSNRs, the
+grey's, and how long learning took.
+"""
+
+import tempfile
+import time
+from pathlib import Path
+
+import click
+
+from filmcolor import Span, probe
+from filmcolor.decode import FrameIndex
+from filmcolor.train.evaluate import Trial, evaluate
+from filmcolor.train.fit import fit
+from filmcolor.train.recipe import recipe
+from filmcolor.train.start import Start, network_of
+from filmcolor.train.stills import Picking, pick_stills
+
+
+@click.command()
+@click.option("--film", type=click.Path(path_type=Path), required=True, metavar="CLIP")
+@click.option("--weights", default="film", show_default=True, metavar="NAME|PATH")
+@click.option("--stills", default=200, show_default=True, metavar="N", help="At most, per shot.")
+def main(film: Path, weights: str, stills: int) -> None:
+    """Compare a film's second half before and after learning from its first."""
+    half = len(FrameIndex(probe(film)).pts) // 2
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        picking = Picking(per_shot=stills)
+        report = pick_stills([film], folder / "stills", picking=picking, span=Span(stop=half))
+        started = time.monotonic()
+        chosen = recipe("adapt", report.num_kept, network=network_of(weights))
+        adapted = fit(folder / "stills", folder / "run", chosen, start=Start(weights))
+        seconds = time.monotonic() - started
+        trial = Trial((weights, str(adapted)))
+        rows = evaluate(film, trial, span=Span(first=half)).rows
+    psnr = {row.name: row.psnr for row in rows}
+    grey, before, after = (psnr[key] for key in ("grey", weights, str(adapted)))
+    assert grey is not None and before is not None and after is not None
+    print(
+        f"{film.name}: {report.num_kept} stills of frames 0 to {half - 1}, {seconds:.0f} s; "
+        f"second half grey {grey:.2f} dB, {weights} {before:.2f} dB, adapted {after:.2f} dB "
+        f"({after - before:+.2f})"
+    )
+
+
+if __name__ == "__main__":
+    main()
