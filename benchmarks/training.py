@@ -14,6 +14,7 @@ import torch
 
 from filmcolor.train.dataset import split_stills
 from filmcolor.train.recipe import recipe
+from filmcolor.train.start import SCRATCH, Start
 from filmcolor.train.trainer import Trainer
 
 WARM_UP = 5  # steps
@@ -51,7 +52,8 @@ def main(
         **changes,
     )
     with tempfile.TemporaryDirectory() as folder:
-        trainer = Trainer(chosen, Path(folder), split_stills(stills))
+        start = Start(network) if freeze_start else SCRATCH  # the shipped weights of that name
+        trainer = Trainer(chosen, Path(folder), split_stills(stills), start)
         waited, started, asked = 0.0, 0.0, 0.0
         for pictures in trainer.batches(num_workers):
             if trainer.step == WARM_UP:

@@ -50,7 +50,7 @@ _NUM_NAMED = 5  # pictures that are named where some were left out
     type=float,
     multiple=True,
     metavar="X",
-    help="1 is the network's own colour; repeatable.  [default: 1.2]",
+    help="1 is the network's own colour; repeatable.  [default: 1.1]",
 )
 @click.option(
     "--old-stock",

@@ -93,7 +93,7 @@ look_options = options(
         "--saturation",
         type=float,
         metavar="X",
-        help="1 is the network's own colour.  [default: 1.2]",
+        help="1 is the network's own colour.  [default: 1.1]",
     ),
 )
 force_option = click.option("--force", is_flag=True, help="Overwrite the output.")

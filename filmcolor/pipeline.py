@@ -36,7 +36,7 @@ class Look:
     device: str = "auto"
     batch_size: int = 8
     size: int = DEFAULT_SIZE
-    saturation: float = 1.2  # chosen from the curve in train/LOG.md
+    saturation: float = 1.1  # chosen from the curve in train/LOG.md
 
     def __post_init__(self) -> None:
         if not 32 <= self.size <= 2048:
