@@ -91,7 +91,7 @@ def test_the_best_weights_have_a_card(stills: Path, tmp_path: Path) -> None:
     assert (card["num_steps"], card["num_processes"], card["begun_from"]) == (8, 1, {})
     assert card["recipe"]["network"] == "tutorial"
     assert card["data"] == {"num_pictures": 7, "num_held_back": 1, "pictures": {".": 7}}
-    assert card["seconds"] >= 0
+    assert card["learning_seconds"] >= 0
     scores = (tmp_path / "run" / "scores.jsonl").read_text().splitlines()
     best = min((json.loads(s) for s in scores), key=lambda s: s["loss"])
     assert card["validation"]["ab_rmse"] == best["ab_rmse"]

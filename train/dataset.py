@@ -86,9 +86,8 @@ def split_stills(folder: Path, validation: Path | None = None, seed: int = 0) ->
     )
     judging = validation or judging
     if judging is not None:
-        judges = find_stills(judging)
+        paths, judges = find_stills(teaching or folder), find_stills(judging)
         held_back = {path.resolve() for path in judges}
-        paths = find_stills(teaching or folder)
         return _checked(Split(folder, [p for p in paths if p.resolve() not in held_back], judges))
     paths = find_stills(folder)
     wanted = max(1, round(_HELD_BACK * len(paths)))
