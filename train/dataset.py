@@ -161,10 +161,9 @@ class StillsDataset(Dataset[tuple[Tensor, str]]):
     draw has a seed of its own, so that what is learned does not depend on who reads.
     """
 
-    def __init__(self, paths: Sequence[Path], smallest: float, is_flipped: bool = True) -> None:
+    def __init__(self, paths: Sequence[Path], smallest: float) -> None:
         self.paths = list(paths)
         self.smallest = smallest  # share of a picture's area that a crop takes at least
-        self.is_flipped = is_flipped
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -181,7 +180,7 @@ class StillsDataset(Dataset[tuple[Tensor, str]]):
             transform = v2.Compose(
                 [
                     v2.RandomResizedCrop(draw.size, scale=(self.smallest, 1.0), antialias=True),
-                    v2.RandomHorizontalFlip(0.5 if self.is_flipped else 0.0),
+                    v2.RandomHorizontalFlip(),
                 ]
             )
             with torch.random.fork_rng(devices=()):

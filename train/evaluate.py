@@ -45,10 +45,9 @@ from filmcolor.train.tally import (
     rows_of,
     spread,
 )
-from filmcolor.train.validation import predict_whole
+from filmcolor.train.validation import LEAST_CHROMA, predict_whole
 
 _FILM_SIZE = 256  # short side at which frames are compared, pixels
-_LEAST_CHROMA = 0.5  # mean, Lab units: below it a picture has no colours to compare with
 _NUM_LOOKED_AT = 12  # frames of a film that are searched for colour before all are compared
 _OLD_STOCK_SEED = 20  # and the picture's number: each is aged in the same way every time
 _SRGB = Coding(1, True, 8)  # pictures: BT.709's luma, full range
@@ -319,7 +318,7 @@ def _eight_bits(values: FloatPlane) -> Picture:
 
 
 def _has_color(truth: Shown) -> bool:
-    return metrics.mean_chroma(truth.ab) >= _LEAST_CHROMA
+    return metrics.mean_chroma(truth.ab) >= LEAST_CHROMA
 
 
 def _check_colors(info: FilmInfo, part: Part, index: FrameIndex) -> None:

@@ -15,7 +15,7 @@ from filmcolor.train.dataset import whole_picture
 from filmcolor.train.stock import luma_and_ab
 
 SHORT_SIDE = 256  # pixels, of the pictures that are judged by
-_LEAST_CHROMA = 0.5  # mean, Lab units: below it there is no colour to compare with
+LEAST_CHROMA = 0.5  # mean, Lab units: below it there is no colour to compare with
 
 
 class Predicts(Protocol):
@@ -85,7 +85,7 @@ def validate(
     if any(value is None for value in told):
         raise InputError("none of the pictures to judge by could be read; are the files complete?")
     square, grey_square, mean, true_mean = (float(value or 0.0) for value in told)
-    if true_mean < _LEAST_CHROMA:
+    if true_mean < LEAST_CHROMA:
         raise InputError("all of the pictures to judge by are grey; name others in colour")
     return Score(
         square / AB_SCALE**2, square**0.5, grey_square**0.5, mean, true_mean, tuple(unreadable)
