@@ -7,18 +7,17 @@ grey has the best CDC and warp error there is, and noise is colourful.
 from collections import deque
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from filmcolor.flow import Luma, fetch, find_flow, is_inside
+
 Rgb = NDArray[np.uint8]  # (H, W, 3), R'G'B'
 Ab = NDArray[np.float32]  # (H, W, 2), CIELAB
-Luma = NDArray[np.uint8]  # (H, W)
 
 CDC_STEPS = (1, 2, 4)  # frames apart, each weighing a third (Liu et al. 2021)
 # Sundaram, Brox & Keutzer 2010: how far flow there and back may miss, in squared pixels
 _MISS_SHARE, _MISS_PIXELS = 0.01, 0.5
-_LEAST_SIDE = 16  # pixels: OpenCV's DIS crashes on smaller pictures
 
 
 class Mean:
@@ -137,14 +136,11 @@ def motion(first: Luma, second: Luma) -> Motion:
     DIS flow (Kroeger et al. 2016) both ways; a pixel counts as occluded where the two
     miss each other (Sundaram et al. 2010, equation 5).
     """
-    there, back = _flow(first, second), _flow(second, first)
-    returned = _warped(back, there)
+    there, back = find_flow(first, second), find_flow(second, first)
+    returned = fetch(back, there)
     miss = np.square(there + returned).sum(axis=2)
     length = np.square(there).sum(axis=2) + np.square(returned).sum(axis=2)
-    columns, rows = _targets(there)
-    height, width = first.shape
-    is_inside = (columns >= 0) & (columns <= width - 1) & (rows >= 0) & (rows <= height - 1)
-    return Motion(there, is_inside & (miss < _MISS_SHARE * length + _MISS_PIXELS))
+    return Motion(there, is_inside(there) & (miss < _MISS_SHARE * length + _MISS_PIXELS))
 
 
 def warp_error(first: Ab, second: Ab, moved: Motion) -> float | None:
@@ -156,20 +152,8 @@ def warp_error(first: Ab, second: Ab, moved: Motion) -> float | None:
     """
     if not moved.num_seen:
         return None
-    difference = (_warped(second, moved.flow) - first)[moved.is_seen]
+    difference = (fetch(second, moved.flow) - first)[moved.is_seen]
     return float(np.hypot(difference[:, 0], difference[:, 1]).mean(dtype=np.float64))
-
-
-def _flow(first: Luma, second: Luma) -> NDArray[np.float32]:
-    height, width = first.shape
-    missing = [max(0, _LEAST_SIDE - side) for side in (height, width)]
-    first, second = (
-        cv2.copyMakeBorder(p, 0, missing[0], 0, missing[1], cv2.BORDER_REPLICATE)
-        for p in (first, second)
-    )
-    dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    flow: NDArray[np.float32] = dis.calc(first, second, None)[:height, :width]
-    return flow
 
 
 def _relative_entropy(
@@ -179,18 +163,3 @@ def _relative_entropy(
     ratio = np.divide(shares, others, out=np.ones_like(shares), where=is_there)
     total: NDArray[np.float64] = (shares * np.log(ratio)).sum(axis=-1)
     return total
-
-
-def _targets(flow: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    height, width = flow.shape[:2]
-    columns = np.arange(width, dtype=np.float32)[None] + flow[..., 0]
-    rows = np.arange(height, dtype=np.float32)[:, None] + flow[..., 1]
-    return columns, rows
-
-
-def _warped(values: NDArray[np.float32], flow: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return values (H, W, 2) fetched from where the flow points, linearly."""
-    warped: NDArray[np.float32] = cv2.remap(
-        values, *_targets(flow), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-    )
-    return warped

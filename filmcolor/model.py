@@ -17,7 +17,6 @@ import torch
 from torch import Tensor, nn
 from torchvision.models import mobilenet_v2, resnet18
 
-STRIDE = 8  # the trunk halves the picture three times: sides must be multiples of this
 AB_OFFSET = 128.0  # target = (ab + AB_OFFSET) / AB_SCALE, the tutorial's coding of ab
 AB_SCALE = 255.0
 NUM_BINS = 313  # Zhang et al. 2016: colours of the sRGB gamut, ab rounded to tens

@@ -16,7 +16,7 @@ from filmcolor.chroma import SUBSAMPLING_444, chroma_planes
 from filmcolor.color import Coding, luma_from_rgb, rgb_from_ycc
 from filmcolor.errors import InputError, OutputError
 from filmcolor.pipeline import Colorizer, check_target
-from filmcolor.predict import shrink, small_size
+from filmcolor.small import shrink, small_size
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff"})
 _BT709 = 1  # ITU-T H.273: sRGB pictures share BT.709's primaries

@@ -17,9 +17,10 @@ from filmcolor.encode import FilmWriter
 from filmcolor.errors import OutputError, SettingsError
 from filmcolor.frames import WHOLE, AbFrame, ColorFrame, FilmInfo, Part, Span
 from filmcolor.plan import Encoding, plan_output
-from filmcolor.predict import DEFAULT_SIZE, Predictor, add_small
+from filmcolor.predict import Predictor
 from filmcolor.probing import probe
 from filmcolor.shots import LOOK, mark_cuts
+from filmcolor.small import DEFAULT_SIZE, add_small
 from filmcolor.smooth import steady, window_radius
 from filmcolor.verification import verify
 

@@ -1,46 +1,15 @@
-"""Batches of luma to batches of ab. Owns the device, the dtype and the network's size."""
+"""Batches of luma to batches of ab. Owns the device and the dtype."""
 
 from collections.abc import Iterable, Iterator
 from copy import deepcopy
 from itertools import islice
 
-import cv2
 import numpy as np
 import torch
 
-from filmcolor.color import Coding
 from filmcolor.errors import SettingsError
-from filmcolor.frames import AbFrame, FilmInfo, FloatPlane, LumaFrame, Plane, SmallFrame
-from filmcolor.model import STRIDE, ColorNet, answer_in_ab, decode_ab, fold_batch_norms
-
-DEFAULT_SIZE = 256  # short side the network sees, pixels
-
-
-def small_size(width: float, height: float, short_side: int) -> tuple[int, int]:
-    """Return (width, height) for the network: in proportion, multiples of 8, never cropped."""
-    scale = short_side / min(width, height)
-    small = [max(STRIDE, STRIDE * round(side * scale / STRIDE)) for side in (width, height)]
-    return small[0], small[1]
-
-
-def shrink(luma: Plane, size: tuple[int, int], coding: Coding) -> FloatPlane:
-    """Return luma in 0..1 at `size` (width, height), of code values (H, W).
-
-    Averages over the pixels it merges, so grain is thinned before the network sees it.
-    """
-    shrinks = luma.shape[1] >= size[0] and luma.shape[0] >= size[1]
-    method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    small = cv2.resize(luma, size, interpolation=method).astype(np.float32)
-    small -= coding.luma_offset
-    small *= 1.0 / coding.luma_scale
-    return np.clip(small, 0.0, 1.0, out=small)
-
-
-def add_small(frames: Iterable[LumaFrame], info: FilmInfo, short_side: int) -> Iterator[SmallFrame]:
-    """Yield each frame with the small picture that the network and shot detector see."""
-    size = small_size(*info.display_size, short_side)
-    for frame in frames:
-        yield SmallFrame(frame, shrink(frame.luma, size, info.coding))
+from filmcolor.frames import AbFrame, FloatPlane, SmallFrame
+from filmcolor.model import ColorNet, answer_in_ab, decode_ab, fold_batch_norms
 
 
 def choose_device(name: str) -> torch.device:

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from filmcolor.decode import FrameIndex, read_luma
-from filmcolor.predict import add_small
 from filmcolor.probing import probe
 from filmcolor.shots import mark_cuts
+from filmcolor.small import add_small
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 FILM = EXAMPLES / "film.mp4"

@@ -8,13 +8,13 @@ from torchvision.models import resnet18
 from filmcolor.model import (
     ANNEALING,
     NUM_BINS,
-    STRIDE,
     ColorNet,
     ContextNet,
     decode_ab,
     encode_ab,
     fold_batch_norms,
 )
+from filmcolor.small import STRIDE
 
 
 class TutorialNet(nn.Module):

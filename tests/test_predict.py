@@ -14,7 +14,8 @@ from filmcolor.color import Coding
 from filmcolor.errors import SettingsError
 from filmcolor.frames import FilmInfo, LumaFrame, SmallFrame
 from filmcolor.model import ColorNet, ContextNet, decode_ab
-from filmcolor.predict import Predictor, add_small, choose_device, choose_dtype, shrink, small_size
+from filmcolor.predict import Predictor, choose_device, choose_dtype
+from filmcolor.small import add_small, shrink, small_size
 
 law = settings(max_examples=150, derandomize=True, database=None, deadline=None)
 

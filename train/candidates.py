@@ -8,8 +8,8 @@ from filmcolor.decode import FrameIndex, read_luma
 from filmcolor.errors import InputError
 from filmcolor.frames import FilmInfo, Part, SmallFrame
 from filmcolor.pipeline import Prefetch
-from filmcolor.predict import add_small
 from filmcolor.shots import LOOK, mark_cuts
+from filmcolor.small import add_small
 from filmcolor.train.bars import Bars, Profile, settle_bars
 from filmcolor.train.worth import MIN_SHARPNESS, SIGHT, is_blank, sharpness
 

@@ -25,11 +25,11 @@ from filmcolor.frames import (
     RgbFrame,
     Span,
 )
-from filmcolor.model import STRIDE
 from filmcolor.pipeline import Colorizer, Look, Prefetch, Progress
 from filmcolor.predict import Predictor
 from filmcolor.previews import check_sheet, timecode
 from filmcolor.probing import probe
+from filmcolor.small import STRIDE
 from filmcolor.train.dataset import SUFFIXES, find_stills, whole_picture
 from filmcolor.train.stock import luma_and_ab, old_stock
 from filmcolor.train.tally import (

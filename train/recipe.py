@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 from filmcolor.errors import SettingsError
-from filmcolor.model import STRIDE
+from filmcolor.small import STRIDE
 from filmcolor.train.losses import LOSSES
 
 NETWORKS = ("tutorial", "film")

@@ -15,7 +15,7 @@ from torch import Tensor
 from filmcolor.color import lightness_from_luma, rgb_from_lab
 from filmcolor.errors import InputError, OutputError
 from filmcolor.frames import FloatPlane, Picture
-from filmcolor.model import STRIDE
+from filmcolor.small import STRIDE
 from filmcolor.train.dataset import whole_picture
 from filmcolor.train.stock import luma_and_ab
 from filmcolor.train.validation import Predicts, Score, predict_whole

@@ -10,7 +10,8 @@ import numpy as np
 from filmcolor import metrics
 from filmcolor.errors import InputError
 from filmcolor.frames import FloatPlane
-from filmcolor.model import AB_SCALE, STRIDE
+from filmcolor.model import AB_SCALE
+from filmcolor.small import STRIDE
 from filmcolor.train.dataset import whole_picture
 from filmcolor.train.stock import luma_and_ab
 
