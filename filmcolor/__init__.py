@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from filmcolor.errors import FilmcolorError
     from filmcolor.frames import FilmInfo, Span
+    from filmcolor.measuring import Drawings, Measures, measure
     from filmcolor.photo import colorize_photo
     from filmcolor.pipeline import Look, Report, colorize
     from filmcolor.plan import Encoding
     from filmcolor.previews import contact_sheet, preview
     from filmcolor.probing import probe
+    from filmcolor.shot_list import Shot, find_shots
     from filmcolor.verification import verify
 
 __version__ = "0.1.0"
@@ -24,6 +26,9 @@ _HOMES = {
     "FilmcolorError": "errors",
     "FilmInfo": "frames",
     "Span": "frames",
+    "Drawings": "measuring",
+    "Measures": "measuring",
+    "measure": "measuring",
     "Look": "pipeline",
     "Report": "pipeline",
     "colorize": "pipeline",
@@ -32,19 +37,26 @@ _HOMES = {
     "contact_sheet": "previews",
     "preview": "previews",
     "probe": "probing",
+    "Shot": "shot_list",
+    "find_shots": "shot_list",
     "verify": "verification",
 }
 
 __all__ = [
+    "Drawings",
     "Encoding",
     "FilmInfo",
     "FilmcolorError",
     "Look",
+    "Measures",
     "Report",
+    "Shot",
     "Span",
     "colorize",
     "colorize_photo",
     "contact_sheet",
+    "find_shots",
+    "measure",
     "preview",
     "probe",
     "verify",

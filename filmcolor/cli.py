@@ -12,6 +12,7 @@ import click
 
 from filmcolor import __version__
 from filmcolor.cli_evaluate import evaluate
+from filmcolor.cli_measure import measure
 from filmcolor.cli_options import (
     EXIT_ERROR,
     EXIT_INTERRUPTED,
@@ -26,6 +27,7 @@ from filmcolor.cli_options import (
     say,
     span_of,
 )
+from filmcolor.cli_shots import shots
 from filmcolor.cli_stills import stills
 from filmcolor.cli_training import train
 from filmcolor.errors import FilmcolorError
@@ -211,9 +213,11 @@ def probe_command(film: Path, as_json: bool) -> None:
         click.echo("\n".join(_described(info, facts)))
 
 
+cli.add_command(shots)
 cli.add_command(stills)
 cli.add_command(train)
 cli.add_command(evaluate)
+cli.add_command(measure)
 
 
 def main() -> None:

@@ -1,17 +1,15 @@
 """The command line's judging half: evaluate."""
 
 import json
-from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import click
 
-from filmcolor.cli_options import progress_bar, quiet_option, range_options, span_of
+from filmcolor.cli_options import progress_bar, quiet_option, range_options, span_of, table
 
-_NONE = "–"
-# (heading, field of Row, how its figures are written); columns without a figure are left out
+# (heading, field of Row, how its figures are written)
 _COLUMNS = (
     ("weights", "name", "{}"),
     ("size", "size", "{}"),
@@ -23,6 +21,7 @@ _COLUMNS = (
     ("PSNR dB", "psnr", "{:.2f}"),
     ("CDC", "cdc", "{:.5f}"),
     ("warp error", "warp_error", "{:.2f}"),
+    ("over 24 frames", "long_warp_error", "{:.2f}"),
 )
 _NUM_NAMED = 5  # pictures that are named where some were left out
 
@@ -120,23 +119,10 @@ def evaluate(
         return
     things = "frames" if result.is_film else "pictures"
     click.echo(f"{result.data}: {result.num_pictures} {things}")
-    click.echo("\n".join(_table([asdict(row) for row in result.rows])))
+    click.echo("\n".join(table(_COLUMNS, [asdict(row) for row in result.rows])))
 
 
 def _listed(names: tuple[str, ...]) -> str:
     """Return how many there are, and the first of them by name."""
     more = f" and {len(names) - _NUM_NAMED} more" if len(names) > _NUM_NAMED else ""
     return f"{len(names)} of the pictures ({', '.join(names[:_NUM_NAMED])}{more})"
-
-
-def _table(rows: list[dict[str, Any]]) -> Iterator[str]:
-    """Yield the lines of a table, its figures aligned to the right."""
-    columns: list[list[str]] = []
-    for heading, field, form in _COLUMNS:
-        values = [row[field] for row in rows]
-        if any(value is not None for value in values):
-            cells = [heading, *(_NONE if v is None else form.format(v) for v in values)]
-            width = max(map(len, cells))
-            columns.append([c.rjust(width) if columns else c.ljust(width) for c in cells])
-    for line in zip(*columns, strict=True):
-        yield "  ".join(line)

@@ -1,6 +1,6 @@
 """What the command line's modules share: parameter types, options, the bar, output lines."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from fractions import Fraction
 from pathlib import Path
@@ -13,6 +13,7 @@ from filmcolor.frames import Span
 F = TypeVar("F", bound=Callable[..., Any])
 
 EXIT_ERROR, EXIT_INTERRUPTED = 1, 130  # click itself exits 2 for wrong usage
+_NONE = "–"  # where a table has no figure
 
 
 class Timecode(click.ParamType):
@@ -140,3 +141,22 @@ def say(line: str, quiet: bool) -> None:
     """Print a line of results on stdout, unless quiet."""
     if not quiet:
         click.echo(line)
+
+
+def table(
+    columns: Sequence[tuple[str, str, str]], rows: Sequence[Mapping[str, Any]]
+) -> Iterator[str]:
+    """Yield the lines of a table, its figures aligned to the right.
+
+    `columns`: (heading, field of a row, how its figures are written). Those without a
+    figure are left out.
+    """
+    cells: list[list[str]] = []
+    for heading, field, form in columns:
+        values = [row[field] for row in rows]
+        if any(value is not None for value in values):
+            column = [heading, *(_NONE if v is None else form.format(v) for v in values)]
+            width = max(map(len, column))
+            cells.append([c.rjust(width) if cells else c.ljust(width) for c in column])
+    for line in zip(*cells, strict=True):
+        yield "  ".join(line)

@@ -114,7 +114,8 @@ def read_rgb(
     chroma has R' = G' = B' = Y'.
     """
     for number, frame, pts in _timed(info, first, stop, index):
-        yield RgbFrame(number, rgb_of(frame, info.coding), pts)
+        luma = luma_of(frame, info.coding)
+        yield RgbFrame(number, rgb_of(frame, info.coding), luma, pts)
 
 
 def luma_of(frame: av.VideoFrame, coding: Coding) -> Plane:

@@ -164,6 +164,7 @@ class RgbFrame:
 
     number: int  # from 0, in order of display
     rgb: Picture  # (H, W, 3), R'G'B'
+    luma: Plane  # (H, W), as coded: R'G'B' does not tell it where colours left the gamut
     pts: int  # FilmInfo.time_base units
 
     def __post_init__(self) -> None:
@@ -182,7 +183,7 @@ class SmallFrame:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AbFrame:
-    """A frame with its predicted colour at low resolution."""
+    """A frame with its colour at low resolution."""
 
     frame: LumaFrame
     small: FloatPlane  # (h, w), luma in 0..1

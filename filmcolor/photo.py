@@ -15,8 +15,9 @@ from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 from filmcolor.chroma import SUBSAMPLING_444, chroma_planes
 from filmcolor.color import Coding, luma_from_rgb, rgb_from_ycc
 from filmcolor.errors import InputError, OutputError
-from filmcolor.pipeline import Colorizer, check_target
+from filmcolor.pipeline import Colorizer
 from filmcolor.small import shrink, small_size
+from filmcolor.targets import check_target
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff"})
 _BT709 = 1  # ITU-T H.273: sRGB pictures share BT.709's primaries

@@ -10,18 +10,20 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 import filmcolor.weights as weights_store
+from filmcolor.anchors import REACH, every_frame, track
 from filmcolor.chroma import SUBSAMPLING_420, ChromaPlan, Subsampling, add_chroma
 from filmcolor.color import Coding
 from filmcolor.decode import FrameIndex, read_luma, resolve
 from filmcolor.encode import FilmWriter
-from filmcolor.errors import OutputError, SettingsError
+from filmcolor.errors import SettingsError
 from filmcolor.frames import WHOLE, AbFrame, ColorFrame, FilmInfo, Part, Span
 from filmcolor.plan import Encoding, plan_output
 from filmcolor.predict import Predictor
 from filmcolor.probing import probe
 from filmcolor.shots import LOOK, mark_cuts
 from filmcolor.small import DEFAULT_SIZE, add_small
-from filmcolor.smooth import steady, window_radius
+from filmcolor.smooth import DEFAULT, LEVELS, steady, window_of
+from filmcolor.targets import check_target
 from filmcolor.verification import verify
 
 T = TypeVar("T")
@@ -31,13 +33,18 @@ Progress = Callable[[int, int | None], None]  # frames done, frames in all where
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """How frames are coloured. `size`: short side that the network sees, pixels."""
+    """How frames are coloured.
+
+    `size`: short side that the network sees, pixels. `smooth`: how far colours are steadied
+    in time, one of `filmcolor.smooth.LEVELS`.
+    """
 
     weights: str = weights_store.DEFAULT
     device: str = "auto"
     batch_size: int = 8
     size: int = DEFAULT_SIZE
     saturation: float = 1.1  # chosen from the curve in train/LOG.md
+    smooth: str = DEFAULT
 
     def __post_init__(self) -> None:
         if not 32 <= self.size <= 2048:
@@ -46,6 +53,8 @@ class Look:
             raise SettingsError(f"batch size {self.batch_size} must be 1 to 256")
         if not 0.0 <= self.saturation <= 4.0:
             raise SettingsError(f"saturation {self.saturation} must be 0 to 4")
+        if self.smooth not in LEVELS:
+            raise SettingsError(f"smooth {self.smooth!r} must be one of {', '.join(LEVELS)}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,18 +92,19 @@ class Colorizer:
         A frame's colour comes from a bounded neighbourhood inside its shot, so it is the
         same whether a part is asked for or the whole.
         """
-        radius = window_radius(info.frame_rate)
-        context = radius + LOOK
-        start, end = (
-            max(0, part.first - context),
-            None if part.stop is None else part.stop + context,
-        )
         look = self.look
-        with Prefetch(add_small(read_luma(info, start, end, index), info, look.size), 16) as small:
+        window = window_of(look.smooth, info.frame_rate)
+        past, future = window.context
+        start, end = (
+            max(0, part.first - past - LOOK),
+            None if part.stop is None else part.stop + future + LOOK,
+        )
+        with Prefetch(add_small(read_luma(info, start, end, index), info, look.size), 8) as small:
             cuts = mark_cuts(small)
-            predicted = self.predictor.add_ab(cuts, look.batch_size, info.rotation)
-            with Prefetch(steady(predicted, radius), look.batch_size) as steadied:
-                for frame in steadied:
+            first = part.first - past + REACH
+            with Prefetch(every_frame(cuts) if window.is_off else track(cuts, first), 8) as tracked:
+                predicted = self.predictor.add_ab(tracked, look.batch_size, info.rotation)
+                for frame in steady(predicted, window):
                     number = frame.frame.number
                     if number >= part.first and (part.stop is None or number < part.stop):
                         yield frame
@@ -149,16 +159,6 @@ def colorize(
         writer.keep()
     length = (max(pts) - min(pts)) * info.time_base + 1 / info.frame_rate
     return Report(plan.path, len(pts), float(length), time.monotonic() - started, plan.notes)
-
-
-def check_target(target: Path, source: Path, force: bool) -> None:
-    """Raise OutputError when an output would replace something it should not."""
-    if target.exists() and target.resolve() == source.resolve():
-        raise OutputError(f"{target} is the film itself; name another output")
-    if target.is_dir():
-        raise OutputError(f"{target} is a folder; name a file in it")
-    if target.exists() and not force:
-        raise OutputError(f"{target} exists; choose another name or add --force")
 
 
 class Prefetch(Generic[T]):

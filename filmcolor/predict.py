@@ -1,15 +1,27 @@
 """Batches of luma to batches of ab. Owns the device and the dtype."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from copy import deepcopy
-from itertools import islice
+from dataclasses import replace
 
+import cv2
 import numpy as np
 import torch
 
+from filmcolor.anchors import TrackedFrame
 from filmcolor.errors import SettingsError
-from filmcolor.frames import AbFrame, FloatPlane, SmallFrame
+from filmcolor.frames import FloatPlane
 from filmcolor.model import ColorNet, answer_in_ab, decode_ab, fold_batch_norms
+
+# pixels: on held-back stills better than none, than sharper and softer (train/LOG.md)
+_DENOISING_SIGMA = 1.0
+_MAX_WAITING = 32  # frames
+
+
+def denoised(small: FloatPlane) -> FloatPlane:
+    """Return small luma (h, w) without its grain, which a network paints as blotches of colour."""
+    smooth: FloatPlane = cv2.GaussianBlur(small, (0, 0), _DENOISING_SIGMA)
+    return smooth
 
 
 def choose_device(name: str) -> torch.device:
@@ -60,7 +72,7 @@ class Predictor:
 
     def predict(self, small: FloatPlane) -> FloatPlane:
         """Return ab (N, h/2, w/2, 2) in CIELAB units of small luma (N, h, w) in 0..1."""
-        batch = torch.from_numpy(np.ascontiguousarray(small))[:, None]  # (N, 1, h, w)
+        batch = torch.from_numpy(np.stack([denoised(s) for s in small]))[:, None]  # (N, 1, h, w)
         with torch.inference_mode():
             ab = self.net.forward_half(batch.to(self.device, self.dtype)).float()
             if self.is_coded:
@@ -70,16 +82,30 @@ class Predictor:
         return result
 
     def add_ab(
-        self, frames: Iterable[SmallFrame], batch_size: int, rotation: int = 0
-    ) -> Iterator[AbFrame]:
-        """Yield each frame with its ab; the network sees the film upright.
+        self, frames: Iterable[TrackedFrame], batch_size: int, rotation: int = 0
+    ) -> Iterator[TrackedFrame]:
+        """Yield the same frames, their ab on those which are anchors.
 
+        The network sees the film upright. Memory holds a batch of anchors and the frames
+        between them, but no more than _MAX_WAITING frames.
         `rotation`: degrees counter-clockwise, a multiple of 90, that set the film upright.
         """
         turns = round(rotation / 90) % 4
-        frames = iter(frames)
-        while batch := list(islice(frames, batch_size)):
-            upright = np.stack([np.rot90(f.small, turns) for f in batch])
-            for frame, ab in zip(batch, self.predict(upright)):
-                turned = np.ascontiguousarray(np.rot90(ab, -turns))
-                yield AbFrame(frame.frame, frame.small, frame.is_cut, turned)
+        waiting: list[TrackedFrame] = []
+        num_anchors = 0
+        for frame in frames:
+            waiting.append(frame)
+            num_anchors += frame.is_anchor
+            if num_anchors == batch_size or len(waiting) == _MAX_WAITING:
+                yield from self._predicted(waiting, turns)
+                waiting, num_anchors = [], 0
+        yield from self._predicted(waiting, turns)
+
+    def _predicted(self, frames: Sequence[TrackedFrame], turns: int) -> Iterator[TrackedFrame]:
+        upright = [np.rot90(f.small, turns) for f in frames if f.is_anchor]
+        abs_ = iter(self.predict(np.stack(upright)) if upright else ())
+        for frame in frames:
+            if frame.is_anchor:
+                ab = np.ascontiguousarray(np.rot90(next(abs_), -turns))
+                frame = replace(frame, ab=ab)
+            yield frame

@@ -9,22 +9,22 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
 from filmcolor.chroma import rgb_picture
 from filmcolor.color import Coding
 from filmcolor.decode import FrameIndex, resolve
 from filmcolor.encode import FilmWriter
-from filmcolor.errors import OutputError, SettingsError
+from filmcolor.errors import SettingsError
 from filmcolor.frames import ColorFrame, FilmInfo, Part, Plane, Span
-from filmcolor.pipeline import Colorizer, Look, Progress, Report, check_target
+from filmcolor.pipeline import Colorizer, Look, Progress, Report
 from filmcolor.plan import Encoding, plan_output
 from filmcolor.probing import probe
+from filmcolor.sheets import GAP, TEXT_HEIGHT, check_sheet, save_sheet, timecode, write_text
+from filmcolor.targets import check_target
 
 CLIP_SECONDS = Fraction(5)
 _THUMB_WIDTH = 384  # pixels, of each of the two pictures of a frame
-_GAP = 8  # pixels around pictures on a sheet
-_TEXT_HEIGHT = 22
 
 
 def preview(
@@ -109,65 +109,10 @@ def contact_sheet(
     return target
 
 
-def check_sheet(target: Path, source: Path, force: bool) -> None:
-    """Raise OutputError when a contact sheet of `source` cannot be written as `target`."""
-    if target.suffix.lower() != ".png":
-        raise OutputError(f"{target}: a contact sheet is a PNG; name it .png")
-    if not target.parent.is_dir():
-        raise OutputError(f"{target.parent} is no folder; make it first")
-    check_target(target, source, force)
-
-
-def save_sheet(sheet: Image.Image, target: Path) -> None:
-    """Write a PNG, whole or not at all; raises OutputError when that is not possible."""
-    partial = target.with_name(f".{target.name}.partial")
-    try:
-        sheet.save(partial, format="PNG")
-        partial.replace(target)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise OutputError(f"{target} cannot be written: {error.strerror}") from error
-
-
-def lay_out_rows(
-    rows: Sequence[tuple[str, Sequence[Image.Image]]], captions: Sequence[str]
-) -> Image.Image:
-    """Return a sheet of rows, each (title, pictures), with a caption below each column.
-
-    All rows show the same pictures in the same order, of any size.
-    """
-    pictures = [picture for _, row in rows for picture in row]
-    width, height = max(p.width for p in pictures), max(p.height for p in pictures)
-    size = (
-        len(captions) * (width + _GAP) + _GAP,
-        len(rows) * (_TEXT_HEIGHT + height + _GAP) + _GAP + _TEXT_HEIGHT,
-    )
-    sheet = Image.new("RGB", size, "white")
-    for number, (title, row) in enumerate(rows):
-        top = _GAP + number * (_TEXT_HEIGHT + height + _GAP)
-        _write_text(sheet, (_GAP, top), title, size[0] - 2 * _GAP)
-        for column, picture in enumerate(row):
-            left = _GAP + column * (width + _GAP) + (width - picture.width) // 2
-            sheet.paste(picture, (left, top + _TEXT_HEIGHT + (height - picture.height) // 2))
-    for column, caption in enumerate(captions):
-        place = _GAP + column * (width + _GAP), size[1] - _GAP - _TEXT_HEIGHT
-        _write_text(sheet, place, caption, width)
-    return sheet
-
-
 def moment(seconds: Fraction) -> Span:
     """Return the span of a preview clip around a moment of the film."""
     start = max(Fraction(0), seconds - CLIP_SECONDS / 2)
     return Span(start_seconds=start, end_seconds=start + CLIP_SECONDS)
-
-
-def timecode(seconds: float) -> str:
-    """Return HH:MM:SS.mmm of seconds."""
-    total = round(seconds * 1000)
-    return (
-        f"{total // 3_600_000:02}:{total // 60_000 % 60:02}:"
-        f"{total // 1000 % 60:02}.{total % 1000:03}"
-    )
 
 
 def _even(width: int) -> int:
@@ -200,23 +145,13 @@ def _captioned_pair(frame: ColorFrame, info: FilmInfo) -> Image.Image:
     )
     thumbs = [_thumb(picture, info) for picture in (neutral, frame)]
     width, height = thumbs[0].size
-    pair = Image.new("RGB", (2 * width + _GAP, height + _TEXT_HEIGHT), "white")
+    pair = Image.new("RGB", (2 * width + GAP, height + TEXT_HEIGHT), "white")
     pair.paste(thumbs[0], (0, 0))
-    pair.paste(thumbs[1], (width + _GAP, 0))
+    pair.paste(thumbs[1], (width + GAP, 0))
     seconds = float((frame.pts - info.start_pts) * info.time_base)
     caption = f"{timecode(seconds)}   frame {frame.number}"
-    _write_text(pair, (2, height + 2), caption, pair.width - 2)
+    write_text(pair, (2, height + 2), caption, pair.width - 2)
     return pair
-
-
-def _write_text(sheet: Image.Image, place: tuple[int, int], text: str, width: int) -> None:
-    """Write a line of text at (left, top), its beginning left out where it is too long."""
-    font = ImageFont.load_default(size=14)
-    kept = text
-    while font.getlength(kept) > width and len(text) > 1:
-        text = text[1:]
-        kept = f"…{text}"
-    ImageDraw.Draw(sheet).text(place, kept, fill="black", font=font)
 
 
 def _thumb(frame: ColorFrame, info: FilmInfo) -> Image.Image:
@@ -232,9 +167,9 @@ def _lay_out(pairs: list[Image.Image]) -> Image.Image:
     width, height = pairs[0].size
     columns = min(2, len(pairs))
     rows = -(-len(pairs) // columns)
-    size = (columns * (width + 2 * _GAP) + _GAP, rows * (height + _GAP) + _GAP)
+    size = (columns * (width + 2 * GAP) + GAP, rows * (height + GAP) + GAP)
     sheet = Image.new("RGB", size, "white")
     for number, pair in enumerate(pairs):
         row, column = divmod(number, columns)
-        sheet.paste(pair, (_GAP + column * (width + 2 * _GAP), _GAP + row * (height + _GAP)))
+        sheet.paste(pair, (GAP + column * (width + 2 * GAP), GAP + row * (height + GAP)))
     return sheet

@@ -26,10 +26,19 @@ def shrink(luma: Plane, size: tuple[int, int], coding: Coding) -> FloatPlane:
     """
     shrinks = luma.shape[1] >= size[0] and luma.shape[0] >= size[1]
     method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    small = cv2.resize(luma, size, interpolation=method).astype(np.float32)
-    small -= coding.luma_offset
-    small *= 1.0 / coding.luma_scale
-    return np.clip(small, 0.0, 1.0, out=small)
+    small = cv2.resize(luma, size, interpolation=method)
+    if small.dtype == np.uint8:
+        looked_up: FloatPlane = cv2.LUT(small, _relative(np.arange(256), coding))
+        return looked_up
+    return _relative(small, coding)
+
+
+def _relative(codes: Plane, coding: Coding) -> FloatPlane:
+    """Return luma in 0..1 of code values."""
+    values = codes.astype(np.float32)
+    values -= coding.luma_offset
+    values *= 1.0 / coding.luma_scale
+    return np.clip(values, 0.0, 1.0, out=values)
 
 
 def add_small(frames: Iterable[LumaFrame], info: FilmInfo, short_side: int) -> Iterator[SmallFrame]:

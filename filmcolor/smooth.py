@@ -1,90 +1,252 @@
-"""Steadies ab in time, inside a shot, over a finite window.
+"""Steadies ab in time along the motion, inside a shot, over a finite window.
 
-Each pixel's colour becomes the weighted mean of the colours that the network gave the
-same place in the frames around it. A frame weighs less the further it is in time, and a
-pixel weighs less the more its luma differs, so that what moves away does not smear.
+Every anchor's colour becomes the weighted mean of the colours that the network gave the
+same things at the anchors around it. The frames between two anchors take the colours of
+both. A colour weighs less the further away in time it was given, the more its way there
+is in doubt, and the more the luma differs, so that what is hidden or mistaken drops out.
 """
 
+import math
 from collections import deque
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from fractions import Fraction
+from typing import NamedTuple
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from filmcolor.anchors import BLOCK, LEAD, REACH, TrackedFrame
+from filmcolor.errors import SettingsError
+from filmcolor.flow import Course, Luma, fetch, follow
 from filmcolor.frames import AbFrame, FloatPlane
 
-WINDOW_SECONDS = Fraction(1, 3)  # on either side
-_MAX_RADIUS = 16  # frames: bounds memory for high frame rates
-_LUMA_SIGMA = 8.0  # 8-bit steps of luma at which agreement has fallen to 61 %
+DEFAULT = "normal"
+# seconds before and after a frame whose colours steady it; more after costs memory, which
+# holds so many full-size frames
+_SECONDS = {
+    "off": (Fraction(0), Fraction(0)),
+    "light": (Fraction(2, 3), Fraction(2, 3)),
+    "normal": (Fraction(2), Fraction(4, 3)),
+    "strong": (Fraction(3), Fraction(2)),
+}
+LEVELS = tuple(_SECONDS)
+_MAX_PAST, _MAX_FUTURE = 72, LEAD  # frames: a shot's first frame looks no further than LEAD
+_LUMA_SIGMA = 20.0  # 8-bit steps of luma at which agreement has fallen to 61 %
+_MAX_GAIN = 1.25  # of chroma, over that of a mean of colours
+_SPARSE = 4  # pixels from one that tells the exposure to the next
+_LEAST_WEIGHT = 1e-2  # of colours in doubt, where there are no others
 
 
-def window_radius(frame_rate: Fraction) -> int:
-    """Return how many frames on either side steady a frame."""
-    return max(1, min(_MAX_RADIUS, round(frame_rate * WINDOW_SECONDS)))
+class Window(NamedTuple):
+    """How many frames before and after a frame steady it; none: each keeps its own colour."""
+
+    past: int
+    future: int
+
+    @property
+    def is_off(self) -> bool:
+        """True when the network colours every frame and nothing is averaged."""
+        return self == (0, 0)
+
+    @property
+    def context(self) -> "Window":
+        """How many frames around a part decide its colours, shot detection not included."""
+        if self.is_off:
+            return Window(0, 0)
+        # an anchor on either side, its window, and the whole block that chooses anchors there
+        return Window(self.past + 2 * BLOCK + REACH, self.future + 2 * BLOCK)
 
 
-def steady(frames: Iterable[AbFrame], radius: int) -> Iterator[AbFrame]:
-    """Yield the same frames with ab steadied over `radius` frames on either side.
+def window_of(level: str, frame_rate: Fraction) -> Window:
+    """Return the window of a level of LEVELS: never less than a block, but of "off"."""
+    if level not in _SECONDS:
+        raise SettingsError(f"smooth {level!r} must be one of {', '.join(LEVELS)}")
+    past, future = _SECONDS[level]
+    if not past:
+        return Window(0, 0)
+    return Window(
+        min(_MAX_PAST, max(BLOCK, math.ceil(frame_rate * past))),
+        min(_MAX_FUTURE, max(BLOCK, math.ceil(frame_rate * future))),
+    )
 
-    Never reaches across a cut: a shot's first frame is what that shot gives alone.
+
+def steady(frames: Iterable[TrackedFrame], window: Window) -> Iterator[AbFrame]:
+    """Yield each frame with its ab (h/2, w/2, 2), steadied over the window.
+
+    Anchors must have their `ab`. Never reaches across a cut: a shot's first frame is what
+    that shot gives alone.
     """
-    window: deque[tuple[AbFrame, NDArray[np.uint8]]] = deque()
-    before = 0  # how many frames at the window's left are already done
+    shot = _Shot(window)
     for frame in frames:
-        window.append((frame, _guide(frame)))
-        if len(window) > before + radius:
-            yield _steadied(window, before, radius)
-            before += 1
-            if before > radius:
-                window.popleft()
-                before -= 1
-    for position in range(before, len(window)):
-        yield _steadied(window, position, radius)
+        if frame.is_cut:
+            yield from shot.finish()
+            shot = _Shot(window)
+        yield from shot.add(frame)
+    yield from shot.finish()
 
 
-def _guide(frame: AbFrame) -> NDArray[np.uint8]:
-    """Return luma (h/2, w/2) in 0..255 at the size of ab, its grain averaged away."""
-    height, width = frame.ab.shape[:2]
-    guide = cv2.resize(frame.small, (width, height), interpolation=cv2.INTER_AREA)
-    return cv2.convertScaleAbs(cv2.blur(guide, (3, 3)), alpha=255.0)
+class _Anchor:
+    """An anchor with the ways to the one before it, and its colour before and after."""
+
+    def __init__(self, frame: TrackedFrame, back: Course | None, forth: Course | None) -> None:
+        assert frame.ab is not None
+        self.frame, self.number = frame, frame.frame.number
+        self.back, self.forth = back, forth
+        self.given = _payload(frame.ab, frame.guide)
+        self.steadied: FloatPlane | None = None
 
 
-def _agreement() -> FloatPlane:
-    steps = np.arange(256, dtype=np.float32) / _LUMA_SIGMA
-    weights: FloatPlane = np.exp(-0.5 * steps * steps)
-    return weights
+@dataclass(slots=True)
+class _Between:
+    """A frame between two anchors, with its ways to them."""
+
+    frame: TrackedFrame
+    back: Course | None  # to the anchor before
+    ahead: Course | None = None  # to the one after
 
 
-_AGREEMENT = _agreement()
+class _Shot:
+    """The frames of a shot that are not done yet, and the anchors that are still needed."""
+
+    def __init__(self, window: Window) -> None:
+        self._window = window
+        self._anchors: list[_Anchor] = []
+        self._waiting: deque[tuple[list[_Between], _Anchor]] = deque()  # anchors not emitted
+        self._gap: list[_Between] = []  # frames since the last anchor
+
+    def add(self, frame: TrackedFrame) -> Iterator[AbFrame]:
+        """Take in the next frame; yield those which are now done."""
+        back = frame.back
+        if self._gap and back is not None and self._gap[-1].back is not None:
+            back = follow(back, self._gap[-1].back)
+        elif not self._anchors:
+            back = None
+        if not frame.is_anchor:
+            self._gap.append(_Between(frame, back))
+            return
+        anchor = _Anchor(frame, back, self._look_ahead(frame))
+        self._anchors.append(anchor)
+        self._waiting.append((self._gap, anchor))
+        self._gap = []
+        yield from self._settle(anchor.number)
+
+    def finish(self) -> Iterator[AbFrame]:
+        """Yield the rest, when the shot is over."""
+        yield from self._settle(None)
+        for between in self._gap:
+            yield _colored(between, self._anchors[-1], None)
+        self._gap = []
+
+    def _look_ahead(self, anchor: TrackedFrame) -> Course | None:
+        """Give the frames since the last anchor their ways to this one; return its own there."""
+        after, ahead = anchor, anchor.forth
+        for between in reversed(self._gap):
+            between.ahead = ahead
+            after = between.frame
+            if ahead is not None and after.forth is not None:
+                ahead = follow(after.forth, ahead)
+        return ahead if self._anchors else None
+
+    def _settle(self, newest: int | None) -> Iterator[AbFrame]:
+        """Yield frames up to the last anchor whose window is complete."""
+        while self._waiting:
+            gap, anchor = self._waiting[0]
+            if newest is not None and newest <= anchor.number + self._window.future:
+                return
+            self._waiting.popleft()
+            place = self._anchors.index(anchor)
+            before = self._anchors[place - 1] if place else None
+            anchor.steadied = self._steadied(place)
+            for between in gap:
+                yield _colored(between, before, anchor)
+            frame = anchor.frame
+            yield AbFrame(frame.frame, frame.small, frame.is_cut, _ab(anchor.steadied))
+            while self._anchors[0].number < anchor.number - self._window.past - BLOCK:
+                del self._anchors[0]
+
+    def _steadied(self, place: int) -> FloatPlane:
+        """Return an anchor's payload with the mean of the colours in its window."""
+        anchors, window = self._anchors, self._window
+        anchor = anchors[place]
+        guide = anchor.frame.guide
+        total, weights = anchor.given.copy(), np.ones(guide.shape, np.float32)
+        for step, reach in ((-1, window.past), (1, window.future)):
+            course: Course | None = None
+            other = place
+            while 0 <= other + step < len(anchors):
+                hop = anchors[other].back if step < 0 else anchors[other + 1].forth
+                other += step
+                distance = abs(anchors[other].number - anchor.number)
+                if hop is None or distance > reach:
+                    break
+                course = hop if course is None else follow(course, hop)
+                values, weight = _carried(anchors[other].given, course, guide)
+                weight *= 1.0 - (distance / (reach + 1)) ** 2
+                total += values * _fourfold(weight)
+                weights += weight
+        total /= _fourfold(weights)
+        return _payload(_vivid(total), guide)
 
 
-def _steadied(
-    window: deque[tuple[AbFrame, NDArray[np.uint8]]], position: int, radius: int
-) -> AbFrame:
-    frame, guide = window[position]
-    total = np.zeros_like(frame.ab)
-    weights = np.zeros(frame.ab.shape[:2], np.float32)
-    for other in _same_shot(window, position, radius):
-        neighbour, other_guide = window[other]
-        distance = (other - position) / (radius + 1)
-        weight = cv2.LUT(cv2.absdiff(guide, other_guide), _AGREEMENT)
-        weight *= 1.0 - distance * distance
-        total += neighbour.ab * weight[..., None]
-        weights += weight
-    total /= weights[..., None]
-    return AbFrame(frame.frame, frame.small, frame.is_cut, total)
+def _payload(ab: FloatPlane, guide: Luma) -> FloatPlane:
+    """Return a, b, luma in 0..255 and C*² together (H, W, 4), to be fetched in one go."""
+    a, b = cv2.extractChannel(ab, 0), cv2.extractChannel(ab, 1)
+    payload: FloatPlane = cv2.merge([a, b, guide.astype(np.float32), a * a + b * b])
+    return payload
 
 
-def _same_shot(
-    window: deque[tuple[AbFrame, NDArray[np.uint8]]], position: int, radius: int
-) -> range:
-    first = position
-    while first > max(0, position - radius) and not window[first][0].is_cut:
-        first -= 1
-    stop = position + 1
-    end = min(len(window), position + radius + 1)
-    while stop < end and not window[stop][0].is_cut:
-        stop += 1
-    return range(first, stop)
+def _vivid(mean: FloatPlane) -> FloatPlane:
+    """Return the ab of a mean payload, given back what means of hues lose in chroma.
+
+    The mean of unlike colours is paler than they are; the mean of their C*² is not.
+    """
+    a, b, _, squared = cv2.split(mean)
+    gain = np.sqrt((squared + 1e-6) / (a * a + b * b + 1e-6))
+    np.minimum(gain, _MAX_GAIN, out=gain)
+    vivid: FloatPlane = cv2.merge([a * gain, b * gain])
+    return vivid
+
+
+def _fourfold(plane: FloatPlane) -> FloatPlane:
+    fourfold: FloatPlane = cv2.merge([plane] * 4)
+    return fourfold
+
+
+def _ab(payload: FloatPlane) -> FloatPlane:
+    ab: FloatPlane = cv2.merge([cv2.extractChannel(payload, 0), cv2.extractChannel(payload, 1)])
+    return ab
+
+
+def _carried(values: FloatPlane, course: Course, guide: Luma) -> tuple[FloatPlane, FloatPlane]:
+    """Return a payload fetched along a course, and its weight (H, W), 0 to 1.
+
+    The mean difference of luma between what is seen in both pictures is a change of
+    exposure, and no reason to doubt.
+    """
+    fetched, doubt = fetch(values, course), cv2.extractChannel(course, 2)
+    difference = cv2.subtract(cv2.extractChannel(fetched, 2), guide, dtype=cv2.CV_32F)
+    some = slice(None, None, _SPARSE)
+    seen = np.exp(-doubt[some, some])
+    difference -= float((difference[some, some] * seen).sum() / (seen.sum() + 1e-6))
+    difference *= difference
+    difference *= -0.5 / _LUMA_SIGMA**2
+    difference -= doubt
+    return fetched, cv2.exp(difference)
+
+
+def _colored(between: _Between, before: _Anchor | None, after: _Anchor | None) -> AbFrame:
+    """Return a frame between two anchors with the colours of both, the nearer one's more."""
+    frame = between.frame
+    sides = []
+    for anchor, course in ((before, between.back), (after, between.ahead)):
+        if anchor is not None and course is not None:
+            assert anchor.steadied is not None
+            values, weight = _carried(anchor.steadied, course, frame.guide)
+            weight += _LEAST_WEIGHT
+            # large, as blendLinear adds 1e-5 to their sum
+            weight *= 1e4 / abs(anchor.number - frame.frame.number)
+            sides.append((values, weight))
+    (first, weight), (last, last_weight) = sides[0], sides[-1]
+    ab = _ab(cv2.blendLinear(first, last, weight, last_weight))
+    return AbFrame(frame.frame, frame.small, frame.is_cut, ab)

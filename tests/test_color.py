@@ -306,7 +306,7 @@ def test_any_ab_at_any_luma_is_in_gamut(luma, a, b, coding):
 @pytest.mark.parametrize("matrix", MATRICES)
 @pytest.mark.parametrize(
     ("chroma_up_to", "worst", "mean"),
-    # what one secant step was measured to leave, in ab units, over sRGB colours of that chroma
+    # what one Newton step was measured to leave, in ab units, over sRGB colours of that chroma
     [(20, 0.6, 0.01), (30, 2.5, 0.06), (60, 8.5, 0.5)],
 )
 def test_ab_of_srgb_colors_survives_at_their_own_luma(matrix, chroma_up_to, worst, mean):

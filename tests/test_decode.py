@@ -303,4 +303,4 @@ def test_frames_in_colour_have_the_numbers_and_times_of_their_luma(
 @pytest.mark.parametrize("wrong", [TRUTH[..., 0], TRUTH[..., :2], TRUTH.astype(np.uint16)])
 def test_a_frame_in_colour_is_8_bit_rgb(wrong: np.ndarray) -> None:
     with pytest.raises(ValueError, match=r"rgb must be uint8 \(H, W, 3\)"):
-        RgbFrame(0, wrong, 0)
+        RgbFrame(0, wrong, wrong[..., 0], 0)

@@ -13,6 +13,7 @@ import pytest
 import torch
 from media import Film, shoot
 from PIL import Image
+from scipy.ndimage import gaussian_filter
 from scipy.spatial.distance import jensenshannon
 from skimage.color import rgb2lab, ycbcr2rgb
 from skimage.metrics import peak_signal_noise_ratio
@@ -77,8 +78,9 @@ def luma_of(rgb: np.ndarray) -> np.ndarray:
 
 
 def answers(weights: Path, lumas: list[np.ndarray]) -> list[np.ndarray]:
-    """What the whole network answers, ab (H, W, 2)."""
+    """What the whole network answers, ab (H, W, 2), when it sees denoised luma."""
     net = weights_store.load(weights)
+    lumas = [gaussian_filter(y, 1.0, mode="mirror", truncate=3.0) for y in lumas]
     with torch.inference_mode():
         coded = [net(torch.from_numpy(y)[None, None].float())[0] for y in lumas]
     return [(c * 255.0 - 128.0).permute(1, 2, 0).numpy() for c in coded]

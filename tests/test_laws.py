@@ -95,11 +95,11 @@ def test_the_shots_have_colors_of_their_own(whole: list[ColorFrame]) -> None:
 FLOORS = (
     {"errors", "color", "model"},
     {"frames", "weights"},
-    {"small", "flow"},
-    {"metrics"},
-    {"probing"},
-    {"decode", "predict", "shots", "smooth", "chroma"},
-    {"plan"},
+    {"small", "flow", "thumbs", "targets", "dither", "upsample"},
+    {"metrics", "dissolves", "sheets"},
+    {"anchors", "probing", "views", "plots"},
+    {"decode", "predict", "shots", "smooth", "chroma", "strips"},
+    {"plan", "shot_list", "measuring"},
     {"encode"},
     {"verification"},
     {"pipeline"},
@@ -115,7 +115,7 @@ FLOORS = (
     {"train.trainer"},
     {"train.fit"},
     {"cli_options"},
-    {"cli_training", "cli_stills", "cli_evaluate"},
+    {"cli_training", "cli_stills", "cli_shots", "cli_evaluate", "cli_measure"},
     {"cli"},
 )
 USERS_OF_AV = {"probing", "plan", "decode", "encode", "verification"}

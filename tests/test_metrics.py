@@ -1,18 +1,27 @@
 """The figures of merit: known answers, and the same as independent computations."""
 
+import tracemalloc
+from itertools import pairwise
+
 import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.ndimage import map_coordinates
 from scipy.spatial.distance import jensenshannon
 from skimage.color import rgb2lab
 from skimage.metrics import peak_signal_noise_ratio
 
 from filmcolor.metrics import (
     CDC_STEPS,
+    LONG_EVERY,
+    LONG_STEP,
     Cdc,
     Mean,
+    Motion,
+    Track,
+    WarpErrors,
     ab_square_error,
     colorfulness,
     distributions,
@@ -217,3 +226,157 @@ def test_without_a_pixel_in_common_there_is_no_warp_error() -> None:
     moved.is_seen[:] = False
     ab = np.zeros((*luma.shape, 2), np.float32)
     assert warp_error(ab, ab, moved) is None
+
+
+# ---------------------------------------------------------------- over a second
+
+SIDE = 64  # pixels, of a film's frames
+NUM_FRAMES = 2 * LONG_STEP + LONG_EVERY + 2
+
+
+def pan(num_frames: int, step: tuple[int, int], seed: int) -> list[np.ndarray]:
+    """Views (H, W) of one texture, each `step` pixels right and down of the one before."""
+    size = SIDE + num_frames * step[1], SIDE + num_frames * step[0]
+    whole = scene(seed, size)[..., 0]
+    return [
+        whole[n * step[1] : n * step[1] + SIDE, n * step[0] : n * step[0] + SIDE]
+        for n in range(num_frames)
+    ]
+
+
+def flat(a: float, b: float = 0.0) -> np.ndarray:
+    return np.tile(np.float32([a, b]), (SIDE, SIDE, 1))
+
+
+def errors(
+    lumas: list[np.ndarray], abs_: list[np.ndarray], cuts: tuple[int, ...] = ()
+) -> WarpErrors:
+    track, found = Track(), WarpErrors()
+    for number, (luma, ab) in enumerate(zip(lumas, abs_, strict=True)):
+        found.add(ab, track.add(luma, number in cuts))
+    return found
+
+
+def test_long_pairs_are_a_second_of_sound_film_apart() -> None:
+    track = Track()
+    steps = [track.add(luma) for luma in pan(NUM_FRAMES, (0, 0), 1)]
+    assert (LONG_STEP, LONG_EVERY) == (24, 6)
+    assert [s.number for s in steps if s.far is not None] == [24, 30, 36, 42, 48, 54]
+    assert [s.number for s in steps if s.near is None] == [0]
+
+
+@pytest.mark.parametrize("step", [(0, 0), (1, 0), (1, -1)], ids=str)
+def test_colours_that_go_with_the_picture_are_steady_over_a_second(step: tuple[int, int]) -> None:
+    across, down = step[0], abs(step[1])
+    lumas, colors = (pan(NUM_FRAMES, (across, down), seed) for seed in (1, 2))
+    abs_ = [np.dstack([c, 255 - c]).astype(np.float32) / 4 for c in colors]
+    if step[1] < 0:
+        lumas, abs_ = ([f[::-1] for f in frames] for frames in (lumas, abs_))
+        abs_ = [np.ascontiguousarray(ab) for ab in abs_]
+    found = errors(lumas, abs_)
+    assert found.long_value < 1.0
+    still = np.abs(abs_[LONG_STEP] - abs_[0])
+    assert step == (0, 0) or np.hypot(*np.moveaxis(still, 2, 0)).mean() > 10.0  # without the flow
+
+
+def test_motion_over_a_second_is_the_sum_of_its_steps() -> None:
+    track = Track()
+    *_, last = [track.add(luma) for luma in pan(LONG_STEP + 1, (1, 0), 3)]
+    seen = last.far.is_seen
+    assert np.abs(last.far.flow[seen] - np.float32([-24, 0])).mean() < 0.5
+    assert np.abs(last.far.back[:, :-30] - np.float32([24, 0])).mean() < 0.5
+    assert not seen[:, :22].any()  # has left the picture
+    assert seen[:, 28:].mean() > 0.9
+
+
+def test_what_left_the_picture_on_the_way_is_not_seen_when_it_is_back() -> None:
+    there = pan(LONG_STEP // 2 + 1, (2, 0), 4)
+    lumas = [*there, *there[-2::-1]]  # out and back: the last frame is the first one
+    track = Track()
+    *_, last = [track.add(luma) for luma in lumas]
+    assert np.array_equal(lumas[0], lumas[-1])
+    assert not last.far.is_seen[:, :22].any()
+    assert last.far.is_seen[:, 28:-28].mean() > 0.9
+
+
+def test_drift_is_its_slope_from_frame_to_frame_and_24_times_that_over_a_second() -> None:
+    lumas = pan(NUM_FRAMES, (1, 1), 5)
+    found = errors(lumas, [flat(0.3 * n, 0.4 * n) for n in range(NUM_FRAMES)])
+    assert found.value == pytest.approx(0.5, rel=1e-4)
+    assert found.long_value == pytest.approx(0.5 * 24, rel=1e-4)
+
+
+def test_flicker_is_seen_from_frame_to_frame_alone() -> None:
+    lumas = pan(NUM_FRAMES, (1, 0), 6)
+    found = errors(lumas, [flat(2.0 * (-1) ** n) for n in range(NUM_FRAMES)])
+    assert found.value == pytest.approx(4.0)
+    assert found.long_value == pytest.approx(0.0, abs=1e-6)
+
+
+def test_pairs_across_a_cut_are_left_out_of_both() -> None:
+    first, second = pan(LONG_STEP + 8, (1, 0), 7), pan(LONG_STEP + 8, (0, 0), 8)
+    abs_ = [flat(0.0)] * len(first) + [flat(30.0)] * len(second)
+    found = errors(first + second, abs_, cuts=(len(first),))
+    assert (found.value, found.long_value) == (0.0, 0.0)
+    short = errors(first[:20] + second[:20], abs_[20:60], cuts=(20,))
+    assert (short.value > 0.0, short.long_value) == (True, None)
+
+
+def test_nothing_is_known_of_one_frame() -> None:
+    found = errors(pan(1, (0, 0), 9), [flat(1.0)])
+    assert (found.value, found.long_value) == (None, None)
+
+
+def warp_error_by_hand(first: np.ndarray, second: np.ndarray, moved: Motion) -> tuple[float, int]:
+    """As the definition reads, by scipy: (sum over seen pixels, how many they are)."""
+    rows, columns = np.nonzero(moved.is_seen)
+    flow = moved.flow[rows, columns].astype(np.float64)
+    places = rows + flow[:, 1], columns + flow[:, 0]
+    fetched = [map_coordinates(second[..., c], places, order=1, mode="nearest") for c in (0, 1)]
+    jumps = np.hypot(*(f - first[rows, columns, c] for c, f in enumerate(fetched)))
+    return float(jumps.sum()), len(rows)
+
+
+def test_both_warp_errors_are_the_definition() -> None:
+    """A square slides over a texture, and the colours are noise that is soft."""
+    lumas = [np.ascontiguousarray(f) for f in pan(NUM_FRAMES, (1, 0), 10)]
+    for number, luma in enumerate(lumas):
+        luma[10:34, number // 4 + 10 : number // 4 + 34] = scene(11, (24, 24))[..., 0]
+    abs_ = [ab_of(scene(20 + n, (SIDE, SIDE), 3)) for n in range(NUM_FRAMES)]
+    track, found = Track(), WarpErrors()
+    steps = [track.add(luma) for luma in lumas]
+    each = [found.add(ab, step) for ab, step in zip(abs_, steps, strict=True)]
+    near = [
+        warp_error_by_hand(abs_[a], abs_[b], steps[b].near) for a, b in pairwise(range(len(abs_)))
+    ]
+    far = [
+        warp_error_by_hand(abs_[s.number - LONG_STEP], abs_[s.number], s.far)
+        for s in steps
+        if s.far is not None
+    ]
+    # remap places its samples to 1/32 of a pixel
+    for wanted, value in ((near, found.value), (far, found.long_value)):
+        sums, nums = zip(*wanted, strict=True)
+        assert len(set(nums)) > 1  # so that weights tell
+        assert value == pytest.approx(sum(sums) / sum(nums), rel=0.01)
+    assert each[0] is None
+    assert each[1:] == pytest.approx([total / num for total, num in near], rel=0.02)
+
+
+def test_memory_does_not_grow_with_the_film() -> None:
+    lumas = pan(3, (0, 0), 12)
+    track, found = Track(), WarpErrors()
+
+    def held_after(num_frames: int) -> int:
+        for number in range(num_frames):
+            found.add(flat(float(number)), track.add(lumas[number % 3]))
+        return tracemalloc.get_traced_memory()[0]
+
+    tracemalloc.start()
+    try:
+        early, late = held_after(2 * LONG_STEP), held_after(4 * LONG_STEP)
+    finally:
+        tracemalloc.stop()
+    frame = flat(0.0).nbytes
+    assert late - early < frame
+    assert early < 40 * frame

@@ -1,5 +1,6 @@
 """What the network sees, and that batches, folding and rotation change nothing."""
 
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -10,11 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from filmcolor import predict, weights
+from filmcolor.anchors import every_frame
 from filmcolor.color import Coding
 from filmcolor.errors import SettingsError
 from filmcolor.frames import FilmInfo, LumaFrame, SmallFrame
 from filmcolor.model import ColorNet, ContextNet, decode_ab
-from filmcolor.predict import Predictor, choose_device, choose_dtype
+from filmcolor.predict import Predictor, choose_device, choose_dtype, denoised
 from filmcolor.small import add_small, shrink, small_size
 
 law = settings(max_examples=150, derandomize=True, database=None, deadline=None)
@@ -171,12 +173,17 @@ def test_the_network_sees_square_pixels_and_the_frame_stays():
 # ---------------------------------------------------------------- the network
 
 
+def seen(pictures):
+    """Return a batch (N, 1, h, w) as the network sees it."""
+    return torch.from_numpy(np.stack([denoised(p) for p in pictures]))[:, None]
+
+
 def test_ab_is_half_the_size_and_in_lab_units(net, pictures, in_float32):
     ab = Predictor(net, "cpu").predict(pictures)
     assert ab.shape == (5, 16, 24, 2)
     assert ab.dtype == np.float32
     with torch.inference_mode():
-        wanted = decode_ab(net(torch.from_numpy(pictures)[:, None]))[:, :, ::2, ::2]
+        wanted = decode_ab(net(seen(pictures)))[:, :, ::2, ::2]
     np.testing.assert_allclose(ab, wanted.permute(0, 2, 3, 1).numpy(), atol=0.05)
     assert ab.std() > 1.0  # there was something to compare
 
@@ -224,12 +231,51 @@ def test_the_dtype_this_machine_chooses_is_close_to_float32(net, pictures, in_fl
 def test_frames_come_back_in_order_with_what_they_had(net, pictures, in_float32, batch_size):
     frames = small_frames(pictures)
     predictor = Predictor(net, "cpu")
-    colored = list(predictor.add_ab(iter(frames), batch_size))
+    colored = list(predictor.add_ab(every_frame(frames), batch_size))
     assert [f.frame for f in colored] == [f.frame for f in frames]
     assert [f.is_cut for f in colored] == [False, False, False, True, False]
     for frame, before in zip(colored, frames):
         assert frame.small is before.small
         np.testing.assert_allclose(frame.ab, predictor.predict(before.small[None])[0], atol=0.02)
+
+
+def test_only_anchors_are_predicted(net, pictures):
+    tracked = [
+        replace(frame, is_anchor=n % 3 == 0)
+        for n, frame in enumerate(every_frame(small_frames([*pictures] * 3)))
+    ]
+    predictor = Predictor(net, "cpu")
+    num_seen = []
+    predict = predictor.predict
+    predictor.predict = lambda small: num_seen.append(len(small)) or predict(small)
+    colored = list(predictor.add_ab(tracked, 2))
+    assert [f.ab is not None for f in colored] == [f.is_anchor for f in tracked]
+    assert num_seen == [2, 2, 1]
+    assert [f.frame for f in colored] == [f.frame for f in tracked]
+
+
+def test_memory_holds_few_frames_without_anchors(net, pictures):
+    read = []
+
+    def frames():
+        for frame in every_frame(small_frames([pictures[0]] * 100)):
+            read.append(frame.frame.number)
+            yield replace(frame, is_anchor=False)
+
+    next(Predictor(net, "cpu").add_ab(frames(), 8))
+    assert len(read) <= 32
+
+
+def test_the_network_sees_less_grain(net):
+    rng = np.random.default_rng(0)
+    grainy = 0.5 + rng.normal(0.0, 0.1, (64, 96)).astype(np.float32)
+    assert denoised(grainy).std() < 0.4 * grainy.std()
+    np.testing.assert_allclose(denoised(np.full((64, 96), 0.3, np.float32)), 0.3, rtol=1e-5)
+    batches = []
+    predictor = Predictor(net, "cpu")
+    predictor.net.forward_half = lambda batch: batches.append(batch) or torch.zeros(1, 2, 32, 48)
+    predictor.predict(grainy[None])
+    np.testing.assert_allclose(batches[0][0, 0].float().numpy(), denoised(grainy), atol=0.01)
 
 
 def test_no_frames_give_no_frames(net):
@@ -244,17 +290,17 @@ def test_no_more_than_a_batch_is_read_ahead(net, pictures):
             read.append(frame.frame.number)
             yield frame
 
-    next(Predictor(net, "cpu").add_ab(frames(), 2))
+    next(Predictor(net, "cpu").add_ab(every_frame(frames()), 2))
     assert read == [0, 1]
 
 
 @pytest.mark.parametrize("rotation", [0, 90, 180, 270, -90, -180, 360])
 def test_a_rotated_film_gets_the_rotated_colors(net, pictures, in_float32, rotation):
     predictor = Predictor(net, "cpu")
-    upright = [f.ab for f in predictor.add_ab(small_frames(pictures), 5)]
+    upright = [f.ab for f in predictor.add_ab(every_frame(small_frames(pictures)), 5)]
     # FFmpeg: turning what is coded by `rotation`, counter-clockwise, sets it upright
     coded = [np.rot90(p, -(rotation // 90)) for p in pictures]
-    for frame, ab in zip(predictor.add_ab(small_frames(coded), 5, rotation), upright):
+    for frame, ab in zip(predictor.add_ab(every_frame(small_frames(coded)), 5, rotation), upright):
         height, width = frame.small.shape
         assert frame.ab.shape == (height // 2, width // 2, 2)
         np.testing.assert_allclose(np.rot90(frame.ab, rotation // 90), ab, atol=1e-3)
@@ -328,7 +374,7 @@ def test_every_network_predicts(kind, has_bins, pictures, in_float32):
         net.bins.centers.copy_(torch.linspace(-90, 90, 2 * 313).reshape(313, 2))
     ab = Predictor(net, "cpu").predict(pictures)
     with torch.inference_mode():
-        wanted = decode_ab(net.forward_half(torch.from_numpy(pictures)[:, None]))
+        wanted = decode_ab(net.forward_half(seen(pictures)))
     np.testing.assert_allclose(ab, wanted.permute(0, 2, 3, 1).numpy(), atol=0.05)
 
 

@@ -17,8 +17,9 @@ from filmcolor.errors import InputError, OutputError, RangeError, SettingsError
 from filmcolor.frames import ColorFrame, Span
 from filmcolor.pipeline import Colorizer, Look, colorize
 from filmcolor.plan import Encoding
-from filmcolor.previews import contact_sheet, moment, preview, side_by_side, timecode
+from filmcolor.previews import contact_sheet, moment, preview, side_by_side
 from filmcolor.probing import probe
+from filmcolor.sheets import timecode
 
 MakeFilm = Callable[..., Path]
 WIDTH, HEIGHT = media.SIZE

@@ -1,13 +1,35 @@
-"""Cuts are found where they are, and only there."""
+"""Cuts, dissolves and fades are found where they are, and only there."""
+
+import importlib.util
+import sys
+from functools import cache
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from filmcolor.frames import LumaFrame, SmallFrame
-from filmcolor.shots import LOOK, mark_cuts
+from filmcolor.shots import LOOK, find_transitions, mark_cuts
 
 HEIGHT, WIDTH = 96, 128
+EVENTFUL = 31  # the seed of a film in which all kinds of transitions are found
+SHORTEST = 5  # frames of the shortest shot that has two cuts
+
+
+def _transitions():
+    """Return the module that makes films for `benchmarks/cuts.py`."""
+    path = Path(__file__).parent.parent / "benchmarks" / "transitions.py"
+    spec = importlib.util.spec_from_file_location("transitions", path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["transitions"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+transitions = _transitions()
 
 
 def scene(seed, size=(WIDTH, HEIGHT)):
@@ -41,6 +63,11 @@ def cuts_of(pictures, first=0):
     return [f.frame.number for f in mark_cuts(frames_of(pictures, first)) if f.is_cut]
 
 
+def marks_of(pictures, first=0):
+    found = find_transitions(frames_of(pictures, first))
+    return [(f.frame.number, kind) for f, kind in found if kind]
+
+
 def shot(seed, num_frames, motion=1.0, grain=0.03):
     """Return one shot: a scene that drifts, under fresh grain."""
     rng = np.random.default_rng(1000 + seed)
@@ -72,7 +99,7 @@ def test_cuts_between_shots_of_another_brightness_are_found():
 
 
 def test_a_short_shot_has_two_cuts():
-    assert cuts_of(film(10, LOOK + 1, 10)) == [10, 10 + LOOK + 1]
+    assert cuts_of(film(10, SHORTEST, 10)) == [10, 10 + SHORTEST]
 
 
 @pytest.mark.parametrize("position", [1, 2, 3])
@@ -92,7 +119,7 @@ def test_frames_come_back_in_order_and_otherwise_unchanged():
     assert all(m.small is f.small for m, f in zip(marked, frames))
 
 
-@pytest.mark.parametrize("num_frames", range(2 * LOOK + 2))
+@pytest.mark.parametrize("num_frames", [0, 1, 2, 3, LOOK, LOOK + 1, 2 * LOOK, 2 * LOOK + 1])
 def test_short_films_come_through_whole(num_frames):
     marked = list(mark_cuts(frames_of(shot(0, num_frames))))
     assert [m.frame.number for m in marked] == list(range(num_frames))
@@ -158,15 +185,6 @@ def test_gate_weave_is_no_cut():
     assert cuts_of(pictures) == []
 
 
-def test_a_dissolve_and_a_fade_are_no_cuts():
-    first, second = scene(0), scene(1)
-    mix = np.linspace(0.0, 1.0, 16)
-    dissolve = [first] * 8 + [(1 - m) * first + m * second for m in mix] + [second] * 8
-    assert cuts_of(dissolve) == []
-    fade = [first] * 8 + [(1 - m) * first for m in mix] + [0 * first] * 8
-    assert cuts_of(fade) == []
-
-
 def test_black_leader_with_noise_has_no_cuts():
     rng = np.random.default_rng(4)
     assert cuts_of([rng.normal(0.02, 0.02, (HEIGHT, WIDTH)) for _ in range(30)]) == []
@@ -182,18 +200,144 @@ def test_a_worn_film_keeps_exactly_its_cuts():
     assert cuts_of(pictures) == [15, 26, 50]
 
 
+# ---------------------------------------------------------------- dissolves and fades
+
+
+def mixed(first, second, num):
+    """Return `num` frames in which one picture becomes another."""
+    return [(1 - m) * first + m * second for m in np.arange(1, num + 1) / (num + 1)]
+
+
+@pytest.mark.parametrize("num", [8, 12, 16, 20, 24])
+def test_a_dissolve_has_one_mark_at_its_middle(num):
+    first, second = shot(0, 30, motion=0.2), shot(1, 30, motion=0.2)
+    pictures = first + mixed(first[-1], second[0], num) + second
+    (mark,) = marks_of(pictures)
+    assert mark[1] == "dissolve"
+    assert abs(mark[0] - (30 + num / 2)) <= 2
+
+
+@pytest.mark.parametrize("gap", [0, 1, 6, 40])
+@pytest.mark.parametrize("num", [8, 16])
+def test_a_fade_out_and_in_has_one_mark_where_the_picture_comes_again(num, gap):
+    black = np.zeros((HEIGHT, WIDTH), np.float32)
+    first, second = shot(0, 30), shot(1, 30)
+    gone = first + mixed(first[-1], black, num) + [black] * gap
+    (mark,) = marks_of(gone + mixed(black, second[0], num) + second)
+    assert mark[1] == "fade"
+    assert len(gone) - 1 <= mark[0] <= len(gone) + 2
+
+
+def test_a_slow_fade_of_a_flickering_film_has_one_mark():
+    rng = np.random.default_rng(5)
+    levels = np.concatenate([np.linspace(1, 0, 50), np.zeros(10), np.linspace(0, 1, 50)])
+    levels = np.concatenate([levels, np.ones(25)])
+    pictures = shot(0, 25) + [p * v for p, v in zip(shot(2, 135), levels)]
+    pictures = [p * rng.uniform(0.85, 1.15) for p in pictures]
+    kinds = [kind for n, kind in marks_of(pictures) if n > 26]
+    assert kinds == ["fade"]
+
+
+def test_a_fade_out_for_good_begins_nothing():
+    black = np.zeros((HEIGHT, WIDTH), np.float32)
+    first = shot(0, 30)
+    assert marks_of(first + mixed(first[-1], black, 16) + [black] * 30) == []
+
+
+def test_after_leader_a_picture_that_is_there_at_once_is_a_cut():
+    rng = np.random.default_rng(8)
+    leader = [rng.normal(0.02, 0.02, (HEIGHT, WIDTH)) for _ in range(12)]
+    assert marks_of(leader + shot(0, 20)) == [(12, "cut")]
+
+
+# ---------------------------------------------------------------- bars and flashes
+
+
+@pytest.mark.parametrize("bar", [12, 24])
+@pytest.mark.parametrize("axis", [0, 1])
+def test_bars_hide_no_cut(axis, bar):
+    pictures = film(12, 9, 20, 11)
+    for picture in pictures:
+        lines = picture if axis == 0 else picture.T
+        lines[:bar] = lines[-bar:] = 0.02
+    assert cuts_of(pictures) == [12, 21, 41]
+
+
+@pytest.mark.parametrize("num", [1, 2, 3])
+@pytest.mark.parametrize("level", [0.0, 0.9])
+def test_a_flash_at_a_cut_is_one_cut(num, level):
+    pictures = film(15, 15)
+    for n in range(15 - num, 15):
+        pictures[n] = level + 0.1 * pictures[n]
+    (mark,) = marks_of(pictures)
+    assert 15 - num <= mark[0] <= 15
+    assert mark[1] == "cut"
+
+
+# ---------------------------------------------------------------- hundreds of transitions
+
+
+@pytest.fixture(scope="module")
+def scores():
+    """Return the score of each kind of film in `benchmarks/transitions.py`."""
+    found = {}
+    for made in transitions.make_films(4, transitions.Source(), (96, 72), seed=40):
+        marks = marks_of([f / np.float32(255.0) for f in made.frames])
+        found.setdefault(made.kind, transitions.Score()).add(made.transitions, marks)
+    return found
+
+
+def test_of_hundreds_of_transitions_nearly_all_are_found_and_hardly_any_besides(scores):
+    whole = sum(scores.values(), transitions.Score())
+    assert whole.cuts + whole.gradual >= 300
+    assert whole.recall >= 0.97
+    assert whole.precision >= 0.97
+    assert whole.gradual_found >= 0.6 * whole.gradual
+    assert whole.false_gradual <= 0.15 * whole.gradual
+
+
+@pytest.mark.parametrize("kind", [k for k in transitions.RECIPES if "dissolve" not in k])
+def test_no_kind_of_film_is_lost(scores, kind):
+    score = scores[kind]
+    assert score.cuts_found >= 0.9 * score.cuts
+    assert score.false_cuts <= 0.1 * (score.cuts + score.gradual)
+
+
 # ---------------------------------------------------------------- the law of the house
 
 
 @pytest.mark.parametrize("start", range(0, 40, 3))
 def test_marks_do_not_depend_on_where_reading_began_or_ended(start):
-    pictures = film(9, 4, 13, 17, 5)
+    pictures = film(9, 5, 13, 17, 6)
     whole = cuts_of(pictures)
-    assert whole == [9, 13, 26, 43]
+    assert whole == [9, 14, 27, 44]
     stop = min(len(pictures), start + 12)
     first, last = max(0, start - LOOK), stop + LOOK
     part = cuts_of(pictures[first:last], first)
     assert [n for n in part if start <= n < stop] == [n for n in whole if start <= n < stop]
+
+
+@cache
+def eventful():
+    """Return a worn film with all kinds of transitions, and its marks."""
+    film = transitions.make_film("everything", EVENTFUL, transitions.Source(), (96, 72), 6)
+    pictures = [f / np.float32(255.0) for f in film.frames]
+    return pictures, marks_of(pictures)
+
+
+def test_the_eventful_film_has_all_kinds():
+    """Else the law below could not fail."""
+    assert {kind for _, kind in eventful()[1]} == {"cut", "dissolve", "fade"}
+
+
+@settings(max_examples=25, deadline=None)
+@given(start=st.integers(0, 250), length=st.integers(1, 60))
+def test_marks_of_a_part_are_those_of_the_whole(start, length):
+    pictures, whole = eventful()
+    stop = min(len(pictures), start + length)
+    first = max(0, start - LOOK)
+    part = marks_of(pictures[first : stop + LOOK], first)
+    assert [m for m in part if start <= m[0] < stop] == [m for m in whole if start <= m[0] < stop]
 
 
 def test_no_more_than_the_frames_looked_at_are_read_ahead():

@@ -1,206 +1,200 @@
-"""Colour is steadied inside a shot, over a finite window, and not where things move."""
+"""Colour is steadied along the motion, inside a shot, over a finite window."""
 
+from dataclasses import replace
 from fractions import Fraction
-from itertools import pairwise
 
+import cv2
 import numpy as np
 import pytest
+from scenes import HEIGHT, WIDTH, pan, small_frames, texture
 
-from filmcolor.frames import AbFrame, LumaFrame
-from filmcolor.smooth import steady, window_radius
+from filmcolor.anchors import BLOCK, LEAD, every_frame, track
+from filmcolor.errors import SettingsError
+from filmcolor.smooth import LEVELS, Window, steady, window_of
 
-HEIGHT, WIDTH = 32, 48  # of small; ab is half of it
-RADIUS = 4
-
-
-def picture(seed=0):
-    """Return small luma (h, w) in 0..1 that does not change between frames."""
-    rng = np.random.default_rng(seed)
-    return (0.3 + 0.4 * rng.random((HEIGHT, WIDTH))).astype(np.float32)
+WINDOW = Window(48, 32)
+SHAPE = (HEIGHT // 2, WIDTH // 2, 2)
 
 
-def noisy_ab(num_frames, seed=0, mean=(20.0, 10.0), spread=6.0):
-    rng = np.random.default_rng(seed)
-    shape = num_frames, HEIGHT // 2, WIDTH // 2, 2
-    return (np.float32(mean) + rng.normal(0.0, spread, shape)).astype(np.float32)
+def flat(a, b):
+    return np.broadcast_to(np.float32([a, b]), SHAPE)
 
 
-def frames_of(smalls, abs_, cuts=(), first=0):
-    luma = np.zeros((2, 2), np.uint8)
-    return [
-        AbFrame(LumaFrame(first + n, luma, first + n, 1), small, first + n in cuts, ab)
-        for n, (small, ab) in enumerate(zip(smalls, abs_, strict=True))
-    ]
+def noise(number):
+    """Return what a network that cannot make up its mind gives frame `number`."""
+    rng = np.random.default_rng(number)
+    return (np.float32([20.0, 10.0]) + rng.normal(0.0, 5.0, SHAPE)).astype(np.float32)
 
 
-def steadied(frames, radius=RADIUS):
-    return np.stack([f.ab for f in steady(frames, radius)])
+def flicker(number):
+    """Return one colour for the whole picture, another one for each frame."""
+    return flat(*np.random.default_rng(number).normal((20.0, 10.0), 5.0))
+
+
+def steadied(pictures, ab_of, window=WINDOW, first=0, cuts=()):
+    frames = track(small_frames(pictures, first, cuts))
+    frames = (replace(f, ab=ab_of(f.frame.number)) if f.is_anchor else f for f in frames)
+    return list(steady(frames, window))
+
+
+def abs_of(*args, **options):
+    return np.stack([f.ab for f in steadied(*args, **options)])
 
 
 # ---------------------------------------------------------------- what it does
 
 
-def test_a_constant_color_stays():
-    ab = np.zeros((12, HEIGHT // 2, WIDTH // 2, 2), np.float32)
-    ab[..., 0], ab[:, 4:9, :, 1] = 18.0, -23.0
-    frames = frames_of([picture(n) for n in range(12)], ab)  # whatever the luma does
-    np.testing.assert_allclose(steadied(frames), ab, atol=1e-4)
+@pytest.mark.parametrize("step", [0.0, 0.5, 4.0])
+def test_a_constant_color_stays(step):
+    result = abs_of(pan(50, step), lambda n: flat(18.0, -23.0), cuts=(21,))
+    np.testing.assert_allclose(result, np.broadcast_to(flat(18.0, -23.0), result.shape), atol=1e-3)
 
 
-def test_noise_in_color_is_reduced():
-    num = 30
-    ab = noisy_ab(num)
-    result = steadied(frames_of([picture()] * num, ab))
-    inner = slice(RADIUS, num - RADIUS)
-    before, after = (values[inner].std(axis=0).mean() for values in (ab, result))
-    assert after < 0.45 * before  # nine frames, weighted
-    assert abs(result[inner].mean() - ab[inner].mean()) < 0.2
+@pytest.mark.parametrize("step", [0.0, 2.0])
+def test_a_network_of_two_minds_is_steadied(step):
+    pictures = pan(96, step)
+    single = abs_of(pictures, flicker, window=Window(1, 1))  # anchors as they are
+    result = abs_of(pictures, flicker)
+    spreads = [values.mean((1, 2)).std(0) for values in (result, single)]
+    assert np.hypot(*spreads[0]) < 0.6 * np.hypot(*spreads[1])
+    assert np.abs(np.diff(result.mean((1, 2)), axis=0)).max() < 0.6  # and there is no jump
 
 
-def test_flicker_between_frames_is_reduced_under_grain():
-    num = 30
+def test_exposure_flicker_takes_nothing_away():
+    picture = texture()
     rng = np.random.default_rng(1)
-    smalls = [
-        (picture() + rng.normal(0.0, 0.03, (HEIGHT, WIDTH))).clip(0, 1).astype(np.float32)
-        for _ in range(num)
-    ]
-    ab = noisy_ab(num)
-    result = steadied(frames_of(smalls, ab))
-    assert np.abs(np.diff(result, axis=0)).mean() < 0.4 * np.abs(np.diff(ab, axis=0)).mean()
+    pictures = [picture * gain for gain in rng.uniform(0.8, 1.2, 80)]
+    with_flicker, without = (abs_of(p, noise) for p in (pictures, [picture] * 80))
+    middle = slice(20, 60)
+    assert with_flicker[middle].std() < 1.35 * without[middle].std()
 
 
-def test_colors_stay_between_those_of_the_neighbours():
-    num = 15
-    ab = noisy_ab(num)
-    result = steadied(frames_of([picture(n % 3) for n in range(num)], ab))
-    for n in range(num):
-        window = ab[max(0, n - RADIUS) : n + RADIUS + 1]
-        assert (result[n] >= window.min(axis=0) - 1e-3).all()
-        assert (result[n] <= window.max(axis=0) + 1e-3).all()
+def test_color_goes_with_what_moves_and_does_not_smear():
+    ground, thing = texture(2) * 0.5, texture(7) * 0.5 + 0.45
+    pictures, masks = [], []
+    for n in range(49):
+        mask = np.zeros((HEIGHT, WIDTH), np.float32)
+        cv2.circle(mask, (30 + n, 48), 18, 1.0, -1)
+        shift = np.float32([[1, 0, n], [0, 1, 0]])
+        moved = cv2.warpAffine(thing, shift, (WIDTH, HEIGHT), borderMode=cv2.BORDER_REFLECT)
+        pictures.append(ground * (1 - mask) + moved * mask)
+        masks.append(mask)
+
+    def ab_of(n):
+        half = cv2.resize(masks[n], SHAPE[1::-1], interpolation=cv2.INTER_AREA)
+        return np.dstack([half * 30.0, half * 0.0])
+
+    frames = steadied(pictures, ab_of)
+    assert sum(f.ab is not None for f in frames) == 49
+    for frame, mask in zip(frames, masks, strict=True):
+        half = cv2.resize(mask, SHAPE[1::-1], interpolation=cv2.INTER_AREA)
+        inside = cv2.erode(half, np.ones((7, 7))) > 0.99
+        outside = cv2.dilate(half, np.ones((9, 9))) < 0.01
+        assert frame.ab[inside][:, 0].mean() > 27.0
+        assert np.abs(frame.ab[outside]).mean() < 1.5
+
+
+def test_means_of_unlike_hues_are_not_pale():
+    def ab_of(n):
+        return flat(*((24.0, 0.0) if n // BLOCK % 2 else (0.0, 24.0)))
+
+    result = abs_of([texture()] * 96, ab_of)[20:76]
+    chroma = np.hypot(result[..., 0], result[..., 1])
+    assert chroma.mean() > 0.85 * 24.0  # the plain mean has 0.71 to 0.75
+    assert chroma.max() <= 24.0 * 1.01
 
 
 def test_frames_come_back_with_everything_but_ab_unchanged():
-    ab = noisy_ab(10)
-    before = ab.copy()
-    frames = frames_of([picture()] * 10, ab, cuts=(4,))
-    results = list(steady(frames, RADIUS))
+    frames = small_frames(pan(40, 1.0), first=7, cuts=(30,))
+    results = list(steadied([f.small for f in frames], noise, first=7, cuts=(30,)))
     for frame, result in zip(frames, results, strict=True):
-        assert result.frame is frame.frame
-        assert result.small is frame.small
+        assert result.frame.number == frame.frame.number
+        np.testing.assert_array_equal(result.small, frame.small)
         assert result.is_cut == frame.is_cut
-        assert result.ab.dtype == np.float32
-    np.testing.assert_array_equal(ab, before)  # neighbours still need it
+        assert result.ab.dtype == np.float32 and result.ab.shape == SHAPE
 
 
 def test_a_single_frame_stays():
-    ab = noisy_ab(1)
-    np.testing.assert_allclose(steadied(frames_of([picture()], ab)), ab, rtol=1e-6)
+    np.testing.assert_allclose(abs_of([texture()], noise)[0], noise(0), rtol=1e-5)
 
 
 # ---------------------------------------------------------------- cuts
 
 
-@pytest.mark.parametrize("cuts", [(6,), (1,), (15,), (5, 7), (3, 4, 5)])
-def test_a_shot_is_bit_for_bit_what_it_is_alone(cuts):
-    num = 16
-    smalls, ab = [picture()] * num, noisy_ab(num)
-    whole = steadied(frames_of(smalls, ab, cuts))
-    edges = [0, *cuts, num]
-    alone = [steadied(frames_of(smalls[a:b], ab[a:b], cuts, first=a)) for a, b in pairwise(edges)]
-    np.testing.assert_array_equal(whole, np.concatenate(alone))
+@pytest.mark.parametrize("cut", [1, 13, 16, 37])
+@pytest.mark.parametrize("step", [0.0, 3.0])
+def test_a_shot_begins_bit_for_bit_as_it_would_alone(cut, step):
+    before, shot = pan(cut, step, seed=1), pan(100, step, seed=2)
+    whole = abs_of([*before, *shot], lambda n: noise(n - cut + 1000), cuts=(cut,))[cut:]
+    alone = abs_of(shot, lambda n: noise(n + 1000))
+    np.testing.assert_array_equal(whole[:BLOCK], alone[:BLOCK])
 
 
-def test_without_a_cut_the_same_frames_do_mix():
-    smalls, ab = [picture()] * 16, noisy_ab(16)
-    with_cut, without = (steadied(frames_of(smalls, ab, cuts)) for cuts in ((8,), ()))
-    assert np.abs(with_cut[7] - without[7]).max() > 0.1
-    assert np.abs(with_cut[8] - without[8]).max() > 0.1
-
-
-def test_colors_do_not_cross_a_cut():
-    ab = np.zeros((12, HEIGHT // 2, WIDTH // 2, 2), np.float32)
-    ab[6:] = 40.0
-    result = steadied(frames_of([picture()] * 12, ab, cuts=(6,)))
-    np.testing.assert_allclose(result, ab, atol=1e-4)
+def test_what_follows_a_cut_has_no_say_before_it():
+    pictures = [texture()] * 60
+    first, second = (
+        abs_of(pictures, lambda n, c=color: noise(n) if n < 37 else flat(c, c), cuts=(37,))
+        for color in (0.0, 50.0)
+    )
+    np.testing.assert_array_equal(first[:37], second[:37])
+    assert (first[37:] != second[37:]).all()
+    without = abs_of(pictures, lambda n: noise(n) if n < 37 else flat(50.0, 50.0))
+    assert np.abs(without[:37] - second[:37]).max() > 5.0  # else the above could not fail
 
 
 # ---------------------------------------------------------------- the window
 
 
-@pytest.mark.parametrize("radius", [1, 3, 4])
-def test_a_frame_beyond_the_window_has_no_influence(radius):
-    num, changed = 20, 10
-    smalls, ab = [picture()] * num, noisy_ab(num)
-    other = ab.copy()
-    other[changed] += 50.0
-    first, second = (steadied(frames_of(smalls, a), radius) for a in (ab, other))
-    differs = [n for n in range(num) if not np.array_equal(first[n], second[n])]
-    assert differs == list(range(changed - radius, changed + radius + 1))
+@pytest.mark.parametrize("window", [Window(16, 16), Window(48, 32)])
+def test_an_anchor_beyond_the_window_has_no_influence(window):
+    changed = 96
+    pictures = [texture()] * 200
+    first = abs_of(pictures, noise, window)
+    second = abs_of(pictures, lambda n: noise(n) + np.float32(50.0 * (n == changed)), window)
+    differs = [n for n in range(200) if not np.array_equal(first[n], second[n])]
+    # frames between two anchors take the colours of both
+    assert differs[0] == changed - window.future - BLOCK + 1
+    assert differs[-1] == changed + window.past + BLOCK - 1
 
 
-@pytest.mark.parametrize("start", [0, 2, 5, 9, 14])
-def test_a_part_with_context_is_bit_for_bit_the_whole(start):
-    num, cuts = 24, (7, 15)
-    smalls, ab = [picture(n // 5) for n in range(num)], noisy_ab(num)
-    whole = steadied(frames_of(smalls, ab, cuts))
-    stop = start + 8
-    first, last = max(0, start - RADIUS), min(num, stop + RADIUS)
-    part = steadied(frames_of(smalls[first:last], ab[first:last], cuts, first))
-    np.testing.assert_array_equal(part[start - first :][: stop - start], whole[start:stop])
+def test_a_wider_window_holds_still_more():
+    pictures = [texture()] * 200
+    windows = [window_of(level, Fraction(24)) for level in ("light", "normal", "strong")]
+    spreads = [abs_of(pictures, flicker, w)[60:140].std(0).mean() for w in windows]
+    assert spreads[0] > spreads[1] > spreads[2]
 
 
-def test_no_more_than_the_window_is_read_ahead():
-    read = []
+def test_off_leaves_every_frame_its_own_color():
+    frames = every_frame(small_frames(pan(20, 1.0)))
+    window = window_of("off", Fraction(24))
+    assert window.is_off
+    results = list(steady((replace(f, ab=noise(f.frame.number)) for f in frames), window))
+    for n, result in enumerate(results):
+        np.testing.assert_array_equal(result.ab, noise(n))
 
-    def reading():
-        for frame in frames_of([picture()] * 20, noisy_ab(20)):
-            read.append(frame.frame.number)
+
+def test_frames_come_out_before_the_film_ends():
+    num_taken = 0
+
+    def frames():
+        nonlocal num_taken
+        for frame in small_frames([texture()] * 300):
+            num_taken += 1
             yield frame
 
-    for frame in steady(reading(), RADIUS):
-        assert len(read) <= frame.frame.number + RADIUS + 1
-    assert len(read) == 20
+    tracked = (replace(f, ab=noise(f.frame.number)) for f in track(frames()))
+    for done, _ in enumerate(steady(tracked, WINDOW)):
+        assert num_taken - done <= WINDOW.future + 3 * BLOCK + 1
 
 
-@pytest.mark.parametrize(
-    ("rate", "radius"),
-    [(Fraction(24), 8), (Fraction(24000, 1001), 8), (Fraction(30), 10), (Fraction(120), 16),
-     (Fraction(1), 1), (Fraction(1, 10), 1)],
-)  # fmt: skip
-def test_the_window_is_a_third_of_a_second_on_either_side(rate, radius):
-    assert window_radius(rate) == radius
+@pytest.mark.parametrize("rate", [Fraction(8), Fraction(24000, 1001), Fraction(25), Fraction(120)])
+def test_windows_last_seconds_within_bounds(rate):
+    normal = window_of("normal", rate)
+    assert normal.past == max(BLOCK, min(72, -(-2 * rate // 1)))
+    assert normal.future == max(BLOCK, min(LEAD, -(-rate * Fraction(4, 3) // 1)))
 
 
-# ---------------------------------------------------------------- motion
-
-
-def test_the_color_of_a_moving_thing_does_not_smear():
-    num, side = 20, 8  # a bright red square goes over a dark neutral ground, 2 pixels a frame
-    smalls, abs_ = [], []
-    for n in range(num):
-        small = np.full((HEIGHT, WIDTH), 0.2, np.float32)
-        ab = np.zeros((HEIGHT // 2, WIDTH // 2, 2), np.float32)
-        small[8 : 8 + 2 * side, 2 * n : 2 * n + 2 * side] = 0.7
-        ab[4 : 4 + side, n : n + side] = 40.0, 20.0
-        smalls.append(small)
-        abs_.append(ab)
-    result = steadied(frames_of(smalls, abs_))
-    for n in range(num):
-        inside = abs_[n][..., 0] > 0.0
-        # the guide is blurred over 3x3: look one pixel away from the edge
-        ring = np.zeros_like(inside)
-        ring[3 : 5 + side, max(0, n - 1) : n + side + 1] = True
-        core = np.zeros_like(inside)
-        core[5 : 3 + side, n + 1 : n + side - 1] = True
-        assert np.abs(result[n][~ring]).max() < 0.1
-        np.testing.assert_allclose(result[n][core], [[40.0, 20.0]] * core.sum(), atol=0.5)
-
-
-def test_the_same_without_luma_would_smear():
-    num, side = 20, 8
-    ab = np.zeros((num, HEIGHT // 2, WIDTH // 2, 2), np.float32)
-    for n in range(num):
-        ab[n, 4 : 4 + side, n : n + side] = 40.0
-    result = steadied(frames_of([np.full((HEIGHT, WIDTH), 0.2, np.float32)] * num, ab))
-    assert result[10][8, 8] == pytest.approx(ab[6:15, 8, 8].mean(axis=0), rel=0.5)
-    assert (result[10][8, 8] > 10.0).all()
+def test_an_unknown_level_is_named():
+    with pytest.raises(SettingsError, match=r"'much'.*off, light, normal, strong"):
+        window_of("much", Fraction(24))
+    assert set(LEVELS) == {"off", "light", "normal", "strong"}

@@ -5,14 +5,13 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 
 import filmcolor.weights as weights_store
 from filmcolor import metrics
 from filmcolor.chroma import SUBSAMPLING_420, ChromaPlan, add_chroma, rgb_picture
-from filmcolor.color import Coding, chroma_from_lab, lab_from_rgb, rgb_from_ycc
+from filmcolor.color import Coding, chroma_from_lab, rgb_from_ycc
 from filmcolor.decode import FrameIndex, read_rgb, resolve
 from filmcolor.errors import InputError, OutputError, SettingsError
 from filmcolor.frames import (
@@ -21,14 +20,13 @@ from filmcolor.frames import (
     FilmInfo,
     FloatPlane,
     Part,
-    Picture,
     RgbFrame,
     Span,
 )
 from filmcolor.pipeline import Colorizer, Look, Prefetch, Progress
 from filmcolor.predict import Predictor
-from filmcolor.previews import check_sheet, timecode
 from filmcolor.probing import probe
+from filmcolor.sheets import check_sheet, timecode
 from filmcolor.small import STRIDE
 from filmcolor.train.dataset import SUFFIXES, find_stills, whole_picture
 from filmcolor.train.stock import luma_and_ab, old_stock
@@ -39,15 +37,13 @@ from filmcolor.train.tally import (
     Key,
     Row,
     SheetWish,
-    Shown,
     Tallies,
-    add,
     rows_of,
     spread,
 )
 from filmcolor.train.validation import LEAST_CHROMA, predict_whole
+from filmcolor.views import Shown, add_views, eight_bits, reduced, show_luma, show_rgb
 
-_FILM_SIZE = 256  # short side at which frames are compared, pixels
 _NUM_LOOKED_AT = 12  # frames of a film that are searched for colour before all are compared
 _OLD_STOCK_SEED = 20  # and the picture's number: each is aged in the same way every time
 _SRGB = Coding(1, True, 8)  # pictures: BT.709's luma, full range
@@ -165,7 +161,7 @@ def evaluate_pictures(
             if _has_color(views[trial.sizes[0]][Key(TRUTH, trial.sizes[0])]):
                 shown: dict[Key, Shown] = {}
                 for size, views_at_size in views.items():
-                    add(groups[size], views_at_size)
+                    add_views(groups[size], views_at_size)
                     shown |= views_at_size
                 columns.offer(number, name, shown)
             else:
@@ -193,11 +189,8 @@ def evaluate_film(
     """Compare a film as it is coloured from its luma with its own true colours.
 
     Frames are those of a run before the encoder (4:2:0). They are finished at full size and
-    then compared, 8 bits, at a short side of at most 256 pixels: no definition names a size,
-    and ab and its error are in Lab units, not in pixels; but grain and fine colour detail
-    are averaged, so figures of other sizes differ a little. Every figure is a mean over
-    frames or their pixels; pairs of frames across a cut are left out. Memory does not grow
-    with the film.
+    then compared at the size of `views`. Every figure is a mean over frames or their pixels;
+    pairs of frames across a cut are left out. Memory does not grow with the film.
     """
     info = probe(film)
     if sheet is not None:
@@ -208,7 +201,7 @@ def evaluate_film(
     _check_colors(info, part, index)
     columns, tallies, looks = Columns(sheet, num_frames), Tallies(), trial.looks
     turns, num_compared, num_colored = round(info.rotation / 90) % 4, 0, 0
-    last: Picture | None = None
+    track = metrics.Track()
     with ExitStack() as stack:
         frames = stack.enter_context(
             Prefetch(read_rgb(info, part.first, part.stop, index), trial.batch_size)
@@ -220,15 +213,14 @@ def evaluate_film(
         for frame, *colored in zip(frames, *runs, strict=True):
             views = _views_of_frame(frame, dict(zip(looks, colored)), trial, info)
             grey, *_, truth = views.values()
-            is_cut, luma = colored[0].is_cut, grey.rgb[..., 0]
-            moved = None if is_cut or last is None else metrics.motion(last, luma)
-            add(tallies, views)
+            step = track.add(grey.rgb[..., 0], colored[0].is_cut)
+            add_views(tallies, views)
             for key, view in views.items():
-                tallies[key].follow(view, is_cut, moved)
+                tallies[key].follow(view, step)
             seconds = float((frame.pts - info.start_pts) * info.time_base)
             caption = f"{timecode(seconds)}   frame {frame.number}"
             columns.offer(num_compared, caption, views, turns)
-            num_compared, last = num_compared + 1, luma
+            num_compared += 1
             num_colored += _has_color(truth)
             if progress:
                 progress(num_compared, num_frames)
@@ -252,7 +244,7 @@ def _views_of_picture(
         generator = torch.Generator().manual_seed(_OLD_STOCK_SEED + number)
         seen = old_stock(picture, clean, generator, share=1.0)
     luma, seen_luma = clean[0, 0].numpy(), seen[0, 0].numpy()
-    views = {Key(GREY, size): _grey(luma)}
+    views = {Key(GREY, size): show_luma(luma)}
     for name, predictor in predictors.items():
         ab = predict_whole(predictor, seen_luma, trial.is_flip_averaged)
         for saturation in trial.saturations:
@@ -271,50 +263,23 @@ def _views_of_frame(
     luma, coding = next(iter(colored.values())).frame.luma, info.coding
     scaled = luma.astype(np.float32) - np.float32(coding.luma_offset)
     scaled /= np.float32(coding.luma_scale)
-    views = {Key(GREY): _grey(_reduced(scaled))}
+    views = {Key(GREY): show_luma(reduced(scaled))}
     for look, ab_frame in colored.items():
         for saturation in trial.saturations:
             plan = ChromaPlan(coding, coding, SUBSAMPLING_420, saturation)
             rgb = rgb_picture(add_chroma(ab_frame, plan), coding)
-            views[Key(look.weights, look.size, saturation)] = _shown(rgb)
+            views[Key(look.weights, look.size, saturation)] = show_rgb(rgb)
     return views | {Key(TRUTH): _shown_truth(frame)}
 
 
 def _finished(luma: FloatPlane, ab: FloatPlane) -> Shown:
     """Return a picture with its own Y' and as much of ab as the gamut holds."""
     cb, cr = chroma_from_lab(luma, ab[..., 0], ab[..., 1], _SRGB)
-    return Shown(_eight_bits(np.dstack(rgb_from_ycc(luma, cb, cr, _SRGB))), ab)
-
-
-def _grey(luma: FloatPlane) -> Shown:
-    """Return R' = G' = B' = Y', of luma in 0..1."""
-    rgb = np.repeat(_eight_bits(luma)[..., None], 3, axis=2)
-    return Shown(rgb, np.zeros((*luma.shape, 2), np.float32))
+    return Shown(eight_bits(np.dstack(rgb_from_ycc(luma, cb, cr, _SRGB))), ab)
 
 
 def _shown_truth(frame: RgbFrame) -> Shown:
-    return _shown(frame.rgb / np.float32(255.0))
-
-
-def _shown(rgb: FloatPlane) -> Shown:
-    """Return a film's frame, R'G'B' in 0..1, at the size of comparison."""
-    picture = _eight_bits(_reduced(rgb))
-    channels = (picture[..., c].astype(np.float32) / np.float32(255.0) for c in range(3))
-    return Shown(picture, np.dstack(lab_from_rgb(*channels)[1:]).astype(np.float32))
-
-
-def _reduced(picture: FloatPlane) -> FloatPlane:
-    height, width = picture.shape[:2]
-    scale = _FILM_SIZE / min(width, height)
-    if scale >= 1.0:
-        return picture
-    size = round(width * scale), round(height * scale)
-    reduced: FloatPlane = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
-    return reduced
-
-
-def _eight_bits(values: FloatPlane) -> Picture:
-    return np.rint(values.clip(0.0, 1.0) * 255.0).astype(np.uint8)
+    return show_rgb(frame.rgb / np.float32(255.0))
 
 
 def _has_color(truth: Shown) -> bool:

@@ -10,8 +10,8 @@ from filmcolor.decode import FrameIndex, resolve
 from filmcolor.errors import InputError, OutputError, SettingsError
 from filmcolor.frames import WHOLE, FilmInfo, Part, Picture, Span
 from filmcolor.pipeline import Progress
-from filmcolor.previews import timecode
 from filmcolor.probing import probe
+from filmcolor.sheets import timecode
 from filmcolor.train.candidates import Pick, look_through
 from filmcolor.train.dataset import SUFFIXES
 from filmcolor.train.shelf import Still, StillsFolder

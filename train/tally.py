@@ -1,4 +1,4 @@
-"""What a comparison adds up, picture by picture: keys, views, tallies, rows and the sheet."""
+"""What a comparison comes to: keys, rows and the sheet."""
 
 import math
 from bisect import bisect_right
@@ -10,10 +10,9 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from filmcolor import metrics
 from filmcolor.errors import SettingsError
-from filmcolor.frames import FloatPlane, Picture
-from filmcolor.previews import lay_out_rows, save_sheet
+from filmcolor.sheets import lay_out_rows, save_sheet
+from filmcolor.views import Shown, Tally
 
 GREY, TRUTH = "grey", "truth"  # the rows beside those of the weights
 
@@ -36,14 +35,6 @@ class Key(NamedTuple):
         return f"{self.name}, {self.size} px, saturation {self.saturation:g}"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Shown:
-    """A picture as one row shows it."""
-
-    rgb: Picture
-    ab: FloatPlane  # (H, W, 2), CIELAB
-
-
 @dataclass(frozen=True, slots=True)
 class Row:
     """One line of figures; None where a figure has no meaning, or nothing to be taken from."""
@@ -59,46 +50,10 @@ class Row:
     psnr: float | None  # dB
     cdc: float | None  # of films only, like the next
     warp_error: float | None  # Lab units
-
-
-class Tally:
-    """What a row adds up, picture by picture."""
-
-    def __init__(self) -> None:
-        self.error, self.chroma, self.warp = metrics.Mean(), metrics.Mean(), metrics.Mean()
-        self.colorfulness, self.psnr = metrics.Mean(), metrics.Mean()
-        self.cdc = metrics.Cdc()
-        self._last: FloatPlane | None = None
-
-    def add(self, view: Shown, truth: Shown) -> None:
-        """Take in a picture."""
-        num_pixels = view.ab.shape[0] * view.ab.shape[1]
-        self.error.add(metrics.ab_square_error(view.ab, truth.ab), num_pixels)
-        self.chroma.add(metrics.mean_chroma(view.ab), num_pixels)
-        self.colorfulness.add(metrics.colorfulness(view.rgb))
-
-    def follow(self, view: Shown, is_cut: bool, moved: metrics.Motion | None) -> None:
-        """Take in a frame as the next one of a film."""
-        self.cdc.add(view.rgb, is_cut)
-        if moved is not None and self._last is not None:
-            error = metrics.warp_error(self._last, view.ab, moved)
-            if error is not None:
-                self.warp.add(error, moved.num_seen)
-        self._last = view.ab
+    long_warp_error: float | None  # Lab units, of frames 24 apart
 
 
 Tallies = dict[Key, Tally]
-
-
-def add(tallies: Tallies, views: Mapping[Key, Shown]) -> None:
-    """Take in one picture as all rows show it, grey first and the truth last."""
-    grey, *_, truth = views.values()
-    is_exactly_grey = np.array_equal(grey.rgb, truth.rgb)  # a black leader: PSNR is infinite
-    for key, view in views.items():
-        tally = tallies.setdefault(key, Tally())
-        tally.add(view, truth)
-        if view is not truth and not is_exactly_grey:
-            tally.psnr.add(metrics.psnr(view.rgb, truth.rgb))
 
 
 def rows_of(tallies: Tallies) -> list[Row]:
@@ -110,7 +65,6 @@ def rows_of(tallies: Tallies) -> list[Row]:
 def _row(key: Key, tally: Tally, grey: Tally, truth: Tally) -> Row:
     rmse, grey_rmse = (math.sqrt(t.error.value or 0.0) for t in (tally, grey))
     chroma, true_chroma = tally.chroma.value, truth.chroma.value
-    psnr = tally.psnr.value
     return Row(
         *key,
         ab_rmse=None if tally is truth else rmse,
@@ -118,9 +72,10 @@ def _row(key: Key, tally: Tally, grey: Tally, truth: Tally) -> Row:
         mean_chroma=chroma,
         chroma_percent=100.0 * ((chroma or 0.0) / true_chroma) if true_chroma else None,
         colorfulness=tally.colorfulness.value,
-        psnr=psnr if psnr is not None and math.isfinite(psnr) else None,
+        psnr=tally.psnr.value,
         cdc=tally.cdc.value,
         warp_error=tally.warp.value,
+        long_warp_error=tally.warp.long_value,
     )
 
 

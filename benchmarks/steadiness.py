@@ -1,0 +1,167 @@
+"""How still do colours hold? Films coloured at levels of --smooth, beside frame by frame.
+
+    python benchmarks/steadiness.py FILM... [--level normal] [--num-frames 60] [--strips FOLDER]
+
+Each film is coloured frame by frame ("off") and at each level, with the same weights. Warp
+errors, between neighbours and 24 frames apart, are taken along the motion of the film's own
+luma at a short side of 256 pixels, twice: of the ab that the colour stages give ("ab"), and of
+finished frames ("4:2:0"), which 8 bits and dithering have added their noise to. The others are
+of finished frames, by `filmcolor measure`'s definitions. "/off" is the ratio to the
+frame-by-frame colours. PSNR is to the film's own colours, where it has any; its own figures
+are the row "truth". `--strips` draws a row of pixels over time of each film.
+"""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import click
+import cv2
+import numpy as np
+
+from filmcolor import Look, probe
+from filmcolor.chroma import SUBSAMPLING_420, ChromaPlan, add_chroma, rgb_picture
+from filmcolor.decode import read_rgb
+from filmcolor.frames import AbFrame, FilmInfo, Part
+from filmcolor.metrics import Track, WarpErrors
+from filmcolor.pipeline import Colorizer, Prefetch
+from filmcolor.sheets import save_sheet
+from filmcolor.smooth import LEVELS
+from filmcolor.strips import Strip
+from filmcolor.views import Shown, Tally, add_views, reduced, show_luma, show_rgb
+
+GREY, TRUTH, OFF = "grey", "truth", "off"
+LEAST_CHROMA = 1.0  # Lab units, in the mean of a film: less is a film without colour
+COLUMNS = (
+    ("ab", "8.3f"),
+    ("/off", "6.2f"),
+    ("24 fr", "8.3f"),
+    ("/off", "6.2f"),
+    ("4:2:0", "8.3f"),
+    ("/off", "6.2f"),
+    ("CDC", "9.5f"),
+    ("colourf.", "9.2f"),
+    ("/off", "6.3f"),
+    ("PSNR", "7.2f"),
+)
+
+
+@dataclass
+class Sums:
+    """What the rows of one film add up to."""
+
+    finished: dict[str, Tally] = field(default_factory=dict)
+    ab: dict[str, WarpErrors] = field(default_factory=dict)
+
+    @property
+    def has_truth(self) -> bool:
+        """True when the film is in colour."""
+        return (self.finished[TRUTH].chroma.value or 0.0) > LEAST_CHROMA
+
+    def line(self, name: str) -> list[float]:
+        """Return a row's figures, nan where there is none."""
+        off, own = self._values(OFF), self._values(name)
+        psnr = self.finished[name].psnr.value if self.has_truth and name != TRUTH else None
+        near, far, finished, cdc, colorfulness = own
+        values = [near, _ratio(near, off[0]), far, _ratio(far, off[1]), finished]
+        values += [_ratio(finished, off[2]), cdc, colorfulness, _ratio(colorfulness, off[4]), psnr]
+        return [float("nan") if value is None else value for value in values]
+
+    def _values(self, name: str) -> tuple[float | None, ...]:
+        ab, tally = self.ab[name], self.finished[name]
+        cdc, colorfulness = tally.cdc.value, tally.colorfulness.value
+        return ab.value, ab.long_value, tally.warp.value, cdc, colorfulness
+
+
+def shown(frame: AbFrame, info: FilmInfo, look: Look) -> Shown:
+    """Return a frame as it is finished, at the size of comparison."""
+    plan = ChromaPlan(info.coding, info.coding, SUBSAMPLING_420, look.saturation)
+    return show_rgb(rgb_picture(add_chroma(frame, plan), info.coding))
+
+
+def grey(frame: AbFrame, info: FilmInfo) -> Shown:
+    """Return a frame without its colour."""
+    coding = info.coding
+    luma = (frame.frame.luma.astype(np.float32) - coding.luma_offset) / coding.luma_scale
+    return show_luma(reduced(luma.astype(np.float32)))
+
+
+def judge(film: Path, levels: tuple[str, ...], num_frames: int, strips: Path | None) -> Sums:
+    """Return the sums of a film: grey's, each level's, and the film's own."""
+    info = probe(film)
+    looks = {level: Look(smooth=level) for level in (OFF, *levels)}
+    sums, track, strip = Sums(), Track(), Strip(num_frames, 0.5, info)
+    part = Part(0, num_frames)
+    with ExitStack() as stack:
+        runs = [
+            stack.enter_context(Prefetch(Colorizer(look).ab_frames(info, part), 8))
+            for look in looks.values()
+        ]
+        for true, *frames in zip(read_rgb(info, 0, num_frames), *runs, strict=True):
+            views = {GREY: grey(frames[0], info)}
+            views |= {k: shown(f, info, looks[k]) for k, f in zip(looks, frames, strict=True)}
+            views[TRUTH] = show_rgb(true.rgb / np.float32(255.0))
+            step = track.add(views[GREY].rgb[..., 0], frames[0].is_cut)
+            add_views(sums.finished, views)
+            abs_ = {name: view.ab for name, view in views.items()}
+            size = views[GREY].ab.shape[1::-1]
+            for (name, look), frame in zip(looks.items(), frames, strict=True):
+                abs_[name] = cv2.resize(frame.ab, size) * np.float32(look.saturation)
+            for name, view in views.items():
+                sums.finished[name].follow(view, step)
+                sums.ab.setdefault(name, WarpErrors()).add(abs_[name], step)
+            seconds = float((true.pts - info.start_pts) * info.time_base)
+            strip.add(seconds, views, frames[0].is_cut)
+    if strips is not None:
+        save_sheet(strip.drawn(film.stem), strips / f"{film.stem}.png")
+    return sums
+
+
+def table(all_sums: dict[str, Sums], levels: tuple[str, ...]) -> Iterator[str]:
+    """Yield the lines of means, of the films in colour and of those in grey."""
+    for is_colored in (True, False):
+        group = [s for s in all_sums.values() if s.has_truth == is_colored]
+        if not group:
+            continue
+        yield f"mean of {len(group)} films in {'colour' if is_colored else 'grey'}"
+        for name in (GREY, OFF, *levels, *([TRUTH] if is_colored else [])):
+            lines = np.array([s.line(name) for s in group])
+            yield (
+                written(name, np.nanmean(lines, axis=0))
+                + f"   highest ab /off {lines[:, 1].max():.2f}"
+            )
+
+
+def written(name: str, figures: list[float]) -> str:
+    """Return a line of the table."""
+    return name.rjust(8) + "".join(
+        format(value, form) for value, (_, form) in zip(figures, COLUMNS, strict=True)
+    )
+
+
+def _ratio(value: float | None, base: float | None) -> float | None:
+    return value / base if value is not None and base else None
+
+
+@click.command()
+@click.argument("films", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--level", "levels", multiple=True, default=["normal"], type=click.Choice(LEVELS))
+@click.option("--num-frames", type=int, default=60, show_default=True)
+@click.option("--strips", type=click.Path(path_type=Path, file_okay=False, exists=True))
+def main(
+    films: tuple[Path, ...], levels: tuple[str, ...], num_frames: int, strips: Path | None
+) -> None:
+    """Print a table of FILMS, and the means of those with colours and of those without."""
+    click.echo(" " * 8 + "".join(c.rjust(int(form.split(".")[0])) for c, form in COLUMNS))
+    all_sums: dict[str, Sums] = {}
+    for film in films:
+        sums = all_sums[film.stem] = judge(film, levels, num_frames, strips)
+        click.echo(film.stem)
+        for name in (GREY, OFF, *levels, *([TRUTH] if sums.has_truth else [])):
+            click.echo(written(name, sums.line(name)))
+    click.echo("\n".join(table(all_sums, levels)))
+
+
+if __name__ == "__main__":
+    main()

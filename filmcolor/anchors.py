@@ -1,0 +1,126 @@
+"""Which frames the network colours, and how the picture moves from frame to frame.
+
+The network colours *anchors* only; the frames between take their colours along the motion.
+A film is cut into blocks of BLOCK frames. How much the picture moves in a block decides how
+many of its frames are anchors, and how hard its motion is looked for.
+
+Blocks begin at multiples of BLOCK in the film's own frame numbers, so that a part of a film
+has the anchors of the whole. In the first LEAD frames of a shot they are counted from its
+cut instead, so that a shot begins as it would alone. A shot's last frame is an anchor too.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from filmcolor.flow import COARSE, FINE, MIDDLE, Course, Effort, Luma, find_courses
+from filmcolor.frames import FloatPlane, LumaFrame, SmallFrame
+
+BLOCK = 16  # frames: an anchor is never further from the next
+LEAD = 48  # frames after a cut whose blocks are counted from it
+REACH = LEAD + BLOCK  # frames before a frame in which a cut decides where its block begins
+
+_SAMPLES = 4  # frames from one whose motion is looked at for the choice to the next
+
+
+class _Pace(NamedTuple):
+    """How blocks are treated up to a speed."""
+
+    speed: float  # mean motion a frame, share of the picture's short side
+    spacing: int  # frames from one anchor to the next
+    effort: Effort
+
+
+# chosen on the clips of benchmarks/steadiness.py: figures in train/LOG.md
+_STILL, _SLOW = _Pace(0.002, 16, COARSE), _Pace(0.008, 16, MIDDLE)
+_QUICK, _WILD = _Pace(float("inf"), 8, FINE), _Pace(float("inf"), 4, FINE)
+_MAX_LOST = 0.08  # of the pixels a frame: beyond it half are gone before the next anchor
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrackedFrame:
+    """A frame with its motion since the one before it in its shot, at the size of ab."""
+
+    frame: LumaFrame
+    small: FloatPlane  # (h, w), luma in 0..1
+    is_cut: bool
+    guide: Luma  # (h/2, w/2)
+    is_anchor: bool
+    back: Course | None  # from this frame to the one before; None on the first of a shot
+    forth: Course | None  # from the one before to this
+    ab: FloatPlane | None = None  # (h/2, w/2, 2), CIELAB, of anchors
+
+
+def every_frame(frames: Iterable[SmallFrame]) -> Iterator[TrackedFrame]:
+    """Yield each frame as an anchor of its own, its motion not looked for."""
+    for f in frames:
+        yield TrackedFrame(f.frame, f.small, f.is_cut, _guide(f), True, None, None)
+
+
+def track(frames: Iterable[SmallFrame], first: int = 0) -> Iterator[TrackedFrame]:
+    """Yield frames with their motion, anchors chosen, from the block that holds `first` on.
+
+    `first`: number of a frame; those before it are there to tell where blocks begin.
+    """
+    block: list[SmallFrame] = []
+    before: SmallFrame | None = None  # the last frame of the block before, of the same shot
+    cut: int | None = None  # number of the last cut
+    for frame in frames:
+        number = frame.frame.number
+        if block and (frame.is_cut or number == _stop(block[0].frame.number, cut)):
+            if number > first:
+                yield from _tracked(block, before, ends_shot=frame.is_cut)
+            before = None if frame.is_cut else block[-1]
+            block = []
+        if frame.is_cut:
+            cut = number
+        block.append(frame)
+    if block:
+        yield from _tracked(block, before, ends_shot=True)
+
+
+def _stop(start: int, cut: int | None) -> int:
+    """Return the number of the frame at which the block that begins at `start` ends."""
+    if cut is not None and start < cut + LEAD:
+        return start + BLOCK
+    return (start // BLOCK + 1) * BLOCK
+
+
+def _guide(frame: SmallFrame) -> Luma:
+    """Return 8-bit luma at the size of ab, its grain averaged away."""
+    height, width = frame.small.shape
+    half = cv2.resize(frame.small, (width // 2, height // 2), interpolation=cv2.INTER_AREA)
+    guide: Luma = cv2.convertScaleAbs(half, alpha=255.0)
+    return guide
+
+
+def _tracked(
+    block: Sequence[SmallFrame], before: SmallFrame | None, ends_shot: bool
+) -> Iterator[TrackedFrame]:
+    guides = [None if before is None else _guide(before), *map(_guide, block)]
+    pairs = list(pairwise(guides))
+    some = pairs[_SAMPLES // 2 :: _SAMPLES]
+    pace = _choose_pace([(a, b) for a, b in some if a is not None and b is not None])
+    for place, (frame, (last, guide)) in enumerate(zip(block, pairs, strict=True)):
+        assert guide is not None
+        is_end = ends_shot and place == len(block) - 1
+        forth, back = (None, None) if last is None else find_courses(last, guide, pace.effort)
+        is_anchor = place % pace.spacing == 0 or is_end
+        yield TrackedFrame(frame.frame, frame.small, frame.is_cut, guide, is_anchor, back, forth)
+
+
+def _choose_pace(pairs: Sequence[tuple[Luma, Luma]]) -> _Pace:
+    """Return how a block is treated, by some pairs of neighbours in it."""
+    if not pairs:
+        return _STILL
+    courses = [find_courses(a, b, COARSE)[0] for a, b in pairs]
+    lost = 1.0 - np.mean([cv2.exp(-cv2.extractChannel(c, 2)).mean() for c in courses])
+    if lost > _MAX_LOST:
+        return _WILD
+    pixels = np.mean([cv2.magnitude(*cv2.split(c)[:2]).mean() for c in courses])
+    speed = pixels / min(pairs[0][0].shape)
+    return next(pace for pace in (_STILL, _SLOW, _QUICK) if speed <= pace.speed)

@@ -1,0 +1,104 @@
+"""Fixed ordered dithering: chroma of 8 bits without bands, and without flicker.
+
+The pattern is one small tile of blue noise, anchored to the picture's corner and the same
+in every frame: what an encoder has coded once it need not code again.
+"""
+
+from functools import lru_cache
+
+import cv2
+import numpy as np
+
+from filmcolor.frames import FloatPlane, Plane
+
+TILE = 64  # pixels: side of the pattern
+_SPREAD = 1.5  # pixels: how far a dot keeps others off (Ulichney 1993 found 1.5 best)
+_SEED = 7
+_AMPLITUDE = 0.96  # codes: a little under 1, so that rounding errors about neutral stay neutral
+
+
+def dithered(values: FloatPlane, scale: float, offset: float, plane: int) -> Plane:
+    """Return `values` (H, W) * scale + offset as uint8, the rest spread over neighbours.
+
+    Never further than one code from the exact value; a whole number stays as it is, so
+    neutral is neutral. `plane`: 0 or 1, so that Cb and Cr are not dotted alike.
+    """
+    height, width = values.shape
+    strip = _strip(width, plane)
+    coded = np.empty((height, width), np.uint8)
+    for first in range(0, height, TILE):
+        rows = slice(first, min(first + TILE, height))
+        cv2.addWeighted(
+            values[rows],
+            scale,
+            strip[: rows.stop - first],
+            1.0,
+            offset,
+            dst=coded[rows],
+            dtype=cv2.CV_8U,
+        )
+    return coded
+
+
+@lru_cache(maxsize=8)
+def _strip(width: int, plane: int) -> FloatPlane:
+    """Return the pattern (TILE, width) of a plane."""
+    tile = blue_noise() if plane == 0 else np.rot90(blue_noise())
+    return np.ascontiguousarray(np.tile(tile, (1, -(-width // TILE)))[:, :width])
+
+
+@lru_cache(maxsize=1)
+def blue_noise() -> FloatPlane:
+    """Return thresholds (TILE, TILE) about 0, as many of each size, no two alike near by.
+
+    Void and cluster (Ulichney, "The void-and-cluster method for dither array generation",
+    1993). Adding it before rounding keeps every mean over a patch.
+    """
+    size = TILE * TILE
+    steps = np.arange(TILE)
+    ring = np.minimum(steps, TILE - steps) ** 2
+    bump = np.exp(-(ring[:, None] + ring[None, :]) / (2.0 * _SPREAD**2))
+    twice = np.tile(bump, (2, 2))
+
+    def around(place: int) -> np.ndarray:
+        y, x = TILE - place // TILE, TILE - place % TILE
+        return twice[y : y + TILE, x : x + TILE]
+
+    num_first = size // 10
+    is_dot = np.zeros(size, bool)
+    is_dot[np.random.default_rng(_SEED).permutation(size)[:num_first]] = True
+    field = np.zeros((TILE, TILE))
+    for place in np.flatnonzero(is_dot):
+        field += around(int(place))
+    flat = field.reshape(-1)
+
+    def tightest() -> int:
+        return int(np.argmax(np.where(is_dot, flat, -np.inf)))
+
+    def emptiest() -> int:
+        return int(np.argmin(np.where(is_dot, np.inf, flat)))
+
+    while True:  # move dots from clusters into voids until none gains
+        cluster = tightest()
+        is_dot[cluster] = False
+        field -= around(cluster)
+        void = emptiest()
+        is_dot[void] = True
+        field += around(void)
+        if void == cluster:
+            break
+    ranks = np.zeros(size)
+    first, first_field = is_dot.copy(), field.copy()
+    for rank in range(num_first - 1, -1, -1):
+        cluster = tightest()
+        is_dot[cluster] = False
+        field -= around(cluster)
+        ranks[cluster] = rank
+    is_dot[:], field[:] = first, first_field
+    for rank in range(num_first, size):
+        void = emptiest()
+        is_dot[void] = True
+        field += around(void)
+        ranks[void] = rank
+    thresholds: FloatPlane = (_AMPLITUDE * ((ranks + 0.5) / size - 0.5)).astype(np.float32)
+    return thresholds.reshape(TILE, TILE)

@@ -1,0 +1,38 @@
+"""Small moving pictures, without a film around them, for the stages between decode and encode."""
+
+import cv2
+import numpy as np
+
+from filmcolor.frames import LumaFrame, SmallFrame
+
+HEIGHT, WIDTH = 96, 128  # of small luma; ab is half of it
+
+
+def texture(seed: int = 0, height: int = HEIGHT, width: int = WIDTH) -> np.ndarray:
+    """Return luma (height, width) in 0.2..0.8 with big and small shapes."""
+    rng = np.random.default_rng(seed)
+    picture = sum(
+        cv2.resize(rng.random(cells), (width, height), interpolation=cv2.INTER_CUBIC) * weight
+        for cells, weight in (((5, 6), 0.6), ((14, 18), 0.4))
+    )
+    low, high = picture.min(), picture.max()
+    return (0.2 + 0.6 * (picture - low) / (high - low)).astype(np.float32)
+
+
+def pan(num: int, step: float, seed: int = 0) -> list[np.ndarray]:
+    """Return pictures of one wide scene that moves `step` pixels to the left a frame."""
+    wide = texture(seed, HEIGHT, WIDTH + int(abs(step) * num) + 1)
+    pictures = []
+    for n in range(num):
+        shift = np.float32([[1, 0, -step * n], [0, 1, 0]])
+        pictures.append(cv2.warpAffine(wide, shift, (WIDTH, HEIGHT)))
+    return pictures
+
+
+def small_frames(pictures: list[np.ndarray], first: int = 0, cuts: tuple[int, ...] = ()):
+    """Return pictures as frames numbered from `first`; `cuts`: numbers of first frames."""
+    luma = np.zeros((2, 2), np.uint8)
+    return [
+        SmallFrame(LumaFrame(n, luma, n, 1), np.float32(picture).clip(0.0, 1.0), n in cuts)
+        for n, picture in enumerate(pictures, first)
+    ]

@@ -1,0 +1,99 @@
+"""Which frames the network sees: as few as motion allows, the same for a part and the whole."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scenes import HEIGHT, WIDTH, pan, small_frames, texture
+
+from filmcolor.anchors import BLOCK, LEAD, REACH, every_frame, track
+
+STILL = [texture()] * 150
+
+
+def anchors_of(pictures, first=0, cuts=(), skip=0):
+    frames = track(small_frames(pictures, first, cuts), skip)
+    return [f.frame.number for f in frames if f.is_anchor]
+
+
+def noise(num, seed=0):
+    """Return pictures that have nothing to do with each other."""
+    rng = np.random.default_rng(seed)
+    return [rng.random((HEIGHT, WIDTH), dtype=np.float32) for _ in range(num)]
+
+
+def test_what_stands_still_is_seen_once_a_block():
+    assert anchors_of(STILL[:50]) == [0, 16, 32, 48, 49]
+
+
+def test_the_faster_it_moves_the_more_is_seen():
+    spacings = [np.diff(anchors_of(p)[:-1]).max() for p in (pan(49, 0.1), pan(49, 4.0), noise(49))]
+    assert spacings == [16, 8, 4]
+
+
+def test_each_block_goes_by_its_own_motion():
+    quick = pan(BLOCK, 4.0)
+    anchors = anchors_of([*STILL[:BLOCK], *quick, *[quick[-1]] * (BLOCK + 1)])
+    assert anchors == [0, 16, 24, 32, 48]
+
+
+@pytest.mark.parametrize("cut", [1, 5, 16, 37, 40])
+def test_first_and_last_frames_of_shots_are_anchors(cut):
+    anchors = anchors_of(STILL[:60], cuts=(cut,))
+    assert {0, cut - 1, cut, 59} <= set(anchors)
+    assert max(np.diff(anchors)) <= BLOCK
+
+
+def test_a_shot_begins_as_it_would_alone():
+    cut = 37
+    alone = anchors_of(STILL[:100])
+    behind = [n - cut for n in anchors_of(STILL[: cut + 100], cuts=(cut,)) if n >= cut]
+    assert [n for n in behind if n <= LEAD] == [n for n in alone if n <= LEAD] == [0, 16, 32, 48]
+
+
+def test_far_from_cuts_blocks_begin_at_multiples():
+    anchors = anchors_of(STILL[:150], cuts=(37,))
+    assert [n for n in anchors if n > 37 + LEAD] == [96, 112, 128, 144, 149]
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    start=st.integers(0, 120),
+    cuts=st.sets(st.integers(1, 149), max_size=3),
+)
+def test_a_part_has_the_anchors_of_the_whole(start, cuts):
+    whole = anchors_of(STILL, cuts=tuple(cuts))
+    part = anchors_of(STILL[start:], start, tuple(cuts))
+    sure = start + REACH if start else 0
+    assert [n for n in part if n >= sure] == [n for n in whole if n >= sure]
+
+
+def test_blocks_before_the_first_frame_asked_for_are_left_out():
+    frames = list(track(small_frames(STILL[:80], cuts=(21,)), 40))
+    numbers = [f.frame.number for f in frames]
+    assert numbers == list(range(37, 80))  # 21 + 16
+    assert [f.frame.number for f in frames if f.is_anchor] == [37, 53, 69, 79]
+
+
+def test_motion_is_of_neighbours_in_a_shot():
+    step = 2.0
+    frames = list(track(small_frames(pan(40, step), cuts=(20,))))
+    for frame in frames:
+        if frame.frame.number in (0, 20):
+            assert frame.back is None and frame.forth is None
+            continue
+        inner = slice(8, -8), slice(8, -8)
+        # at half the size, to the left from the frame before
+        assert np.abs(frame.forth[inner][..., 0] + step / 2).mean() < 0.1
+        assert np.abs(frame.back[inner][..., 0] - step / 2).mean() < 0.1
+        assert frame.guide.shape == frame.forth.shape[:2] == (HEIGHT // 2, WIDTH // 2)
+
+
+def test_without_steadying_every_frame_is_an_anchor():
+    frames = list(every_frame(small_frames(pan(20, 2.0), cuts=(7,))))
+    assert all(f.is_anchor and f.back is None and f.forth is None for f in frames)
+    assert [f.frame.number for f in frames if f.is_cut] == [7]
+
+
+def test_no_frames_no_anchors():
+    assert anchors_of([]) == []

@@ -1,0 +1,81 @@
+"""Flow finds known motion, and doubts what is hidden."""
+
+import numpy as np
+import pytest
+from scenes import texture
+
+from filmcolor.flow import COARSE, FINE, MIDDLE, chain, fetch, find_courses, find_flow, follow
+
+WIDE = (texture(3, 96, 200) * 255).astype(np.uint8)
+
+
+def view(left: int) -> np.ndarray:
+    """Return a window of the wide picture: what is in it moves left as the window moves right."""
+    return WIDE[:, left : left + 128]
+
+
+@pytest.mark.parametrize("effort", [COARSE, MIDDLE, FINE])
+@pytest.mark.parametrize("shift", [0, 2, 5])
+def test_a_shift_is_found(effort, shift):
+    there, back = find_courses(view(20), view(20 + shift), effort)
+    inner = slice(10, -10), slice(16, -16)
+    assert np.abs(there[inner][..., 0] + shift).mean() < 0.15
+    assert np.abs(back[inner][..., 0] - shift).mean() < 0.15
+    assert there[inner][..., 2].max() < 0.1  # and not doubted
+
+
+def test_what_leaves_the_picture_is_doubted():
+    there, _ = find_courses(view(20), view(28), MIDDLE)
+    assert there[:, :6, 2].min() > 5.0
+
+
+def test_what_is_hidden_is_doubted():
+    before, after = view(20).copy(), view(20).copy()
+    patch = (texture(9, 30, 30) * 255).astype(np.uint8)
+    before[30:60, 30:60], after[30:60, 38:68] = patch, patch
+    there, _ = find_courses(before, after, FINE)
+    assert np.median(there[35:55, 35:55, 0]) == pytest.approx(8.0, abs=0.3)
+    assert np.exp(-there[35:55, 35:45, 2]).mean() > 0.9
+    assert np.exp(-there[35:55, 61:67, 2]).mean() < 0.3  # the patch comes to lie there
+
+
+def test_an_unrelated_picture_is_doubted():
+    other = (texture(4, 96, 128) * 255).astype(np.uint8)
+    there, _ = find_courses(view(20), other, COARSE)
+    assert np.exp(-there[..., 2]).mean() < 0.6
+
+
+def test_courses_that_are_followed_add_up():
+    first, _ = find_courses(view(20), view(22), FINE)
+    second, _ = find_courses(view(22), view(25), FINE)
+    both = follow(first, second)
+    inner = slice(10, -10), slice(16, -16)
+    assert np.abs(both[inner][..., 0] + 5.0).mean() < 0.2
+    np.testing.assert_allclose(
+        both[..., :2], chain(first[..., :2], second[..., :2]), atol=0.02
+    )  # of remap, by channels
+    assert (both[..., 2] >= first[..., 2] - 1e-5).all()
+
+
+def test_values_are_fetched_along_a_flow():
+    values = np.arange(12, dtype=np.float32).reshape(3, 4)
+    flow = np.zeros((3, 4, 2), np.float32)
+    flow[..., 0] = 1.0
+    np.testing.assert_array_equal(fetch(values, flow), values[:, [1, 2, 3, 3]])
+    flow[..., 0] = 0.5
+    np.testing.assert_array_equal(fetch(values, flow)[:, :3], values[:, :3] + 0.5)
+
+
+@pytest.mark.parametrize("size", [(4, 4), (12, 40), (40, 12)])
+def test_tiny_pictures_have_flow_too(size):
+    luma = (texture(1, *size) * 255).astype(np.uint8)
+    assert find_flow(luma, luma).shape == (*size, 2)
+    there, back = find_courses(luma, luma, MIDDLE)
+    assert there.shape == back.shape == (*size, 4)
+    assert np.abs(there[..., :2]).max() < 0.1
+
+
+def test_an_exposure_that_changes_is_no_motion():
+    darker = (view(20) * 0.8).astype(np.uint8)
+    there, _ = find_courses(view(20), darker, MIDDLE)
+    assert np.abs(there[..., :2]).mean() < 0.3
