@@ -66,7 +66,7 @@ def chroma_planes(
     """Return the coded (Cb, Cr) planes of luma (H, W), whose colour is ab (h, w, 2).
 
     `small`: luma in 0..1, low-res, of any size. Planes have the dtype of `luma`; 8 bits
-    are dithered.
+    are dithered where luma is flat.
     """
     height, width = ab.shape[:2]
     low_guide = cv2.resize(small, (width, height), interpolation=cv2.INTER_AREA)
@@ -78,7 +78,7 @@ def chroma_planes(
     guide = _guide(plane, (height, width), subsampling)
     cb, cr = colors.chosen_by(guide, coding.luma_scale, coding.luma_offset)
     _keep_in_gamut(plane, cb, cr, _doubtful(plane, colors, coding), coding)
-    return _coded(cb, coding, 0), _coded(cr, coding, 1)
+    return _coded(cb, coding, colors.flatness, 0), _coded(cr, coding, colors.flatness, 1)
 
 
 def rgb_picture(frame: ColorFrame, coding: Coding) -> FloatPlane:
@@ -173,9 +173,9 @@ def _keep_in_gamut(
     cb_flat[where], cr_flat[where] = shrink_into_gamut(luma, cb_flat[where], cr_flat[where], coding)
 
 
-def _coded(chroma: FloatPlane, coding: Coding, plane: int) -> Plane:
+def _coded(chroma: FloatPlane, coding: Coding, flatness: FloatPlane, plane: int) -> Plane:
     if coding.bit_depth == 8:
-        return dithered(chroma, coding.chroma_scale, coding.chroma_offset, plane)
+        return dithered(chroma, coding.chroma_scale, coding.chroma_offset, flatness, plane)
     chroma *= coding.chroma_scale
     chroma += coding.chroma_offset
     np.rint(chroma, out=chroma)

@@ -1,7 +1,8 @@
 """Fixed ordered dithering: chroma of 8 bits without bands, and without flicker.
 
 The pattern is one small tile of blue noise, anchored to the picture's corner and the same
-in every frame: what an encoder has coded once it need not code again.
+in every frame: what an encoder has coded once it need not code again. In texture no bands
+are seen, and dots would only be noise that things move under: there codes are rounded.
 """
 
 from functools import lru_cache
@@ -17,26 +18,24 @@ _SEED = 7
 _AMPLITUDE = 0.96  # codes: a little under 1, so that rounding errors about neutral stay neutral
 
 
-def dithered(values: FloatPlane, scale: float, offset: float, plane: int) -> Plane:
+def dithered(
+    values: FloatPlane, scale: float, offset: float, strength: FloatPlane, plane: int
+) -> Plane:
     """Return `values` (H, W) * scale + offset as uint8, the rest spread over neighbours.
 
     Never further than one code from the exact value; a whole number stays as it is, so
-    neutral is neutral. `plane`: 0 or 1, so that Cb and Cr are not dotted alike.
+    neutral is neutral. `strength`: 0 to 1, of any size: where it is 0, codes are rounded.
+    `plane`: 0 or 1, so that Cb and Cr are not dotted alike.
     """
     height, width = values.shape
-    strip = _strip(width, plane)
+    strip, strength = _strip(width, plane), cv2.resize(strength, (width, height))
     coded = np.empty((height, width), np.uint8)
+    noise = np.empty((min(TILE, height), width), np.float32)
     for first in range(0, height, TILE):
         rows = slice(first, min(first + TILE, height))
-        cv2.addWeighted(
-            values[rows],
-            scale,
-            strip[: rows.stop - first],
-            1.0,
-            offset,
-            dst=coded[rows],
-            dtype=cv2.CV_8U,
-        )
+        here = noise[: rows.stop - first]
+        np.multiply(strip[: rows.stop - first], strength[rows], out=here)
+        cv2.addWeighted(values[rows], scale, here, 1.0, offset, dst=coded[rows], dtype=cv2.CV_8U)
     return coded
 
 

@@ -106,6 +106,6 @@ class Predictor:
         abs_ = iter(self.predict(np.stack(upright)) if upright else ())
         for frame in frames:
             if frame.is_anchor:
-                ab = np.ascontiguousarray(np.rot90(next(abs_), -turns))
+                ab: FloatPlane = np.ascontiguousarray(np.rot90(next(abs_), -turns))
                 frame = replace(frame, ab=ab)
             yield frame

@@ -16,6 +16,7 @@ from filmcolor.frames import FloatPlane
 
 _WINDOW = 5  # low-res samples: enough to see both sides of an edge that a sample mixes
 _LUMA_EPSILON = 2e-5  # luma variance, (1 code of 8 bits)²: what is flatter tells nothing
+_FLAT = 4e-4  # luma variance of what is half flat, (5 codes of 8 bits)²
 _CHROMA_EPSILON = 1e-6  # chroma variance, (a quarter of a code of 8 bits)²
 _GAIN = 1.5  # of the choice: 1 follows luma in a line, more keeps grain out
 _SHARPENING = 0.5  # of the low-res chroma: half of what area averaging and bilinear blur
@@ -28,7 +29,7 @@ class TwoColors:
 
     `center` (Cb, Cr) is half-way between them: half of `difference` is taken off where luma
     is below `middle` and added where it is above; `gain`: how fast that changes with luma.
-    Both colours lie within the range of the window's samples, so no colour is ever beyond
+    `flatness` is 1 where luma is even and 0 in texture. Both colours lie within the range of the window's samples, so no colour is ever beyond
     its neighbourhood's: no halo.
     """
 
@@ -36,6 +37,7 @@ class TwoColors:
         mean = _mean(guide)
         square = guide * guide
         variance = np.maximum(_mean(square) - mean * mean, 0.0)
+        self.flatness = 1.0 / (1.0 + np.square(variance * np.float32(1.0 / _FLAT)))
         third = _mean(square * guide) - mean * (3.0 * variance + mean * mean)
         known = variance + np.float32(_LUMA_EPSILON)
         deviation = np.sqrt(variance)

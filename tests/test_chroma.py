@@ -25,6 +25,7 @@ every_subsampling = pytest.mark.parametrize("subsampling", SUBSAMPLINGS.values()
 every_range = pytest.mark.parametrize("is_full_range", [False, True], ids=["limited", "full"])
 every_depth = pytest.mark.parametrize("depth", [8, 10, 16])
 every_size = pytest.mark.parametrize("size", [(96, 64), (97, 65), (95, 64), (96, 63), (33, 129)])
+from filmcolor.upsample import TwoColors
 
 
 def coded(picture, coding):
@@ -406,20 +407,41 @@ def test_a_sky_has_no_bands():
         assert np.abs(rounded - means[1]).max() > 0.4  # what plain rounding would have left
 
 
+EVERYWHERE = np.ones((4, 4), np.float32)
+
+
 def test_dither_is_the_same_in_every_frame_and_of_any_size():
     first, second = sky(8), sky(8)
     np.testing.assert_array_equal(first, second)
     values = np.full((200, 330), 0.3, np.float32)
-    large = dithered(values, 1.0, 128.0, 0)
-    np.testing.assert_array_equal(dithered(values[:70, :90].copy(), 1.0, 128.0, 0), large[:70, :90])
+    large = dithered(values, 1.0, 128.0, EVERYWHERE, 0)
+    np.testing.assert_array_equal(
+        dithered(values[:70, :90].copy(), 1.0, 128.0, EVERYWHERE, 0), large[:70, :90]
+    )
     assert large.mean() == pytest.approx(128.3, abs=0.01)
-    assert (dithered(values, 1.0, 128.0, 1) != large).mean() > 0.2  # Cb and Cr are not dotted alike
+    assert (
+        dithered(values, 1.0, 128.0, EVERYWHERE, 1) != large
+    ).mean() > 0.2  # Cb and Cr are not dotted alike
+
+
+def test_texture_is_not_dotted():
+    """There dots would be noise that things move under, and bands are not seen."""
+    values = np.full((64, 128), 0.3, np.float32)
+    strength = np.repeat(np.float32([[0.0, 1.0]]), 2, axis=0)
+    coded = dithered(values, 1.0, 128.0, strength, 0)
+    assert (coded[:, :32] == 128).all()
+    assert coded[:, 96:].mean() == pytest.approx(128.3, abs=0.02)
+    rng = np.random.default_rng(0)
+    flat, texture = np.full((40, 60), 0.5, np.float32), rng.random((40, 60), dtype=np.float32)
+    neutral = (np.zeros_like(flat), np.zeros_like(flat))
+    assert TwoColors(neutral, flat).flatness.min() > 0.99
+    assert TwoColors(neutral, texture).flatness.max() < 0.01
 
 
 @pytest.mark.parametrize("code", [0.0, 16.0, 128.0, 240.0, 255.0])
 def test_dither_leaves_whole_codes_alone(code):
     values = np.full((65, 129), code, np.float32)
-    assert (dithered(values, 1.0, 0.0, 0) == code).all()
+    assert (dithered(values, 1.0, 0.0, EVERYWHERE, 0) == code).all()
 
 
 def test_the_pattern_is_even_and_without_low_frequencies():
