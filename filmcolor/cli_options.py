@@ -96,6 +96,11 @@ look_options = options(
         metavar="X",
         help="1 is the network's own colour.  [default: 1.1]",
     ),
+    click.option(
+        "--smooth",
+        type=click.Choice(["off", "light", "normal", "strong"]),
+        help="How far colours are steadied in time.  [default: normal]",
+    ),
 )
 force_option = click.option("--force", is_flag=True, help="Overwrite the output.")
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="No progress, no facts.")

@@ -18,6 +18,7 @@ _MAX_BOTH = 0.42  # of the change: how great those right before and right after 
 _RETURN = 16  # frames in which something that crosses the picture has left it again
 _MAX_RETURN = 0.35  # change from before it came to after it left
 _MIN_RETURN_RATIO = 2.5  # times the greatest change around it, for a cut to and fro
+_AT_ONCE = 0.6  # of its contrast, that a picture has right beside leader: else it fades
 _FADE = 10  # frames on either side of which a fade's middle is the darkest
 _MAX_DIP, _DIM = 0.4, 0.75  # of the contrast around: in the middle of a fade, and near it
 
@@ -65,7 +66,7 @@ def find_transitions(frames: Iterable[SmallFrame]) -> Iterator[tuple[SmallFrame,
 
 def _kind(window: list[_Seen], position: int) -> str | None:
     """Tell what begins at window[position]; the others are all frames that may be looked at."""
-    if position == 0 or window[position].thumb.is_flat:
+    if position == 0:
         return None
     kind = _abrupt_kind(window, position)
     if kind or not _is_dissolve(window, position):
@@ -84,7 +85,7 @@ def _abrupt_kind(window: list[_Seen], position: int) -> str | None:
 def _cut_kind(window: list[_Seen], position: int) -> str | None:
     thumbs = [seen.thumb for seen in window]
     if thumbs[position].is_flat:
-        return None
+        return CUT if _is_cut_to_nothing(thumbs, position) else None
     before = [t for t in thumbs[max(0, position - _NEAR) : position] if not t.is_flat]
     if not before:
         return _kind_after_nothing(thumbs, position)
@@ -100,6 +101,15 @@ def _cut_kind(window: list[_Seen], position: int) -> str | None:
     return None if any(_is_fade(window, other) for other in near) else CUT
 
 
+def _is_cut_to_nothing(thumbs: list[Thumb], position: int) -> bool:
+    """Tell whether a picture ends at once and leader begins; a fade out begins nothing."""
+    before = thumbs[max(0, position - 2 * _NEAR) : position]
+    after = thumbs[position : position + _NEAR]
+    if len(after) < _NEAR or not all(t.is_flat for t in after) or not before[-1].is_clear:
+        return False
+    return before[-1].contrast > _AT_ONCE * max(t.contrast for t in before)
+
+
 def _kind_after_nothing(thumbs: list[Thumb], position: int) -> str | None:
     """Tell how a picture begins after flat frames: at once or by degrees."""
     if position < 2:  # a flash, perhaps: too little is known
@@ -111,7 +121,7 @@ def _kind_after_nothing(thumbs: list[Thumb], position: int) -> str | None:
     if not any(t.is_clear for t in ahead):
         return None  # a picture too dark to tell from noise
     after = [t.contrast for t in ahead[: 2 * _NEAR]]
-    return CUT if after[0] > 0.6 * max(after) else FADE
+    return CUT if after[0] > _AT_ONCE * max(after) else FADE
 
 
 def _is_beside_nothing(thumbs: list[Thumb], position: int) -> bool:

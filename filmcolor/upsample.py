@@ -29,8 +29,8 @@ class TwoColors:
 
     `center` (Cb, Cr) is half-way between them: half of `difference` is taken off where luma
     is below `middle` and added where it is above; `gain`: how fast that changes with luma.
-    `flatness` is 1 where luma is even and 0 in texture. Both colours lie within the range of the window's samples, so no colour is ever beyond
-    its neighbourhood's: no halo.
+    `flatness` is 1 where luma is even and 0 in texture. Both colours lie within the range of
+    the window's samples, so no colour is ever beyond its neighbourhood's: no halo.
     """
 
     def __init__(self, low: tuple[FloatPlane, FloatPlane], guide: FloatPlane) -> None:

@@ -16,6 +16,7 @@ from filmcolor.chroma import (
 from filmcolor.color import Coding, chroma_from_lab, lab_from_rgb, rgb_from_ycc
 from filmcolor.dither import TILE, blue_noise, dithered
 from filmcolor.frames import AbFrame, ColorFrame, LumaFrame
+from filmcolor.upsample import TwoColors
 
 SUBSAMPLINGS = {"420": SUBSAMPLING_420, "422": SUBSAMPLING_422, "444": SUBSAMPLING_444}
 SKIN = 18.0, 22.0  # CIELAB a, b
@@ -25,7 +26,6 @@ every_subsampling = pytest.mark.parametrize("subsampling", SUBSAMPLINGS.values()
 every_range = pytest.mark.parametrize("is_full_range", [False, True], ids=["limited", "full"])
 every_depth = pytest.mark.parametrize("depth", [8, 10, 16])
 every_size = pytest.mark.parametrize("size", [(96, 64), (97, 65), (95, 64), (96, 63), (33, 129)])
-from filmcolor.upsample import TwoColors
 
 
 def coded(picture, coding):

@@ -12,7 +12,7 @@ import pytest
 
 from filmcolor.decode import FrameIndex, read_luma
 from filmcolor.probing import probe
-from filmcolor.shots import mark_cuts
+from filmcolor.shots import find_transitions
 from filmcolor.small import add_small
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
@@ -47,10 +47,14 @@ def test_a_frame_of_the_film_is_the_scripts(script: ModuleType, number: int) -> 
     assert error < 8.0  # code values: grain, coded at a low rate
 
 
-def test_its_cuts_are_the_scripts_and_the_dissolve_is_none(script: ModuleType) -> None:
+def test_its_cuts_and_its_dissolve_are_the_scripts(script: ModuleType) -> None:
     info = probe(FILM)
-    found = [f.frame.number for f in mark_cuts(add_small(read_luma(info), info, 96)) if f.is_cut]
-    assert found == list(script.CUTS)
+    seen = find_transitions(add_small(read_luma(info), info, 96))
+    found = [(frame.frame.number, kind) for frame, kind in seen if kind]
+    (dissolve,) = (number for number, kind in found if kind == "dissolve")
+    assert dissolve in script.DISSOLVE
+    assert [number for number, kind in found if kind == "cut"] == list(script.CUTS)
+    assert len(found) == len(script.CUTS) + 1
     assert len(script.SHOTS) >= 5
 
 

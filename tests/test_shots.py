@@ -250,6 +250,11 @@ def test_after_leader_a_picture_that_is_there_at_once_is_a_cut():
     assert marks_of(leader + shot(0, 20)) == [(12, "cut")]
 
 
+def test_leader_between_hard_cuts_is_a_shot():
+    black = [np.zeros((HEIGHT, WIDTH), np.float32)] * 12
+    assert marks_of(shot(0, 20) + black + shot(1, 20)) == [(20, "cut"), (32, "cut")]
+
+
 # ---------------------------------------------------------------- bars and flashes
 
 
