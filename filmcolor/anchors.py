@@ -2,7 +2,8 @@
 
 The network colours *anchors* only; the frames between take their colours along the motion.
 A film is cut into blocks of BLOCK frames. How much the picture moves in a block decides how
-many of its frames are anchors, and how hard its motion is looked for.
+many of its frames are anchors, and how hard its motion is looked for: of two blocks that
+stand still the second needs none.
 
 Blocks begin at multiples of BLOCK in the film's own frame numbers, so that a part of a film
 has the anchors of the whole. In the first LEAD frames of a shot they are counted from its
@@ -20,7 +21,8 @@ import numpy as np
 from filmcolor.flow import COARSE, FINE, MIDDLE, Course, Effort, Luma, find_courses
 from filmcolor.frames import FloatPlane, LumaFrame, SmallFrame
 
-BLOCK = 16  # frames: an anchor is never further from the next
+BLOCK = 16  # frames
+GAP = 2 * BLOCK  # frames: an anchor is never further from the next
 LEAD = 48  # frames after a cut whose blocks are counted from it
 REACH = LEAD + BLOCK  # frames before a frame in which a cut decides where its block begins
 
@@ -32,12 +34,13 @@ class _Pace(NamedTuple):
 
     speed: float  # mean motion a frame, share of the picture's short side
     spacing: int  # frames from one anchor to the next
+    stride: int  # frames over which motion is looked for, and taken for even
     effort: Effort
 
 
 # chosen on the clips of benchmarks/steadiness.py: figures in train/LOG.md
-_STILL, _SLOW = _Pace(0.002, 16, COARSE), _Pace(0.008, 16, MIDDLE)
-_QUICK, _WILD = _Pace(float("inf"), 8, FINE), _Pace(float("inf"), 4, FINE)
+_STILL, _SLOW = _Pace(0.002, 16, 4, MIDDLE), _Pace(0.008, 16, 1, MIDDLE)
+_QUICK, _WILD = _Pace(float("inf"), 8, 1, FINE), _Pace(float("inf"), 4, 1, FINE)
 _MAX_LOST = 0.08  # of the pixels a frame: beyond it half are gone before the next anchor
 
 
@@ -66,21 +69,42 @@ def track(frames: Iterable[SmallFrame], first: int = 0) -> Iterator[TrackedFrame
 
     `first`: number of a frame; those before it are there to tell where blocks begin.
     """
+    before: list[Luma] = []  # the guide of the last frame, of the same shot
+    was_still = False
+    for block in _blocks(frames):
+        if block.frames[-1].frame.number >= first:
+            guides = [*before, *map(_guide, block.frames)]
+            pace = _choose_pace(list(pairwise(guides))[_SAMPLES // 2 :: _SAMPLES])
+            can_rest = was_still and pace is _STILL and block.is_odd
+            yield from _tracked(block, guides, pace, can_rest)
+            was_still = pace is _STILL and not block.ends_shot
+        before = [] if block.ends_shot else [_guide(block.frames[-1])]
+
+
+@dataclass(frozen=True, slots=True)
+class _Block:
+    frames: list[SmallFrame]
+    is_odd: bool  # of two neighbours one is
+    ends_shot: bool
+
+
+def _blocks(frames: Iterable[SmallFrame]) -> Iterator[_Block]:
+    """Yield frames by blocks; the last one ends a shot, for all that is known."""
     block: list[SmallFrame] = []
-    before: SmallFrame | None = None  # the last frame of the block before, of the same shot
-    cut: int | None = None  # number of the last cut
+    cut: int | None = None  # number of the last cut; the film's first frame is one
+    start = stop = 0
     for frame in frames:
         number = frame.frame.number
-        if block and (frame.is_cut or number == _stop(block[0].frame.number, cut)):
-            if number > first:
-                yield from _tracked(block, before, ends_shot=frame.is_cut)
-            before = None if frame.is_cut else block[-1]
+        if block and (frame.is_cut or number == stop):
+            yield _Block(block, _is_odd(start, cut), frame.is_cut)
             block = []
-        if frame.is_cut:
+        if frame.is_cut or number == 0:
             cut = number
+        if not block:
+            start, stop = number, _stop(number, cut)
         block.append(frame)
     if block:
-        yield from _tracked(block, before, ends_shot=True)
+        yield _Block(block, _is_odd(start, cut), True)
 
 
 def _stop(start: int, cut: int | None) -> int:
@@ -88,6 +112,14 @@ def _stop(start: int, cut: int | None) -> int:
     if cut is not None and start < cut + LEAD:
         return start + BLOCK
     return (start // BLOCK + 1) * BLOCK
+
+
+def _is_odd(start: int, cut: int | None) -> bool:
+    """Tell whether a block is an odd one, counted as its beginning is."""
+    if cut is not None and start < cut + LEAD:
+        return (start - cut) // BLOCK % 2 == 1
+    is_after_lead = cut is not None and start == cut + LEAD
+    return start % GAP == BLOCK and not is_after_lead
 
 
 def _guide(frame: SmallFrame) -> Luma:
@@ -99,18 +131,29 @@ def _guide(frame: SmallFrame) -> Luma:
 
 
 def _tracked(
-    block: Sequence[SmallFrame], before: SmallFrame | None, ends_shot: bool
+    block: _Block, guides: Sequence[Luma], pace: _Pace, can_rest: bool
 ) -> Iterator[TrackedFrame]:
-    guides = [None if before is None else _guide(before), *map(_guide, block)]
-    pairs = list(pairwise(guides))
-    some = pairs[_SAMPLES // 2 :: _SAMPLES]
-    pace = _choose_pace([(a, b) for a, b in some if a is not None and b is not None])
-    for place, (frame, (last, guide)) in enumerate(zip(block, pairs, strict=True)):
-        assert guide is not None
-        is_end = ends_shot and place == len(block) - 1
-        forth, back = (None, None) if last is None else find_courses(last, guide, pace.effort)
-        is_anchor = place % pace.spacing == 0 or is_end
-        yield TrackedFrame(frame.frame, frame.small, frame.is_cut, guide, is_anchor, back, forth)
+    """Yield a block's frames; `guides`: theirs, and the last one's before if it is of the shot."""
+    num = len(block.frames)
+    steps: list[tuple[Course | None, Course | None]] = [(None, None)] * (num + 1 - len(guides))
+    for start in range(0, len(guides) - 1, pace.stride):
+        stop = min(start + pace.stride, len(guides) - 1)
+        courses = find_courses(guides[start], guides[stop], pace.effort)
+        share = np.float32(1.0 / (stop - start))
+        forth, back = courses if stop - start == 1 else (course * share for course in courses)
+        steps += [(forth, back)] * (stop - start)
+    for place, (frame, (forth, back)) in enumerate(zip(block.frames, steps, strict=True)):
+        is_due = place % pace.spacing == 0 and not (can_rest and place == 0)
+        is_last = block.ends_shot and place == num - 1
+        yield TrackedFrame(
+            frame=frame.frame,
+            small=frame.small,
+            is_cut=frame.is_cut,
+            guide=guides[place - num],
+            is_anchor=is_due or is_last,
+            back=back,
+            forth=forth,
+        )
 
 
 def _choose_pace(pairs: Sequence[tuple[Luma, Luma]]) -> _Pace:

@@ -4,7 +4,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -28,6 +28,7 @@ from filmcolor.verification import verify
 
 T = TypeVar("T")
 WHOLE_PART = Part()
+_FRAMES_AHEAD = 8  # of each stage that runs in a thread of its own
 Progress = Callable[[int, int | None], None]  # frames done, frames in all where known
 
 
@@ -99,15 +100,20 @@ class Colorizer:
             max(0, part.first - past - LOOK),
             None if part.stop is None else part.stop + future + LOOK,
         )
-        with Prefetch(add_small(read_luma(info, start, end, index), info, look.size), 8) as small:
-            cuts = mark_cuts(small)
-            first = part.first - past + REACH
-            with Prefetch(every_frame(cuts) if window.is_off else track(cuts, first), 8) as tracked:
-                predicted = self.predictor.add_ab(tracked, look.batch_size, info.rotation)
-                for frame in steady(predicted, window):
-                    number = frame.frame.number
-                    if number >= part.first and (part.stop is None or number < part.stop):
-                        yield frame
+        first = part.first - past + REACH
+        with ExitStack() as threads:
+
+            def prefetch(stage: Iterable[T]) -> "Prefetch[T]":
+                return threads.enter_context(Prefetch(stage, _FRAMES_AHEAD))
+
+            lumas = read_luma(info, start, end, index)
+            cuts = prefetch(mark_cuts(add_small(lumas, info, look.size)))
+            tracked = prefetch(every_frame(cuts) if window.is_off else track(cuts, first))
+            predicted = prefetch(self.predictor.add_ab(tracked, look.batch_size, info.rotation))
+            for frame in steady(predicted, window):
+                number = frame.frame.number
+                if number >= part.first and (part.stop is None or number < part.stop):
+                    yield frame
 
     def frames(
         self,

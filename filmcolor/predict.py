@@ -15,7 +15,7 @@ from filmcolor.model import ColorNet, answer_in_ab, decode_ab, fold_batch_norms
 
 # pixels: on held-back stills better than none, than sharper and softer (train/LOG.md)
 _DENOISING_SIGMA = 1.0
-_MAX_WAITING = 32  # frames
+_MAX_WAITING = 16  # frames
 
 
 def denoised(small: FloatPlane) -> FloatPlane:

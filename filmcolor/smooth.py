@@ -16,7 +16,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from filmcolor.anchors import BLOCK, LEAD, REACH, TrackedFrame
+from filmcolor.anchors import BLOCK, GAP, LEAD, REACH, TrackedFrame
 from filmcolor.errors import SettingsError
 from filmcolor.flow import Course, Luma, fetch, follow
 from filmcolor.frames import AbFrame, FloatPlane
@@ -54,8 +54,9 @@ class Window(NamedTuple):
         """How many frames around a part decide its colours, shot detection not included."""
         if self.is_off:
             return Window(0, 0)
-        # an anchor on either side, its window, and the whole block that chooses anchors there
-        return Window(self.past + 2 * BLOCK + REACH, self.future + 2 * BLOCK)
+        # an anchor on either side, its window, the block that chooses an anchor there, and
+        # the one before that, for of two still blocks one rests
+        return Window(self.past + GAP + 2 * BLOCK + REACH, self.future + GAP + BLOCK)
 
 
 def window_of(level: str, frame_rate: Fraction) -> Window:
@@ -152,7 +153,7 @@ class _Shot:
         """Yield frames up to the last anchor whose window is complete."""
         while self._waiting:
             gap, anchor = self._waiting[0]
-            if newest is not None and newest <= anchor.number + self._window.future:
+            if newest is not None and newest < anchor.number + self._window.future:
                 return
             self._waiting.popleft()
             place = self._anchors.index(anchor)

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scenes import HEIGHT, WIDTH, pan, small_frames, texture
 
-from filmcolor.anchors import BLOCK, LEAD, REACH, every_frame, track
+from filmcolor.anchors import BLOCK, GAP, LEAD, REACH, every_frame, track
 
 STILL = [texture()] * 150
 
@@ -22,38 +22,40 @@ def noise(num, seed=0):
     return [rng.random((HEIGHT, WIDTH), dtype=np.float32) for _ in range(num)]
 
 
-def test_what_stands_still_is_seen_once_a_block():
-    assert anchors_of(STILL[:50]) == [0, 16, 32, 48, 49]
+def test_what_stands_still_is_seen_once_in_two_blocks():
+    assert anchors_of(STILL[:150]) == [0, 32, 48, 64, 96, 128, 149]  # a lead ends at 48
 
 
 def test_the_faster_it_moves_the_more_is_seen():
-    spacings = [np.diff(anchors_of(p)[:-1]).max() for p in (pan(49, 0.1), pan(49, 4.0), noise(49))]
-    assert spacings == [16, 8, 4]
+    paces = (pan(49, 0.1), pan(49, 0.6), pan(49, 4.0), noise(49))
+    assert [np.diff(anchors_of(p)[:-1]).max() for p in paces] == [32, 16, 8, 4]
 
 
 def test_each_block_goes_by_its_own_motion():
     quick = pan(BLOCK, 4.0)
-    anchors = anchors_of([*STILL[:BLOCK], *quick, *[quick[-1]] * (BLOCK + 1)])
-    assert anchors == [0, 16, 24, 32, 48]
+    anchors = anchors_of([*STILL[:BLOCK], *quick, *[quick[-1]] * (2 * BLOCK + 1)], 96)
+    assert anchors == [96, 112, 120, 128, 160]
+    anchors = anchors_of([*STILL[: 2 * BLOCK], *quick, *[quick[-1]] * (2 * BLOCK + 1)], 96)
+    assert anchors == [96, 128, 136, 144, 160, 176]  # an odd block rests after a still one only
 
 
 @pytest.mark.parametrize("cut", [1, 5, 16, 37, 40])
 def test_first_and_last_frames_of_shots_are_anchors(cut):
     anchors = anchors_of(STILL[:60], cuts=(cut,))
     assert {0, cut - 1, cut, 59} <= set(anchors)
-    assert max(np.diff(anchors)) <= BLOCK
+    assert max(np.diff(anchors)) <= GAP
 
 
 def test_a_shot_begins_as_it_would_alone():
     cut = 37
     alone = anchors_of(STILL[:100])
     behind = [n - cut for n in anchors_of(STILL[: cut + 100], cuts=(cut,)) if n >= cut]
-    assert [n for n in behind if n <= LEAD] == [n for n in alone if n <= LEAD] == [0, 16, 32, 48]
+    assert [n for n in behind if n <= LEAD] == [n for n in alone if n <= LEAD] == [0, 32, 48]
 
 
 def test_far_from_cuts_blocks_begin_at_multiples():
     anchors = anchors_of(STILL[:150], cuts=(37,))
-    assert [n for n in anchors if n > 37 + LEAD] == [96, 112, 128, 144, 149]
+    assert [n for n in anchors if n > 37 + LEAD] == [96, 128, 149]
 
 
 @settings(max_examples=30, deadline=None)
@@ -64,7 +66,7 @@ def test_far_from_cuts_blocks_begin_at_multiples():
 def test_a_part_has_the_anchors_of_the_whole(start, cuts):
     whole = anchors_of(STILL, cuts=tuple(cuts))
     part = anchors_of(STILL[start:], start, tuple(cuts))
-    sure = start + REACH if start else 0
+    sure = start + REACH + BLOCK if start else 0
     assert [n for n in part if n >= sure] == [n for n in whole if n >= sure]
 
 

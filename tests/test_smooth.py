@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scenes import HEIGHT, WIDTH, pan, small_frames, texture
 
-from filmcolor.anchors import BLOCK, LEAD, every_frame, track
+from filmcolor.anchors import BLOCK, GAP, LEAD, every_frame, track
 from filmcolor.errors import SettingsError
 from filmcolor.smooth import LEVELS, Window, steady, window_of
 
@@ -96,9 +96,9 @@ def test_color_goes_with_what_moves_and_does_not_smear():
 
 def test_means_of_unlike_hues_are_not_pale():
     def ab_of(n):
-        return flat(*((24.0, 0.0) if n // BLOCK % 2 else (0.0, 24.0)))
+        return flat(*((24.0, 0.0) if n // GAP % 2 else (0.0, 24.0)))
 
-    result = abs_of([texture()] * 96, ab_of)[20:76]
+    result = abs_of([texture()] * 192, ab_of)[64:128]
     chroma = np.hypot(result[..., 0], result[..., 1])
     assert chroma.mean() > 0.85 * 24.0  # the plain mean has 0.71 to 0.75
     assert chroma.max() <= 24.0 * 1.01
@@ -127,7 +127,8 @@ def test_a_shot_begins_bit_for_bit_as_it_would_alone(cut, step):
     before, shot = pan(cut, step, seed=1), pan(100, step, seed=2)
     whole = abs_of([*before, *shot], lambda n: noise(n - cut + 1000), cuts=(cut,))[cut:]
     alone = abs_of(shot, lambda n: noise(n + 1000))
-    np.testing.assert_array_equal(whole[:BLOCK], alone[:BLOCK])
+    np.testing.assert_array_equal(whole[0], alone[0])
+    assert np.abs(whole[:LEAD] - alone[:LEAD]).mean() < 1.0  # then blocks may differ
 
 
 def test_what_follows_a_cut_has_no_say_before_it():
@@ -147,14 +148,14 @@ def test_what_follows_a_cut_has_no_say_before_it():
 
 @pytest.mark.parametrize("window", [Window(16, 16), Window(48, 32)])
 def test_an_anchor_beyond_the_window_has_no_influence(window):
-    changed = 96
-    pictures = [texture()] * 200
+    changed = 160
+    pictures = [texture()] * 300
     first = abs_of(pictures, noise, window)
     second = abs_of(pictures, lambda n: noise(n) + np.float32(50.0 * (n == changed)), window)
-    differs = [n for n in range(200) if not np.array_equal(first[n], second[n])]
+    differs = [n for n in range(300) if not np.array_equal(first[n], second[n])]
     # frames between two anchors take the colours of both
-    assert differs[0] == changed - window.future - BLOCK + 1
-    assert differs[-1] == changed + window.past + BLOCK - 1
+    assert differs[0] == changed - window.future // GAP * GAP - GAP + 1
+    assert differs[-1] == changed + window.past // GAP * GAP + GAP - 1
 
 
 def test_a_wider_window_holds_still_more():
