@@ -139,16 +139,16 @@ def _course(there: Flow, back: Flow) -> Course:
 
 
 def _finder(effort: Effort) -> cv2.DISOpticalFlow:
-    finders = _own.__dict__.setdefault("finders", {})
-    if effort not in finders:
-        finder = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-        finder.setPatchSize(_PATCH_SIDE)
-        finder.setFinestScale(effort.finest_scale)
-        finder.setPatchStride(effort.patch_stride)
-        finder.setGradientDescentIterations(effort.num_iterations)
-        finder.setVariationalRefinementIterations(effort.num_refinements)
-        finders[effort] = finder
-    return finders[effort]
+    if not hasattr(_own, "finder"):
+        _own.finder = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    finder: cv2.DISOpticalFlow = _own.finder
+    # each time: on a small picture OpenCV changes them, and never changes them back
+    finder.setPatchSize(_PATCH_SIDE)
+    finder.setFinestScale(effort.finest_scale)
+    finder.setPatchStride(effort.patch_stride)
+    finder.setGradientDescentIterations(effort.num_iterations)
+    finder.setVariationalRefinementIterations(effort.num_refinements)
+    return finder
 
 
 @lru_cache(maxsize=8)

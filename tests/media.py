@@ -35,8 +35,13 @@ def shoot(
     depth: int = 8,
     is_full_range: bool = False,
     seed: int = 0,
+    step: float = 2.0,
+    grain: float = 0.02,
 ) -> list[np.ndarray]:
     """Return the luma (H, W) of one shot: a soft texture that pans, with fine grain on it.
+
+    `step`: whole pixels to the left, and half as many up, by which it moves in a frame.
+    `grain`: its deviation, in shares of white.
 
     Another seed is another scene, so that two shots joined have a cut between them.
     """
@@ -53,9 +58,10 @@ def shoot(
     dtype = np.uint8 if depth == 8 else np.uint16
     frames = []
     for number in range(num_frames):
-        view = scene[number : number + height, 2 * number : 2 * number + width]
-        grain = rng.normal(0.0, 0.02, view.shape)
-        luma = black + (view + grain).clip(0.0, 1.0) * (white - black)
+        top, left = int(number * step / 2), int(number * step)
+        view = scene[top : top + height, left : left + width]
+        noise = rng.normal(0.0, grain, view.shape)
+        luma = black + (view + noise).clip(0.0, 1.0) * (white - black)
         frames.append(np.rint(luma).astype(dtype))
     return frames
 

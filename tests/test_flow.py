@@ -79,3 +79,17 @@ def test_an_exposure_that_changes_is_no_motion():
     darker = (view(20) * 0.8).astype(np.uint8)
     there, _ = find_courses(view(20), darker, MIDDLE)
     assert np.abs(there[..., :2]).mean() < 0.3
+
+
+def test_flow_does_not_depend_on_what_was_asked_before():
+    """OpenCV changes its settings for small pictures, and keeps them."""
+    large = (texture(5, 128, 172) * 255).astype(np.uint8)
+    moved = np.roll(large, 1, axis=1)
+    efforts = (COARSE, MIDDLE, FINE)
+    first = [find_flow(large, moved, effort) for effort in efforts]
+    for effort in efforts:
+        for side in (16, 24, 32):
+            small = (texture(1, side, side) * 255).astype(np.uint8)
+            find_flow(small, small, effort)
+    for effort, flow in zip(efforts, first, strict=True):
+        np.testing.assert_array_equal(find_flow(large, moved, effort), flow)

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 import media
@@ -69,6 +70,50 @@ def test_a_part_is_the_whole(
         assert np.array_equal(frame.luma, whole[frame.number].luma)
         assert frame.pts == whole[frame.number].pts
         assert largest_difference(frame, whole[frame.number]) <= 1  # arithmetic in batches
+
+
+# a film longer than any neighbourhood, of all paces: (frames, pixels a frame, seed)
+REEL = ((37, 0.0, 11), (310, 0.0, 12), (45, 3.0, 13), (60, 0.5, 14), (9, 8.0, 15))
+NUM_REEL = sum(num for num, _, _ in REEL)
+
+
+@pytest.fixture(scope="module")
+def reel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    lumas = [luma for num, step, seed in REEL for luma in shoot(num, step=step, seed=seed, grain=0.003)]
+    return media.make(tmp_path_factory.mktemp("reel") / "reel.mkv", Film(lumas, codec="ffv1"))
+
+
+@pytest.fixture(scope="module")
+def whole_reel(reel: Path, look: Look) -> list[ColorFrame]:
+    return list(Colorizer(look).frames(probe(reel)))
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    first=st.integers(0, NUM_REEL - 1),
+    length=st.integers(1, 30),
+    batch_size=st.sampled_from([1, 3, 8]),
+)
+def test_a_part_is_the_whole_in_a_long_film(
+    reel: Path, look: Look, whole_reel: list[ColorFrame], first: int, length: int, batch_size: int
+) -> None:
+    stop = min(NUM_REEL, first + length)
+    frames = colorizer(replace(look, batch_size=batch_size)).frames(probe(reel), Part(first, stop))
+    for number, frame in enumerate(frames, first):
+        assert frame.number == number
+        assert largest_difference(frame, whole_reel[number]) <= 1
+
+
+@pytest.mark.parametrize("level", ["off", "light", "strong"])
+def test_segments_joined_are_the_whole(reel: Path, look: Look, level: str) -> None:
+    own = colorizer(replace(look, smooth=level))
+    whole = list(own.frames(probe(reel)))
+    edges = [0, 41, 42, 130, 222, 238, 254, 363, NUM_REEL]
+    parts = [own.frames(probe(reel), Part(a, b)) for a, b in pairwise(edges)]
+    joined = [frame for part in parts for frame in part]
+    assert [f.number for f in joined] == list(range(NUM_REEL))
+    for frame, same in zip(joined, whole, strict=True):
+        assert largest_difference(frame, same) <= 1
 
 
 @pytest.mark.parametrize("number", range(3))
