@@ -6,9 +6,11 @@ from fractions import Fraction
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scenes import HEIGHT, WIDTH, pan, small_frames, texture
 
-from filmcolor.anchors import BLOCK, GAP, LEAD, every_frame, track
+from filmcolor.anchors import BLOCK, GAP, LEAD, REACH, every_frame, track
 from filmcolor.errors import SettingsError
 from filmcolor.smooth import LEVELS, Window, steady, window_of
 
@@ -172,6 +174,41 @@ def test_off_leaves_every_frame_its_own_color():
     results = list(steady((replace(f, ab=noise(f.frame.number)) for f in frames), window))
     for n, result in enumerate(results):
         np.testing.assert_array_equal(result.ab, noise(n))
+
+
+REEL = [p[32:64, 32:80] for p in (*[texture(1)] * 250, *pan(40, 3.0, 2), *[texture(3)] * 60)]
+
+
+def with_context(first, stop, cuts, window):
+    """Return ab of a part, steadied with no more of the film than its context."""
+    past, future = window.context
+    start = max(0, first - past)
+    frames = small_frames(REEL[start : stop + future], start, cuts)
+    tracked = track(frames, first - past + REACH)
+    tracked = (replace(f, ab=noise(f.frame.number)[:16, :24]) for f in tracked)
+    return [f.ab for f in steady(tracked, window) if first <= f.frame.number < stop]
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    first=st.integers(0, len(REEL) - 3),
+    cuts=st.sets(st.integers(1, len(REEL) - 1), max_size=3),
+    level=st.sampled_from(["light", "normal", "strong"]),
+)
+def test_the_context_is_all_that_a_part_needs(first, cuts, level):
+    window, cuts = window_of(level, Fraction(24)), (*cuts, 250, 290)
+    part = with_context(first, first + 3, cuts, window)
+    whole = with_context(0, len(REEL), cuts, window)[first : first + 3]
+    np.testing.assert_array_equal(part, whole)
+
+
+@pytest.mark.parametrize("cut", range(60, 170, 14))
+def test_a_cut_long_before_a_part_is_known(cut):
+    """Blocks are counted from a cut until LEAD frames after it."""
+    window = window_of("normal", Fraction(24))
+    part = with_context(240, 243, (cut, 250, 290), window)
+    whole = with_context(0, len(REEL), (cut, 250, 290), window)[240:243]
+    np.testing.assert_array_equal(part, whole)
 
 
 def test_frames_come_out_before_the_film_ends():
