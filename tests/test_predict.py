@@ -4,6 +4,7 @@ from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -119,7 +120,7 @@ def test_shrinking_averages(coding):
     small = shrink(codes.astype(dtype_of(coding)), (24, 16), coding)
     exact = (codes - coding.luma_offset) / coding.luma_scale
     means = exact.reshape(16, 4, 24, 4).mean(axis=(1, 3))
-    np.testing.assert_allclose(small, means, atol=0.51 / coding.luma_scale)  # OpenCV rounds
+    np.testing.assert_allclose(small, means, atol=1.01 / coding.luma_scale)  # halving rounds twice
 
 
 def test_every_coding_of_a_picture_shrinks_to_the_same():
@@ -129,7 +130,7 @@ def test_every_coding_of_a_picture_shrinks_to_the_same():
         codes = np.rint(picture * coding.luma_scale + coding.luma_offset)
         smalls.append(shrink(codes.astype(dtype_of(coding)), (24, 16), coding))
     for small in smalls[1:]:
-        np.testing.assert_allclose(small, smalls[0], atol=1.0 / 219)
+        np.testing.assert_allclose(small, smalls[0], atol=1.5 / 219)
 
 
 def film_info(width, height, sar=Fraction(1)):
@@ -386,3 +387,19 @@ def test_bfloat16_keeps_faint_colours(pictures, in_float32):
     faint = ab[np.abs(ab) < 8.0]
     assert faint.size > 100
     assert len(np.unique(faint)) > 50
+
+
+@pytest.mark.parametrize("size", [(640, 480), (641, 479), (1921, 1081), (2048, 1536)])
+def test_shrinking_is_averaging_whatever_the_size(size):
+    """A smooth picture comes out as interpolating it would; fine noise is averaged away."""
+    width, height = size
+    rows, columns = np.mgrid[:height, :width] / height
+    smooth = 128 + 60 * np.sin(5 * rows) * np.cos(4 * columns)
+    small = small_size(width, height, 256)
+    coding = Coding(1, True, 8)
+    shrunk = shrink(np.rint(smooth).astype(np.uint8), small, coding)
+    wanted = cv2.resize(smooth.astype(np.float32) / 255, small, interpolation=cv2.INTER_AREA)
+    np.testing.assert_allclose(shrunk, wanted, atol=0.015)
+    noise = np.random.default_rng(0).normal(128.0, 20.0, (height, width)).clip(0, 255)
+    least = shrink(noise.astype(np.uint8), small, coding).std() * 255
+    assert least < 20.0 * 0.75
