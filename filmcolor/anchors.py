@@ -39,7 +39,7 @@ class _Pace(NamedTuple):
 
 
 # chosen on the clips of benchmarks/steadiness.py: figures in train/LOG.md
-_STILL, _SLOW = _Pace(0.002, 16, 4, MIDDLE), _Pace(0.008, 16, 1, MIDDLE)
+_STILL, _SLOW = _Pace(0.002, 16, 4, COARSE), _Pace(0.008, 16, 1, MIDDLE)
 _QUICK, _WILD = _Pace(float("inf"), 8, 1, FINE), _Pace(float("inf"), 4, 1, FINE)
 _MAX_LOST = 0.08  # of the pixels a frame: beyond it half are gone before the next anchor
 

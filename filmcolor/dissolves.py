@@ -10,6 +10,7 @@ Vector = NDArray[np.float32]
 
 REACHES = (8, 12, 16)  # frames on either side: dissolves of up to 12, 20 and 28 frames
 _MIN_UNLIKE = 0.5  # 1 - correlation of the pictures before and after
+_LEAST_UNLIKE = 0.8 * _MIN_UNLIKE  # of the two alone, whose bars may be wider than all have
 _MAX_RESIDUAL = 0.65  # rms, of half the distance between the pictures before and after
 _MAX_STEP = 0.4  # of the way from one picture to the other between two frames: less than a cut
 _MAX_BACK = -0.2  # it goes back by grain and flicker only
@@ -25,10 +26,20 @@ def dissolve_score(thumbs: list[Thumb]) -> float:
     reach = len(thumbs) // 2
     if thumbs[0].is_flat or thumbs[-1].is_flat or thumbs[reach].is_flat:
         return 0.0
-    area = blurred_area(picture_area(thumbs))
-    pictures = np.stack([t.blurred[area].ravel() for t in thumbs])
-    pictures -= pictures.mean(axis=1, keepdims=True)
+    ends = _centred([thumbs[0], thumbs[-1]])  # most often they are alike, and soon told
+    aa, bb, ab = (float(np.dot(*pair)) for pair in (ends[[0, 0]], ends[[1, 1]], ends))
+    if ab > (1.0 - _LEAST_UNLIKE) * np.sqrt(aa * bb):
+        return 0.0
+    pictures = _centred(thumbs)
     return _score(pictures @ pictures.T, reach)
+
+
+def _centred(thumbs: list[Thumb]) -> FloatPlane:
+    """Return their pictures (N, pixels) without the bars that all have, less their means."""
+    area = blurred_area(picture_area(thumbs))
+    pictures: FloatPlane = np.stack([t.blurred[area].ravel() for t in thumbs])
+    pictures -= pictures.mean(axis=1, keepdims=True)
+    return pictures
 
 
 def _score(products: FloatPlane, reach: int) -> float:
