@@ -129,6 +129,19 @@ def test_a_shot_is_colored_as_if_it_were_alone(
     assert len(frames) == SHOTS[number]
     for frame in frames:
         assert largest_difference(frame, whole[first + frame.number]) <= 1
+    assert largest_difference(frames[0], whole[first]) == 0
+
+
+@pytest.mark.parametrize("number", range(1, len(REEL)))
+def test_no_color_crosses_a_cut(
+    reel: Path, look: Look, whole_reel: list[ColorFrame], tmp_path: Path, number: int
+) -> None:
+    """The first frame after a cut is, to the bit, what its shot gives alone."""
+    first = sum(num for num, _, _ in REEL[:number])
+    lumas = [frame.luma for frame in whole_reel[first : first + REEL[number][0]]]
+    alone = media.make(tmp_path / "shot.mkv", Film(lumas, codec="ffv1"))
+    frame = next(colorizer(look).frames(probe(alone)))
+    assert largest_difference(frame, whole_reel[first]) == 0
 
 
 def test_the_shots_have_colors_of_their_own(whole: list[ColorFrame]) -> None:
