@@ -29,7 +29,7 @@ from filmcolor.pipeline import Colorizer, Prefetch
 from filmcolor.sheets import save_sheet
 from filmcolor.smooth import LEVELS
 from filmcolor.strips import Strip
-from filmcolor.views import Shown, Tally, add_views, reduced, show_luma, show_rgb
+from filmcolor.views import Shown, Tally, add_views, reduced, scaled_luma, show_luma, show_rgb
 
 GREY, TRUTH, OFF = "grey", "truth", "off"
 LEAST_CHROMA = 1.0  # Lab units, in the mean of a film: less is a film without colour
@@ -82,9 +82,7 @@ def shown(frame: AbFrame, info: FilmInfo, look: Look) -> Shown:
 
 def grey(frame: AbFrame, info: FilmInfo) -> Shown:
     """Return a frame without its colour."""
-    coding = info.coding
-    luma = (frame.frame.luma.astype(np.float32) - coding.luma_offset) / coding.luma_scale
-    return show_luma(reduced(luma.astype(np.float32)))
+    return show_luma(reduced(scaled_luma(frame.frame.luma, info.coding)))
 
 
 def judge(film: Path, levels: tuple[str, ...], num_frames: int, strips: Path | None) -> Sums:

@@ -4,8 +4,8 @@ A flow is float32 (H, W, 2), pixels to the right and down: what is at (x, y) in 
 picture is at (x, y) + flow[y, x] in the second. A course is a flow with a third channel, its
 doubt: a colour that is fetched along it weighs exp(-doubt). It begins where the test of
 Sundaram, Brox & Keutzer (2010) calls a pixel occluded, and grows with the way there and
-back missing its beginning. Doubts of courses that are followed one after the
-other add up. (OpenCV fetches four channels faster than three.)
+back missing its beginning. Doubts of courses that are followed one after the other
+add up. (OpenCV fetches four channels faster than three.)
 """
 
 from functools import lru_cache
@@ -32,7 +32,7 @@ class Effort(NamedTuple):
     num_refinements: int  # variational, per scale
 
 
-# milliseconds a flow on one core, 228 × 128, measured with `benchmarks/steadiness.py`
+# milliseconds a flow on one core, 228 × 128; what each is worth is in train/LOG.md
 COARSE = Effort(2, 4, 16, 5)  # 0.6
 MIDDLE = Effort(1, 4, 12, 2)  # 1.4
 FINE = Effort(0, 4, 12, 3)  # 6.5

@@ -22,7 +22,6 @@ from filmcolor.frames import (
     FloatPlane,
     LumaFrame,
     Part,
-    RgbFrame,
     SmallFrame,
     Span,
 )
@@ -32,7 +31,15 @@ from filmcolor.probing import probe
 from filmcolor.sheets import check_sheet, save_sheet
 from filmcolor.shots import mark_cuts
 from filmcolor.strips import Strip
-from filmcolor.views import Shown, Tally, add_views, reduced_size, show_luma, show_rgb
+from filmcolor.views import (
+    Shown,
+    Tally,
+    add_views,
+    reduced_size,
+    scaled_luma,
+    show_luma,
+    show_rgb,
+)
 
 GREY, FILM, TRUTH = "grey", "film", "truth"  # the rows, in this order
 
@@ -175,7 +182,7 @@ def _frames(sources: list[FilmInfo], part: Part) -> Iterator[_Frame]:
                 "they must have the same frames"
             )
         pictures = [_sized(frame.rgb / np.float32(255.0), size) for frame in frames]
-        luma = _sized(_scaled(frames[-1], sources[-1]), size)
+        luma = _sized(scaled_luma(frames[-1].luma, sources[-1].coding), size)
         views = {GREY: show_luma(luma)}
         views |= {name: show_rgb(p) for name, p in zip((FILM, TRUTH), pictures, strict=False)}
         first = frames[0]
@@ -196,12 +203,6 @@ def _marked(frames: Iterator[_Frame]) -> Iterator[_Frame]:
     for small in mark_cuts(smalls()):
         frame = waiting.popleft()
         yield _Frame(frame.seconds, frame.views, small, small.is_cut)
-
-
-def _scaled(frame: RgbFrame, info: FilmInfo) -> FloatPlane:
-    """Return a frame's luma, black at 0 and white at 1."""
-    luma = frame.luma.astype(np.float32) - np.float32(info.coding.luma_offset)
-    return luma / np.float32(info.coding.luma_scale)
 
 
 def _sized(picture: FloatPlane, size: tuple[int, int]) -> FloatPlane:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from filmcolor.flow import Flow, Luma, chain, fetch, find_flow, is_inside
+from filmcolor.flow import MISS_PIXELS, MISS_SHARE, Flow, Luma, chain, fetch, find_flow, is_inside
 
 Rgb = NDArray[np.uint8]  # (H, W, 3), R'G'B'
 Ab = NDArray[np.float32]  # (H, W, 2), CIELAB
@@ -26,8 +26,6 @@ Ab = NDArray[np.float32]  # (H, W, 2), CIELAB
 CDC_STEPS = (1, 2, 4)  # frames apart, each weighing a third (Liu et al. 2021)
 LONG_STEP = 24  # frames apart, of the long warp error: a second of sound film
 LONG_EVERY = 6  # frames from one of its pairs to the next: four are open at a time
-# Sundaram, Brox & Keutzer 2010: how far flow there and back may miss, in squared pixels
-_MISS_SHARE, _MISS_PIXELS = 0.01, 0.5
 
 
 class Mean:
@@ -165,7 +163,7 @@ def _checked(there: Flow, back: Flow, is_kept: NDArray[np.bool_]) -> Motion:
     returned = fetch(back, there)
     miss = np.square(there + returned).sum(axis=2)
     length = np.square(there).sum(axis=2) + np.square(returned).sum(axis=2)
-    return Motion(there, back, is_kept & (miss < _MISS_SHARE * length + _MISS_PIXELS))
+    return Motion(there, back, is_kept & (miss < MISS_SHARE * length + MISS_PIXELS))
 
 
 def warp_error(first: Ab, second: Ab, moved: Motion) -> float | None:

@@ -112,7 +112,9 @@ class Colorizer:
             predicted = prefetch(self.predictor.add_ab(tracked, look.batch_size, info.rotation))
             for frame in steady(predicted, window):
                 number = frame.frame.number
-                if number >= part.first and (part.stop is None or number < part.stop):
+                if part.stop is not None and number >= part.stop:
+                    return  # the rest was context
+                if number >= part.first:
                     yield frame
 
     def frames(

@@ -1,8 +1,8 @@
 """Frames as they are compared, in grey, in one colouring or another: pictures and their sums.
 
-A film's frames are compared, 8 bits, at a short side of at most SIZE pixels: no definition
-names a size, and ab and its error are in Lab units, not in pixels; but grain and fine colour
-detail are averaged, so figures of other sizes differ a little.
+A film's frames are compared at a short side of at most SIZE pixels, R'G'B' in 8 bits and ab
+unrounded: no definition names a size, and ab and its error are in Lab units, not in pixels; but
+grain and fine colour detail are averaged, so figures of other sizes differ a little.
 """
 
 from collections.abc import Mapping
@@ -14,8 +14,8 @@ import cv2
 import numpy as np
 
 from filmcolor import metrics
-from filmcolor.color import lab_from_rgb
-from filmcolor.frames import FloatPlane, Picture
+from filmcolor.color import Coding, lab_from_rgb
+from filmcolor.frames import FloatPlane, Picture, Plane
 
 K = TypeVar("K")
 
@@ -41,6 +41,12 @@ def show_luma(luma: FloatPlane) -> Shown:
     """Return R' = G' = B' = Y' of luma in 0..1 (H, W), at its own size."""
     rgb = np.repeat(eight_bits(luma)[..., None], 3, axis=2)
     return Shown(rgb, np.zeros((*luma.shape, 2), np.float32))
+
+
+def scaled_luma(luma: Plane, coding: Coding) -> FloatPlane:
+    """Return luma (H, W) of code values, black at 0 and white at 1, not clipped."""
+    scaled = luma.astype(np.float32) - np.float32(coding.luma_offset)
+    return scaled / np.float32(coding.luma_scale)
 
 
 def reduced(picture: FloatPlane) -> FloatPlane:

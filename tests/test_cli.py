@@ -27,6 +27,7 @@ from safetensors.torch import save_file
 import filmcolor
 from filmcolor.cli import cli, main
 from filmcolor.pipeline import Look
+from filmcolor.smooth import LEVELS
 
 SCRIPT = shutil.which("filmcolor", path=str(Path(sys.executable).parent))
 PATIENCE_SECONDS = 60  # for a process that starts on a busy machine
@@ -97,6 +98,12 @@ def test_help_tells_of_every_option(typed: Type, name: str | None) -> None:
         assert all(word in said for word in option.opts)
         assert option.help, f"{option.opts} is not explained"
         assert " ".join(option.help.split()) in said
+
+
+def test_smooth_offers_every_level() -> None:
+    """They are written down a second time, for help must not wait for OpenCV."""
+    option = next(p for p in cli.commands["run"].params if p.name == "smooth")
+    assert tuple(option.type.choices) == LEVELS
 
 
 def test_help_names_every_command(typed: Type) -> None:

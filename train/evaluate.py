@@ -42,7 +42,15 @@ from filmcolor.train.tally import (
     spread,
 )
 from filmcolor.train.validation import LEAST_CHROMA, predict_whole
-from filmcolor.views import Shown, add_views, eight_bits, reduced, show_luma, show_rgb
+from filmcolor.views import (
+    Shown,
+    add_views,
+    eight_bits,
+    reduced,
+    scaled_luma,
+    show_luma,
+    show_rgb,
+)
 
 _NUM_LOOKED_AT = 12  # frames of a film that are searched for colour before all are compared
 _OLD_STOCK_SEED = 20  # and the picture's number: each is aged in the same way every time
@@ -261,9 +269,7 @@ def _views_of_frame(
 ) -> dict[Key, Shown]:
     """Return a film's frame as each row shows it, from grey to the truth."""
     luma, coding = next(iter(colored.values())).frame.luma, info.coding
-    scaled = luma.astype(np.float32) - np.float32(coding.luma_offset)
-    scaled /= np.float32(coding.luma_scale)
-    views = {Key(GREY): show_luma(reduced(scaled))}
+    views = {Key(GREY): show_luma(reduced(scaled_luma(luma, coding)))}
     for look, ab_frame in colored.items():
         for saturation in trial.saturations:
             plan = ChromaPlan(coding, coding, SUBSAMPLING_420, saturation)
