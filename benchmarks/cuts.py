@@ -22,9 +22,9 @@ from transitions import Film, Luma, Mark, Score, Source, make_films
 
 from filmcolor import FilmcolorError, probe
 from filmcolor.decode import read_luma
-from filmcolor.frames import LumaFrame, SmallFrame
+from filmcolor.frames import LumaFrame
 from filmcolor.shots import find_transitions
-from filmcolor.small import shrink, small_size
+from filmcolor.small import shrink, small_frame, small_size
 
 _NO_LUMA = np.zeros((1, 1), np.uint8)
 _SIDE = 120  # short side of what is read, pixels
@@ -35,8 +35,7 @@ _MIN_SHOT = 5  # frames, for PySceneDetect
 def ours(film: Film) -> list[Mark]:
     """Return what filmcolor finds."""
     frames = (
-        SmallFrame(LumaFrame(n, _NO_LUMA, n, 1), picture.astype(np.float32) / 255.0)
-        for n, picture in enumerate(film.frames)
+        small_frame(LumaFrame(n, _NO_LUMA, n, 1), picture) for n, picture in enumerate(film.frames)
     )
     return [(f.frame.number, kind) for f, kind in find_transitions(frames) if kind]
 
@@ -107,7 +106,7 @@ def read_clips(folder: Path) -> list[NDArray[np.uint8]]:
         except FilmcolorError:
             continue
         if len(frames) >= _MIN_CLIP:
-            clips.append(np.rint(np.stack(frames) * 255.0).astype(np.uint8))
+            clips.append(np.stack(frames))
     return clips
 
 

@@ -34,11 +34,10 @@ GRAINS = 0.0, 0.02, 0.05  # standard deviations, luma
 
 
 def bilinear(
-    luma: np.ndarray, small: np.ndarray, ab: np.ndarray, coding: Coding, subsampling: Subsampling
+    luma: np.ndarray, guide: np.ndarray, ab: np.ndarray, coding: Coding, subsampling: Subsampling
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return what `chroma_planes` would, were there no edges; not rounded."""
-    guide = cv2.resize(small, ab.shape[1::-1], interpolation=cv2.INTER_AREA)
-    low = chroma_from_lab(guide, ab[..., 0], ab[..., 1], coding)
+    low = chroma_from_lab(guide / np.float32(255.0), ab[..., 0], ab[..., 1], coding)
     size = subsampling.plane_size(luma.shape[1], luma.shape[0])
     cb, cr = (
         cv2.resize(p.astype(np.float32), size) * coding.chroma_scale + coding.chroma_offset
@@ -49,6 +48,12 @@ def bilinear(
 
 Upsampling = Callable[..., tuple[np.ndarray, np.ndarray]]
 WAYS: dict[str, Upsampling] = {"guided": chroma_planes, "bilinear": bilinear}
+
+
+def guide_of(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Return luma in 0..1 as `chroma_planes` wants it at the size of ab."""
+    low = cv2.resize(picture.astype(np.float32), size, interpolation=cv2.INTER_AREA)
+    return np.rint(low.clip(0.0, 1.0) * 255.0).astype(np.uint8)
 
 
 def noise(seed: int, sigma: float) -> np.ndarray:
@@ -78,11 +83,10 @@ def leak(way: Upsampling, distance: np.ndarray, contrast: float, grain: float) -
     texture = TEXTURE * (noise(1, 1.5) + noise(2, 12.0)) / np.sqrt(2.0)
     picture = (GROUND + contrast * mask + texture + grain * noise(3, 0.7)).clip(0.0, 1.0)
     luma = np.rint(picture * FILM.luma_scale + FILM.luma_offset).astype(np.uint8)
-    double = 2 * LOW[0], 2 * LOW[1]
-    small = cv2.resize(picture.astype(np.float32), double, interpolation=cv2.INTER_AREA)
+    guide = guide_of(picture, LOW)
     ab = cv2.resize(mask, LOW, interpolation=cv2.INTER_AREA)[..., None] * np.float32(COLOR)
     cb, cr = (
-        np.asarray(p, np.float32) - 128.0 for p in way(luma, small, ab, FILM, SUBSAMPLING_420)
+        np.asarray(p, np.float32) - 128.0 for p in way(luma, guide, ab, FILM, SUBSAMPLING_420)
     )
     strength = np.hypot(cb, cr)
     outside = cv2.resize(distance, cb.shape[::-1], interpolation=cv2.INTER_AREA) > 2.0
@@ -107,11 +111,9 @@ def psnr(way: Upsampling, rgb: np.ndarray, ratio: int) -> float:
     luma = luma_from_rgb(*np.moveaxis(rgb, 2, 0)).astype(np.float32)
     ab = np.dstack(lab_from_rgb(*np.moveaxis(rgb, 2, 0))[1:]).astype(np.float32)
     low = luma.shape[1] // ratio, luma.shape[0] // ratio
-    small = cv2.resize(luma, (2 * low[0], 2 * low[1]), interpolation=cv2.INTER_AREA)
     coded = np.rint(luma * DEEP.luma_scale).astype(np.uint16)
-    planes = way(
-        coded, small, cv2.resize(ab, low, interpolation=cv2.INTER_AREA), DEEP, SUBSAMPLING_444
-    )
+    low_ab = cv2.resize(ab, low, interpolation=cv2.INTER_AREA)
+    planes = way(coded, guide_of(luma, low), low_ab, DEEP, SUBSAMPLING_444)
     cb, cr = ((np.asarray(p, np.float32) - DEEP.chroma_offset) / DEEP.chroma_scale for p in planes)
     shown = np.dstack(rgb_from_ycc(luma, cb, cr, DEEP)).clip(0.0, 1.0)
     return float(-10.0 * np.log10(np.square(shown - rgb).mean()))
@@ -144,14 +146,14 @@ def timing(repeats: int = 40) -> None:
         grainy = (soft + rng.normal(0.0, 0.02, soft.shape)).clip(0.0, 1.0).astype(np.float32)
         luma = np.rint(grainy * 219.0 + 16.0).astype(np.uint8)
         low = round(128 * width / height / 4) * 4, 128
-        small = cv2.resize(grainy, (2 * low[0], 256), interpolation=cv2.INTER_AREA)
+        guide = guide_of(grainy, low)
         ab = cv2.resize(rng.normal(0.0, 15.0, (8, 12, 2)).astype(np.float32), low)
         best = []
         for way in WAYS.values():
             times = []
             for _ in range(repeats):
                 started = time.thread_time()
-                way(luma, small, ab, FILM, SUBSAMPLING_420)
+                way(luma, guide, ab, FILM, SUBSAMPLING_420)
                 times.append(time.thread_time() - started)
             best.append(1000.0 * min(times))
         click.echo(f"| {width}×{height} | {best[0]:.2f} ms | {best[1]:.2f} ms |")

@@ -18,8 +18,8 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from filmcolor.flow import COARSE, FINE, MIDDLE, Course, Effort, Luma, find_courses
-from filmcolor.frames import FloatPlane, LumaFrame, SmallFrame
+from filmcolor.flow import COARSE, FINE, MIDDLE, Course, Effort, find_courses
+from filmcolor.frames import FloatPlane, Gray, LumaFrame, SmallFrame
 
 BLOCK = 16  # frames
 GAP = 2 * BLOCK  # frames: an anchor is never further from the next
@@ -49,9 +49,9 @@ class TrackedFrame:
     """A frame with its motion since the one before it in its shot, at the size of ab."""
 
     frame: LumaFrame
-    small: FloatPlane  # (h, w), luma in 0..1
+    small: Gray  # (h, w), what the network sees
     is_cut: bool
-    guide: Luma  # (h/2, w/2)
+    guide: Gray  # (h/2, w/2)
     is_anchor: bool
     back: Course | None  # from this frame to the one before; None on the first of a shot
     forth: Course | None  # from the one before to this
@@ -61,7 +61,7 @@ class TrackedFrame:
 def every_frame(frames: Iterable[SmallFrame]) -> Iterator[TrackedFrame]:
     """Yield each frame as an anchor of its own, its motion not looked for."""
     for f in frames:
-        yield TrackedFrame(f.frame, f.small, f.is_cut, _guide(f), True, None, None)
+        yield TrackedFrame(f.frame, f.small, f.is_cut, f.guide, True, None, None)
 
 
 def track(frames: Iterable[SmallFrame], first: int = 0) -> Iterator[TrackedFrame]:
@@ -69,16 +69,16 @@ def track(frames: Iterable[SmallFrame], first: int = 0) -> Iterator[TrackedFrame
 
     `first`: number of a frame; those before it are there to tell where blocks begin.
     """
-    before: list[Luma] = []  # the guide of the last frame, of the same shot
+    before: list[Gray] = []  # the guide of the last frame, of the same shot
     was_still = False
     for block in _blocks(frames):
         if block.frames[-1].frame.number >= first:
-            guides = [*before, *map(_guide, block.frames)]
+            guides = [*before, *(frame.guide for frame in block.frames)]
             pace = _choose_pace(list(pairwise(guides))[_SAMPLES // 2 :: _SAMPLES])
             can_rest = was_still and pace is _STILL and block.is_odd
             yield from _tracked(block, guides, pace, can_rest)
             was_still = pace is _STILL and not block.ends_shot
-        before = [] if block.ends_shot else [_guide(block.frames[-1])]
+        before = [] if block.ends_shot else [block.frames[-1].guide]
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,16 +122,8 @@ def _is_odd(start: int, cut: int | None) -> bool:
     return start % GAP == BLOCK and not is_after_lead
 
 
-def _guide(frame: SmallFrame) -> Luma:
-    """Return 8-bit luma at the size of ab, its grain averaged away."""
-    height, width = frame.small.shape
-    half = cv2.resize(frame.small, (width // 2, height // 2), interpolation=cv2.INTER_AREA)
-    guide: Luma = cv2.convertScaleAbs(half, alpha=255.0)
-    return guide
-
-
 def _tracked(
-    block: _Block, guides: Sequence[Luma], pace: _Pace, can_rest: bool
+    block: _Block, guides: Sequence[Gray], pace: _Pace, can_rest: bool
 ) -> Iterator[TrackedFrame]:
     """Yield a block's frames; `guides`: theirs, and the last one's before if it is of the shot."""
     num = len(block.frames)
@@ -156,7 +148,7 @@ def _tracked(
         )
 
 
-def _choose_pace(pairs: Sequence[tuple[Luma, Luma]]) -> _Pace:
+def _choose_pace(pairs: Sequence[tuple[Gray, Gray]]) -> _Pace:
     """Return how a block is treated, by some pairs of neighbours in it."""
     if not pairs:
         return _STILL

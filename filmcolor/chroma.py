@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from filmcolor.color import Coding, chroma_from_lab, convert_luma, rgb_from_ycc, shrink_into_gamut
 from filmcolor.dither import dithered
-from filmcolor.frames import AbFrame, ColorFrame, FloatPlane, Plane
+from filmcolor.frames import AbFrame, ColorFrame, FloatPlane, Gray, Plane
 from filmcolor.upsample import TwoColors
 
 # the chroma sample sits on the left one of two columns, whose mean sits between them
@@ -56,27 +56,27 @@ def add_chroma(frame: AbFrame, plan: ChromaPlan) -> ColorFrame:
     film = frame.frame
     luma = convert_luma(film.luma, plan.source, plan.target)
     ab = frame.ab * np.float32(plan.saturation)
-    cb, cr = chroma_planes(luma, frame.small, ab, plan.target, plan.subsampling)
+    cb, cr = chroma_planes(luma, frame.guide, ab, plan.target, plan.subsampling)
     return ColorFrame(film.number, luma, cb, cr, film.pts, film.duration)
 
 
 def chroma_planes(
-    luma: Plane, small: FloatPlane, ab: FloatPlane, coding: Coding, subsampling: Subsampling
+    luma: Plane, guide: Gray, ab: FloatPlane, coding: Coding, subsampling: Subsampling
 ) -> tuple[Plane, Plane]:
     """Return the coded (Cb, Cr) planes of luma (H, W), whose colour is ab (h, w, 2).
 
-    `small`: luma in 0..1, low-res, of any size. Planes have the dtype of `luma`; 8 bits
-    are dithered where luma is flat.
+    `guide`: low-res luma (h, w). Planes have the dtype of `luma`; 8 bits are dithered where
+    luma is flat.
     """
-    height, width = ab.shape[:2]
-    low_guide = cv2.resize(small, (width, height), interpolation=cv2.INTER_AREA)
+    height, width = guide.shape
+    low_guide = guide * np.float32(1.0 / 255.0)
     low = chroma_from_lab(
         low_guide, np.ascontiguousarray(ab[..., 0]), np.ascontiguousarray(ab[..., 1]), coding
     )
     plane = _luma_at_chroma(luma, subsampling)
     colors = TwoColors(low, low_guide)
-    guide = _guide(plane, (height, width), subsampling)
-    cb, cr = colors.chosen_by(guide, coding.luma_scale, coding.luma_offset)
+    full_guide = _guide(plane, (height, width), subsampling)
+    cb, cr = colors.chosen_by(full_guide, coding.luma_scale, coding.luma_offset)
     _keep_in_gamut(plane, cb, cr, _doubtful(plane, colors, coding), coding)
     return _coded(cb, coding, colors.flatness, 0), _coded(cr, coding, colors.flatness, 1)
 

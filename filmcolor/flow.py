@@ -16,9 +16,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from filmcolor.frames import FloatPlane
+from filmcolor.frames import FloatPlane, Gray
 
-Luma = NDArray[np.uint8]  # (H, W)
 Flow = NDArray[np.float32]  # (H, W, 2)
 Course = NDArray[np.float32]  # (H, W, 4): a flow, its doubt, and 0
 
@@ -48,7 +47,7 @@ _AWAY = 1e3  # pixels
 _own = local()  # a DIS object holds buffers, so each thread has its own
 
 
-def find_flow(first: Luma, second: Luma, effort: Effort = MEDIUM) -> Flow:
+def find_flow(first: Gray, second: Gray, effort: Effort = MEDIUM) -> Flow:
     """Return the flow from one 8-bit luma (H, W) to another.
 
     Patches are compared less their means, so that a change of exposure is no motion.
@@ -65,7 +64,7 @@ def find_flow(first: Luma, second: Luma, effort: Effort = MEDIUM) -> Flow:
     return flow[:height, :width]
 
 
-def find_courses(first: Luma, second: Luma, effort: Effort) -> tuple[Course, Course]:
+def find_courses(first: Gray, second: Gray, effort: Effort) -> tuple[Course, Course]:
     """Return the courses from the first luma to the second, and back."""
     there, back = find_flow(first, second, effort), find_flow(second, first, effort)
     return _course(there, back), _course(back, there)

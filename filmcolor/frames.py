@@ -13,6 +13,7 @@ from filmcolor.color import Coding
 
 Plane = NDArray[Any]  # uint8 or uint16 (H, W), code values
 FloatPlane = NDArray[np.float32]
+Gray = NDArray[np.uint8]  # (h, w), luma from black 0 to white 255, whatever the film's coding
 Picture = NDArray[np.uint8]  # (H, W, 3), R'G'B'
 
 
@@ -174,10 +175,11 @@ class RgbFrame:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SmallFrame:
-    """A frame with the small picture that the network and the shot detector see."""
+    """A frame with the small pictures that all stages but the last look at."""
 
     frame: LumaFrame
-    small: FloatPlane  # (h, w), luma in 0..1, h and w multiples of 8
+    small: Gray  # (h, w), h and w multiples of 8: what the network sees
+    guide: Gray  # (h/2, w/2), the size of ab: what shots and motion are found in
     is_cut: bool = False  # True on the first frame of a shot
 
 
@@ -186,9 +188,9 @@ class AbFrame:
     """A frame with its colour at low resolution."""
 
     frame: LumaFrame
-    small: FloatPlane  # (h, w), luma in 0..1
+    guide: Gray  # (h, w)
     is_cut: bool
-    ab: FloatPlane  # (h/2, w/2, 2), CIELAB
+    ab: FloatPlane  # (h, w, 2), CIELAB
 
     def __post_init__(self) -> None:
         if self.ab.ndim != 3 or self.ab.shape[2] != 2:

@@ -30,6 +30,7 @@ from filmcolor.plots import Panel, plot
 from filmcolor.probing import probe
 from filmcolor.sheets import check_sheet, save_sheet
 from filmcolor.shots import mark_cuts
+from filmcolor.small import small_frame
 from filmcolor.strips import Strip
 from filmcolor.views import (
     Shown,
@@ -188,7 +189,8 @@ def _frames(sources: list[FilmInfo], part: Part) -> Iterator[_Frame]:
         first = frames[0]
         seconds = float((first.pts - info.start_pts) * info.time_base)
         as_luma = LumaFrame(first.number, views[GREY].rgb[..., 0], first.pts, 0)
-        yield _Frame(seconds, views, SmallFrame(as_luma, luma.clip(0.0, 1.0)))
+        gray = cv2.convertScaleAbs(luma.clip(0.0, 1.0), alpha=255.0)
+        yield _Frame(seconds, views, small_frame(as_luma, gray))
 
 
 def _marked(frames: Iterator[_Frame]) -> Iterator[_Frame]:

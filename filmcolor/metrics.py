@@ -18,7 +18,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from filmcolor.flow import MISS_PIXELS, MISS_SHARE, Flow, Luma, chain, fetch, find_flow, is_inside
+from filmcolor.flow import MISS_PIXELS, MISS_SHARE, Flow, chain, fetch, find_flow, is_inside
+from filmcolor.frames import Gray
 
 Rgb = NDArray[np.uint8]  # (H, W, 3), R'G'B'
 Ab = NDArray[np.float32]  # (H, W, 2), CIELAB
@@ -148,7 +149,7 @@ class Motion:
         return int(self.is_seen.sum())
 
 
-def motion(first: Luma, second: Luma) -> Motion:
+def motion(first: Gray, second: Gray) -> Motion:
     """Return the motion from one 8-bit luma (H, W) to the next.
 
     DIS flow (Kroeger et al. 2016) both ways; a pixel counts as occluded where the two
@@ -203,11 +204,11 @@ class Track:
     """
 
     def __init__(self) -> None:
-        self._last: Luma | None = None
+        self._last: Gray | None = None
         self._number = 0
         self._open: dict[int, _Chain] = {}  # by the number of the frame they began at
 
-    def add(self, luma: Luma, is_cut: bool = False) -> Step:
+    def add(self, luma: Gray, is_cut: bool = False) -> Step:
         """Take in the next frame's 8-bit luma (H, W); `is_cut` on the first frame of a shot."""
         near: Motion | None = None
         far: Motion | None = None

@@ -16,7 +16,7 @@ from filmcolor.chroma import SUBSAMPLING_444, chroma_planes
 from filmcolor.color import Coding, luma_from_rgb, rgb_from_ycc
 from filmcolor.errors import InputError, OutputError
 from filmcolor.pipeline import Colorizer
-from filmcolor.small import shrink, small_size
+from filmcolor.small import halved, shrink, small_size
 from filmcolor.targets import check_target
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff"})
@@ -98,7 +98,7 @@ def colorize_rgb(
     height, width = luma.shape
     small = shrink(luma, small_size(width, height, colorizer.look.size), coding)
     ab = colorizer.predictor.predict(small[None])[0] * np.float32(colorizer.look.saturation)
-    cb, cr = chroma_planes(luma, small, ab, coding, SUBSAMPLING_444)
+    cb, cr = chroma_planes(luma, halved(small), ab, coding, SUBSAMPLING_444)
     cb, cr = ((p.astype(np.float32) - coding.chroma_offset) / peak for p in (cb, cr))
     colored = np.dstack(rgb_from_ycc(exact / peak, cb, cr, coding))
     return np.rint(colored.clip(0.0, 1.0) * peak).astype(rgb.dtype)

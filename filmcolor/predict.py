@@ -10,7 +10,7 @@ import torch
 
 from filmcolor.anchors import TrackedFrame
 from filmcolor.errors import SettingsError
-from filmcolor.frames import FloatPlane
+from filmcolor.frames import FloatPlane, Gray
 from filmcolor.model import ColorNet, answer_in_ab, decode_ab, fold_batch_norms
 
 # pixels: on held-back stills better than none, than sharper and softer (train/LOG.md)
@@ -18,9 +18,11 @@ _DENOISING_SIGMA = 1.0
 _MAX_WAITING = 16  # frames
 
 
-def denoised(small: FloatPlane) -> FloatPlane:
-    """Return small luma (h, w) without its grain, which a network paints as blotches of colour."""
-    smooth: FloatPlane = cv2.GaussianBlur(small, (0, 0), _DENOISING_SIGMA)
+def denoised(small: Gray) -> FloatPlane:
+    """Return small luma (h, w) in 0..1 without its grain, which networks paint as blotches."""
+    values = small.astype(np.float32)
+    values *= 1.0 / 255.0
+    smooth: FloatPlane = cv2.GaussianBlur(values, (0, 0), _DENOISING_SIGMA)
     return smooth
 
 
@@ -70,8 +72,8 @@ class Predictor:
         answer_in_ab(own)
         self.net = own.to(self.device, self.dtype).to(memory_format=torch.channels_last)
 
-    def predict(self, small: FloatPlane) -> FloatPlane:
-        """Return ab (N, h/2, w/2, 2) in CIELAB units of small luma (N, h, w) in 0..1."""
+    def predict(self, small: Gray) -> FloatPlane:
+        """Return ab (N, h/2, w/2, 2) in CIELAB units of small luma (N, h, w)."""
         batch = torch.from_numpy(np.stack([denoised(s) for s in small]))[:, None]  # (N, 1, h, w)
         with torch.inference_mode():
             ab = self.net.forward_half(batch.to(self.device, self.dtype)).float()

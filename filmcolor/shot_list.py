@@ -126,8 +126,7 @@ class _Gallery:
     def _picture(self, frame: LumaFrame) -> Image.Image:
         width, height = self.info.display_size
         size = (_WIDTH, max(1, round(_WIDTH * height / width)))
-        luma = shrink(frame.luma, size, self.info.coding)
-        grey = np.rint(luma * 255.0).astype(np.uint8)
+        grey = shrink(frame.luma, size, self.info.coding)
         return Image.fromarray(np.rot90(grey, round(self.info.rotation / 90) % 4))
 
     def drawn(self, shots: list[Shot]) -> Image.Image:

@@ -28,7 +28,7 @@ class _Seen:
 
     def __init__(self, frame: SmallFrame) -> None:
         self.frame = frame
-        self.thumb = Thumb(frame.small)
+        self.thumb = Thumb(frame.guide)
         self.change: float | None = None  # from the frame before it
         self.dissolve: float | None = None  # how surely one has its middle before it
 

@@ -18,8 +18,8 @@ import numpy as np
 
 from filmcolor.anchors import BLOCK, GAP, LEAD, REACH, TrackedFrame
 from filmcolor.errors import SettingsError
-from filmcolor.flow import Course, Luma, fetch, follow
-from filmcolor.frames import AbFrame, FloatPlane
+from filmcolor.flow import Course, fetch, follow
+from filmcolor.frames import AbFrame, FloatPlane, Gray
 
 DEFAULT = "normal"
 # seconds before and after a frame whose colours steady it; more after costs memory, which
@@ -162,7 +162,7 @@ class _Shot:
             for between in gap:
                 yield _colored(between, before, anchor)
             frame = anchor.frame
-            yield AbFrame(frame.frame, frame.small, frame.is_cut, _ab(anchor.steadied))
+            yield AbFrame(frame.frame, frame.guide, frame.is_cut, _ab(anchor.steadied))
             while self._anchors[0].number < anchor.number - self._window.past - BLOCK:
                 del self._anchors[0]
 
@@ -190,7 +190,7 @@ class _Shot:
         return _payload(_vivid(total), guide)
 
 
-def _payload(ab: FloatPlane, guide: Luma) -> FloatPlane:
+def _payload(ab: FloatPlane, guide: Gray) -> FloatPlane:
     """Return a, b, luma in 0..255 and C*² together (H, W, 4), to be fetched in one go."""
     a, b = cv2.extractChannel(ab, 0), cv2.extractChannel(ab, 1)
     payload: FloatPlane = cv2.merge([a, b, guide.astype(np.float32), a * a + b * b])
@@ -219,7 +219,7 @@ def _ab(payload: FloatPlane) -> FloatPlane:
     return ab
 
 
-def _carried(values: FloatPlane, course: Course, guide: Luma) -> tuple[FloatPlane, FloatPlane]:
+def _carried(values: FloatPlane, course: Course, guide: Gray) -> tuple[FloatPlane, FloatPlane]:
     """Return a payload fetched along a course, and its weight (H, W), 0 to 1.
 
     The mean difference of luma between what is seen in both pictures is a change of
@@ -250,4 +250,4 @@ def _colored(between: _Between, before: _Anchor | None, after: _Anchor | None) -
             sides.append((values, weight))
     (first, weight), (last, last_weight) = sides[0], sides[-1]
     ab = _ab(cv2.blendLinear(first, last, weight, last_weight))
-    return AbFrame(frame.frame, frame.small, frame.is_cut, ab)
+    return AbFrame(frame.frame, frame.guide, frame.is_cut, ab)

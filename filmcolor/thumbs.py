@@ -5,7 +5,7 @@ from functools import cached_property
 import cv2
 import numpy as np
 
-from filmcolor.frames import FloatPlane
+from filmcolor.frames import FloatPlane, Gray
 
 _SIZE = (48, 36)  # (width, height): small enough that grain and gate weave average out
 _BLUR = 4  # how much smaller the pictures are by which dissolves are judged: they may move
@@ -20,8 +20,9 @@ _SCALE = 2.2  # makes a hard cut's unlikeness under shifts as large as that in p
 class Thumb:
     """A small picture (36, 48) in 0..1, with what is often asked of it."""
 
-    def __init__(self, small: FloatPlane) -> None:
-        self.picture: FloatPlane = cv2.resize(small, _SIZE, interpolation=cv2.INTER_AREA)
+    def __init__(self, guide: Gray) -> None:
+        tiny = cv2.resize(guide, _SIZE, interpolation=cv2.INTER_AREA)
+        self.picture: FloatPlane = tiny * np.float32(1.0 / 255.0)
 
     @cached_property
     def contrast(self) -> float:

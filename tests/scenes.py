@@ -3,7 +3,8 @@
 import cv2
 import numpy as np
 
-from filmcolor.frames import LumaFrame, SmallFrame
+from filmcolor.frames import LumaFrame
+from filmcolor.small import small_frame
 
 HEIGHT, WIDTH = 96, 128  # of small luma; ab is half of it
 
@@ -29,10 +30,15 @@ def pan(num: int, step: float, seed: int = 0) -> list[np.ndarray]:
     return pictures
 
 
+def gray(picture: np.ndarray) -> np.ndarray:
+    """Return luma of 8 bits from black 0 to white 255, of luma in 0..1."""
+    return np.rint(np.clip(picture, 0.0, 1.0) * 255.0).astype(np.uint8)
+
+
 def small_frames(pictures: list[np.ndarray], first: int = 0, cuts: tuple[int, ...] = ()):
     """Return pictures as frames numbered from `first`; `cuts`: numbers of first frames."""
     luma = np.zeros((2, 2), np.uint8)
     return [
-        SmallFrame(LumaFrame(n, luma, n, 1), np.float32(picture).clip(0.0, 1.0), n in cuts)
+        small_frame(LumaFrame(n, luma, n, 1), gray(picture), n in cuts)
         for n, picture in enumerate(pictures, first)
     ]

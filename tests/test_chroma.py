@@ -48,8 +48,12 @@ def shrunk(picture, size=(32, 24)):
     return cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
 
 
+def guide_of(picture, size=(16, 12)):
+    return np.rint(shrunk(picture.clip(0.0, 1.0), size) * 255.0).astype(np.uint8)
+
+
 def planes_of(picture, ab, coding, subsampling):
-    return chroma_planes(coded(picture, coding), shrunk(picture), ab, coding, subsampling)
+    return chroma_planes(coded(picture, coding), guide_of(picture), ab, coding, subsampling)
 
 
 def ab_everywhere(color, size=(16, 12)):
@@ -139,8 +143,8 @@ def test_black_and_white_stay_without_color(is_full_range):
 @pytest.mark.parametrize("value", [0, 255])
 def test_luma_beyond_black_and_white_is_taken_as_they_are(value):
     luma = np.full((64, 96), value, np.uint8)
-    small = np.full((24, 32), float(value > 0), np.float32)
-    for plane in chroma_planes(luma, small, ab_everywhere(SKIN), LIMITED_8, SUBSAMPLING_420):
+    guide = np.full((12, 16), value, np.uint8)
+    for plane in chroma_planes(luma, guide, ab_everywhere(SKIN), LIMITED_8, SUBSAMPLING_420):
         assert (plane == 128).all()
 
 
@@ -165,7 +169,7 @@ def test_the_picture_does_not_depend_on_range_or_depth():
 
 def frame_of(luma, picture, color=SKIN):
     film = LumaFrame(7, luma, 1001, 42)
-    return AbFrame(film, shrunk(picture), False, ab_everywhere(color))
+    return AbFrame(film, guide_of(picture), False, ab_everywhere(color))
 
 
 def test_luma_at_its_own_depth_is_the_same_object():
@@ -234,13 +238,13 @@ class Shape:
         self.luma = coded(picture.clip(0.0, 1.0), LIMITED_8)
         rows = round(128 * height / 1080)
         low = round(rows * width / height), rows
-        self.small = shrunk(picture.clip(0.0, 1.0), (2 * low[0], 2 * low[1]))
+        self.guide = guide_of(picture, low)
         self.ab = shrunk(mask, low)[..., None] * np.float32(SKIN)
 
     def chroma(self, subsampling, coding=LIMITED_8):
         """Return (Cb, Cr) from neutral, in codes of 8 bits, as filmcolor makes them."""
         luma = coded((self.luma - 16.0) / 219.0, coding)
-        planes = chroma_planes(luma, self.small, self.ab, coding, subsampling)
+        planes = chroma_planes(luma, self.guide, self.ab, coding, subsampling)
         return (np.stack(planes).astype(float) - coding.chroma_offset) * (
             224.0 / coding.chroma_scale
         )
@@ -251,8 +255,9 @@ class Shape:
         return np.stack([cv2.resize(p, size) for p in self.low_chroma()])
 
     def low_chroma(self):
-        guide = shrunk(self.small, self.ab.shape[1::-1])
-        low = chroma_from_lab(guide, self.ab[..., 0], self.ab[..., 1], LIMITED_8)
+        low = chroma_from_lab(
+            self.guide / np.float32(255.0), self.ab[..., 0], self.ab[..., 1], LIMITED_8
+        )
         return np.stack(low).astype(np.float32) * 224.0
 
     def leak(self, chroma, power=2):
@@ -348,9 +353,9 @@ def test_grain_is_not_copied_into_color(grain):
     ab, planes = wandering_color(), []
     for strength in (0.0, grain):
         wall = 0.45 + np.float32(strength) * noise(np.random.default_rng(1), 480, 360, 0.7)
-        small = shrunk(wall, (2 * ab.shape[1], 2 * ab.shape[0]))
+        guide = guide_of(wall, ab.shape[1::-1])
         coding = Coding(1, False, 16)  # without dither
-        planes.append(chroma_planes(coded(wall, coding), small, ab, coding, SUBSAMPLING_420))
+        planes.append(chroma_planes(coded(wall, coding), guide, ab, coding, SUBSAMPLING_420))
     clean, grainy = (np.stack(p).astype(float) for p in planes)
     texture = (grainy - clean) - cv2.blur((grainy - clean).transpose(1, 2, 0), (9, 9)).transpose(
         2, 0, 1
@@ -392,8 +397,9 @@ def sky(depth):
     ab = np.dstack([-4.0 - 2.0 * steps, -14.0 - 4.0 * steps])
     across = np.linspace(0.0, 1.0, 768, dtype=np.float32)[None].repeat(384, 0)
     luma = coded(0.7 - 0.05 * across, coding)
-    small = cv2.resize(0.7 - 0.05 * across, (192, 96), interpolation=cv2.INTER_AREA)
-    planes = chroma_planes(luma, small, ab, coding, SUBSAMPLING_420)
+    planes = chroma_planes(
+        luma, guide_of(0.7 - 0.05 * across, (96, 48)), ab, coding, SUBSAMPLING_420
+    )
     return np.stack(planes).astype(float) * (256.0 / (1 << depth))
 
 

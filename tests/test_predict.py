@@ -15,10 +15,10 @@ from filmcolor import predict, weights
 from filmcolor.anchors import every_frame
 from filmcolor.color import Coding
 from filmcolor.errors import SettingsError
-from filmcolor.frames import FilmInfo, LumaFrame, SmallFrame
+from filmcolor.frames import FilmInfo, LumaFrame
 from filmcolor.model import ColorNet, ContextNet, decode_ab
 from filmcolor.predict import Predictor, choose_device, choose_dtype, denoised
-from filmcolor.small import add_small, shrink, small_size
+from filmcolor.small import add_small, shrink, small_frame, small_size
 
 law = settings(max_examples=150, derandomize=True, database=None, deadline=None)
 
@@ -47,12 +47,12 @@ def in_float32(monkeypatch):
 @pytest.fixture(scope="module")
 def pictures():
     """Small luma (N, h, w), unlike in every direction."""
-    return np.random.default_rng(0).random((5, 32, 48), dtype=np.float32)
+    return np.random.default_rng(0).integers(0, 256, (5, 32, 48), np.uint8)
 
 
 def small_frames(pictures):
     luma = np.zeros((4, 4), np.uint8)
-    return [SmallFrame(LumaFrame(n, luma, n, 1), p, n == 3) for n, p in enumerate(pictures)]
+    return [small_frame(LumaFrame(n, luma, n, 1), p, n == 3) for n, p in enumerate(pictures)]
 
 
 # ---------------------------------------------------------------- size
@@ -98,19 +98,22 @@ def test_black_is_0_and_white_is_1(coding):
     luma = np.full((64, 96), coding.luma_offset, dtype_of(coding))
     luma[:, 48:] += coding.luma_scale
     small = shrink(luma, (24, 16), coding)
-    assert small.dtype == np.float32
+    assert small.dtype == np.uint8
     assert small.shape == (16, 24)
-    assert (small[:, :12] == 0.0).all()
-    np.testing.assert_allclose(small[:, 12:], 1.0, atol=1e-6)
+    assert (small[:, :12] == 0).all()
+    assert (small[:, 12:] == 255).all()
 
 
 @every_coding
 @pytest.mark.parametrize("size", [(24, 16), (96, 64), (144, 96), (24, 96)])
-def test_any_code_values_shrink_to_0_to_1(coding, size):
-    codes = np.random.default_rng(0).integers(0, 1 << coding.bit_depth, (64, 96))
-    small = shrink(codes.astype(dtype_of(coding)), size, coding)
-    assert small.shape == size[::-1]
-    assert 0.0 <= small.min() < small.max() <= 1.0
+def test_codes_beyond_black_and_white_do_not_wrap(coding, size):
+    peak = (1 << coding.bit_depth) - 1
+    luma = np.zeros((64, 96), dtype_of(coding))
+    luma[:, 48:] = peak
+    small = shrink(luma, size, coding)
+    assert small.dtype == np.uint8 and small.shape == size[::-1]
+    assert (small[:, 0] == 0).all() and (small[:, -1] == 255).all()
+    assert (np.diff(small.astype(int), axis=1) >= 0).all()
 
 
 @every_coding
@@ -120,7 +123,8 @@ def test_shrinking_averages(coding):
     small = shrink(codes.astype(dtype_of(coding)), (24, 16), coding)
     exact = (codes - coding.luma_offset) / coding.luma_scale
     means = exact.reshape(16, 4, 24, 4).mean(axis=(1, 3))
-    np.testing.assert_allclose(small, means, atol=1.01 / coding.luma_scale)  # halving rounds twice
+    most = 1.01 / coding.luma_scale + 0.5 / 255.0  # halving rounds twice, then 8 bits do
+    np.testing.assert_allclose(small / 255.0, means, atol=most)
 
 
 def test_every_coding_of_a_picture_shrinks_to_the_same():
@@ -130,7 +134,7 @@ def test_every_coding_of_a_picture_shrinks_to_the_same():
         codes = np.rint(picture * coding.luma_scale + coding.luma_offset)
         smalls.append(shrink(codes.astype(dtype_of(coding)), (24, 16), coding))
     for small in smalls[1:]:
-        np.testing.assert_allclose(small, smalls[0], atol=1.5 / 219)
+        assert np.abs(small.astype(int) - smalls[0]).max() <= 2
 
 
 def film_info(width, height, sar=Fraction(1)):
@@ -168,7 +172,8 @@ def test_the_network_sees_square_pixels_and_the_frame_stays():
     assert wide.small.shape == (32, 64)
     assert square.small.shape == (32, 40)
     assert wide.frame is frame and not wide.is_cut
-    np.testing.assert_allclose(wide.small, 110 / 219, atol=1e-6)
+    assert (wide.small == round(255 * 110 / 219)).all()
+    assert (wide.guide == wide.small[0, 0]).all() and wide.guide.shape == (16, 32)
 
 
 # ---------------------------------------------------------------- the network
@@ -192,7 +197,7 @@ def test_ab_is_half_the_size_and_in_lab_units(net, pictures, in_float32):
 def test_folding_batch_norm_changes_nothing_in_float32(net, pictures, in_float32):
     predictor = Predictor(net, "cpu")
     assert not any(isinstance(m, torch.nn.BatchNorm2d) for m in predictor.net.modules())
-    batch = torch.from_numpy(pictures)[:, None]
+    batch = torch.from_numpy(pictures)[:, None] / 255.0
     with torch.inference_mode():
         wanted = decode_ab(net.forward_half(batch))
         torch.testing.assert_close(
@@ -269,9 +274,9 @@ def test_memory_holds_few_frames_without_anchors(net, pictures):
 
 def test_the_network_sees_less_grain(net):
     rng = np.random.default_rng(0)
-    grainy = 0.5 + rng.normal(0.0, 0.1, (64, 96)).astype(np.float32)
-    assert denoised(grainy).std() < 0.4 * grainy.std()
-    np.testing.assert_allclose(denoised(np.full((64, 96), 0.3, np.float32)), 0.3, rtol=1e-5)
+    grainy = np.rint(rng.normal(128.0, 25.0, (64, 96)).clip(0.0, 255.0)).astype(np.uint8)
+    assert denoised(grainy).std() < 0.4 * grainy.std() / 255.0
+    np.testing.assert_allclose(denoised(np.full((64, 96), 51, np.uint8)), 0.2, rtol=1e-5)
     batches = []
     predictor = Predictor(net, "cpu")
     predictor.net.forward_half = lambda batch: batches.append(batch) or torch.zeros(1, 2, 32, 48)
@@ -399,7 +404,7 @@ def test_shrinking_is_averaging_whatever_the_size(size):
     coding = Coding(1, True, 8)
     shrunk = shrink(np.rint(smooth).astype(np.uint8), small, coding)
     wanted = cv2.resize(smooth.astype(np.float32) / 255, small, interpolation=cv2.INTER_AREA)
-    np.testing.assert_allclose(shrunk, wanted, atol=0.015)
+    np.testing.assert_allclose(shrunk / 255.0, wanted, atol=0.015)
     noise = np.random.default_rng(0).normal(128.0, 20.0, (height, width)).clip(0, 255)
-    least = shrink(noise.astype(np.uint8), small, coding).std() * 255
+    least = shrink(noise.astype(np.uint8), small, coding).std()
     assert least < 20.0 * 0.75

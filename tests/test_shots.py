@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scenes import gray
 
-from filmcolor.frames import LumaFrame, SmallFrame
+from filmcolor.frames import LumaFrame
 from filmcolor.shots import LOOK, find_transitions, mark_cuts
+from filmcolor.small import small_frame
 
 HEIGHT, WIDTH = 96, 128
 EVENTFUL = 31  # the seed of a film in which all kinds of transitions are found
@@ -54,7 +56,7 @@ def moved(picture, dx, dy):
 def frames_of(pictures, first=0):
     luma = np.zeros((2, 2), np.uint8)
     return [
-        SmallFrame(LumaFrame(first + n, luma, first + n, 1), np.float32(p).clip(0.0, 1.0))
+        small_frame(LumaFrame(first + n, luma, first + n, 1), gray(p))
         for n, p in enumerate(pictures)
     ]
 

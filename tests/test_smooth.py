@@ -108,10 +108,10 @@ def test_means_of_unlike_hues_are_not_pale():
 
 def test_frames_come_back_with_everything_but_ab_unchanged():
     frames = small_frames(pan(40, 1.0), first=7, cuts=(30,))
-    results = list(steadied([f.small for f in frames], noise, first=7, cuts=(30,)))
+    results = list(steadied([f.small / 255.0 for f in frames], noise, first=7, cuts=(30,)))
     for frame, result in zip(frames, results, strict=True):
         assert result.frame.number == frame.frame.number
-        np.testing.assert_array_equal(result.small, frame.small)
+        np.testing.assert_array_equal(result.guide, frame.guide)
         assert result.is_cut == frame.is_cut
         assert result.ab.dtype == np.float32 and result.ab.shape == SHAPE
 

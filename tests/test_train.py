@@ -16,7 +16,7 @@ from stills import colorful, save_stills
 
 import filmcolor.weights as weights_store
 from filmcolor.errors import InputError, OutputError, SettingsError, WeightsError
-from filmcolor.frames import FloatPlane
+from filmcolor.frames import FloatPlane, Gray
 from filmcolor.model import ColorNet, ContextNet
 from filmcolor.predict import Predictor
 from filmcolor.train import trainer as trainer_module
@@ -421,7 +421,7 @@ def test_grey_pictures_teach_no_colour(tmp_path: Path) -> None:
 class Grey:
     """Knows no colour."""
 
-    def predict(self, small: FloatPlane) -> FloatPlane:
+    def predict(self, small: Gray) -> FloatPlane:
         return np.zeros((len(small), small.shape[1] // 2, small.shape[2] // 2, 2), np.float32)
 
 
@@ -448,7 +448,7 @@ def test_pictures_that_cannot_be_judged_by_are_told(stills: Path, tmp_path: Path
 class Halves(Grey):
     """Answers by place: red on the left of whatever it sees."""
 
-    def predict(self, small: FloatPlane) -> FloatPlane:
+    def predict(self, small: Gray) -> FloatPlane:
         ab = super().predict(small)
         ab[:, :, : ab.shape[2] // 2, 0] = 50.0
         return ab

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+import numpy as np
+
 from filmcolor.color import Coding
 from filmcolor.decode import FrameIndex, read_luma
 from filmcolor.errors import InputError
@@ -126,7 +128,8 @@ class _ShotSoFar:
         luma, small = frame.frame.luma, frame.small
         self.profile.add(luma, coding)
         self.end_pts = frame.frame.pts
-        seen = self.profile.dark(_SHOT_SHARE).scaled(luma.shape, small.shape).trim(small)
+        bars = self.profile.dark(_SHOT_SHARE).scaled(luma.shape, small.shape)
+        seen = bars.trim(small) / np.float32(255.0)
         if is_blank(seen):
             return
         glimpse = Glimpse(frame.frame.number, frame.frame.pts, sharpness(seen))

@@ -9,7 +9,7 @@ import numpy as np
 
 from filmcolor import metrics
 from filmcolor.errors import InputError
-from filmcolor.frames import FloatPlane
+from filmcolor.frames import FloatPlane, Gray
 from filmcolor.model import AB_SCALE
 from filmcolor.small import STRIDE
 from filmcolor.train.dataset import whole_picture
@@ -22,8 +22,8 @@ LEAST_CHROMA = 0.5  # mean, Lab units: below it there is no colour to compare wi
 class Predicts(Protocol):
     """What is judged: `predict.Predictor`, or what answers like it."""
 
-    def predict(self, small: FloatPlane) -> FloatPlane:
-        """Return ab (N, h/2, w/2, 2) of luma (N, h, w) in 0..1."""
+    def predict(self, small: Gray) -> FloatPlane:
+        """Return ab (N, h/2, w/2, 2) of luma (N, h, w)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +48,12 @@ def predict_whole(net: Predicts, luma: FloatPlane, is_flip_averaged: bool = Fals
 
     `is_flip_averaged`: the answer is the mean of a picture's and its mirror image's.
     """
+    gray = np.rint(luma * np.float32(255.0)).astype(np.uint8)
     if is_flip_averaged:
-        answer, mirrored = net.predict(np.stack([luma, luma[:, ::-1]]))
+        answer, mirrored = net.predict(np.stack([gray, gray[:, ::-1]]))
         half = (answer + mirrored[:, ::-1]) / np.float32(2.0)
     else:
-        half = net.predict(luma[None])[0]
+        half = net.predict(gray[None])[0]
     return half.repeat(2, axis=0).repeat(2, axis=1)  # as ColorNet.forward ends
 
 
