@@ -18,8 +18,9 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from filmcolor.flow import COARSE, FINE, MIDDLE, Course, Effort, find_courses
+from filmcolor.flow import COARSE, FINE, GLANCE, Course, Effort, find_courses
 from filmcolor.frames import FloatPlane, Gray, LumaFrame, SmallFrame
+from filmcolor.small import halved
 
 BLOCK = 16  # frames
 GAP = 2 * BLOCK  # frames: an anchor is never further from the next
@@ -39,19 +40,21 @@ class _Pace(NamedTuple):
 
 
 # chosen on the clips of benchmarks/steadiness.py: figures in train/LOG.md
-_STILL, _SLOW = _Pace(0.002, 16, 4, COARSE), _Pace(0.008, 16, 1, MIDDLE)
-_QUICK, _WILD = _Pace(float("inf"), 8, 1, FINE), _Pace(float("inf"), 4, 1, FINE)
+_STILL, _SLOW = _Pace(0.002, 16, 4, COARSE), _Pace(0.008, 16, 2, FINE)
+_QUICK, _WILD = _Pace(float("inf"), 16, 1, FINE), _Pace(float("inf"), 8, 1, FINE)
+_RESTING = (_STILL,)
 _MAX_LOST = 0.08  # of the pixels a frame: beyond it half are gone before the next anchor
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrackedFrame:
-    """A frame with its motion since the one before it in its shot, at the size of ab."""
+    """A frame with its motion since the one before it in its shot, at half the size of ab."""
 
     frame: LumaFrame
     small: Gray  # (h, w), what the network sees
     is_cut: bool
     guide: Gray  # (h/2, w/2)
+    coarse: Gray  # (h/4, w/4), what its motion is found in
     is_anchor: bool
     back: Course | None  # from this frame to the one before; None on the first of a shot
     forth: Course | None  # from the one before to this
@@ -61,7 +64,9 @@ class TrackedFrame:
 def every_frame(frames: Iterable[SmallFrame]) -> Iterator[TrackedFrame]:
     """Yield each frame as an anchor of its own, its motion not looked for."""
     for f in frames:
-        yield TrackedFrame(f.frame, f.small, f.is_cut, f.guide, True, None, None)
+        yield TrackedFrame(
+            f.frame, f.small, f.is_cut, f.guide, halved(f.guide), True, None, None
+        )
 
 
 def track(frames: Iterable[SmallFrame], first: int = 0) -> Iterator[TrackedFrame]:
@@ -69,16 +74,16 @@ def track(frames: Iterable[SmallFrame], first: int = 0) -> Iterator[TrackedFrame
 
     `first`: number of a frame; those before it are there to tell where blocks begin.
     """
-    before: list[Gray] = []  # the guide of the last frame, of the same shot
+    before: list[Gray] = []  # of the last frame, of the same shot
     was_still = False
     for block in _blocks(frames):
         if block.frames[-1].frame.number >= first:
-            guides = [*before, *(frame.guide for frame in block.frames)]
-            pace = _choose_pace(list(pairwise(guides))[_SAMPLES // 2 :: _SAMPLES])
-            can_rest = was_still and pace is _STILL and block.is_odd
-            yield from _tracked(block, guides, pace, can_rest)
-            was_still = pace is _STILL and not block.ends_shot
-        before = [] if block.ends_shot else [block.frames[-1].guide]
+            pictures = [*before, *(halved(frame.guide) for frame in block.frames)]
+            pace = _choose_pace(list(pairwise(pictures))[_SAMPLES // 2 :: _SAMPLES])
+            can_rest = was_still and pace in _RESTING and block.is_odd
+            yield from _tracked(block, pictures, pace, can_rest)
+            was_still = pace in _RESTING and not block.ends_shot
+        before = [] if block.ends_shot else [halved(block.frames[-1].guide)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,14 +128,14 @@ def _is_odd(start: int, cut: int | None) -> bool:
 
 
 def _tracked(
-    block: _Block, guides: Sequence[Gray], pace: _Pace, can_rest: bool
+    block: _Block, pictures: Sequence[Gray], pace: _Pace, can_rest: bool
 ) -> Iterator[TrackedFrame]:
-    """Yield a block's frames; `guides`: theirs, and the last one's before if it is of the shot."""
+    """Yield a block's frames; `pictures`: theirs, and the last one before if it is of the shot."""
     num = len(block.frames)
-    steps: list[tuple[Course | None, Course | None]] = [(None, None)] * (num + 1 - len(guides))
-    for start in range(0, len(guides) - 1, pace.stride):
-        stop = min(start + pace.stride, len(guides) - 1)
-        courses = find_courses(guides[start], guides[stop], pace.effort)
+    steps: list[tuple[Course | None, Course | None]] = [(None, None)] * (num + 1 - len(pictures))
+    for start in range(0, len(pictures) - 1, pace.stride):
+        stop = min(start + pace.stride, len(pictures) - 1)
+        courses = find_courses(pictures[start], pictures[stop], pace.effort)
         share = np.float32(1.0 / (stop - start))
         forth, back = courses if stop - start == 1 else (course * share for course in courses)
         steps += [(forth, back)] * (stop - start)
@@ -141,7 +146,8 @@ def _tracked(
             frame=frame.frame,
             small=frame.small,
             is_cut=frame.is_cut,
-            guide=guides[place - num],
+            guide=frame.guide,
+            coarse=pictures[place - num],
             is_anchor=is_due or is_last,
             back=back,
             forth=forth,
@@ -152,7 +158,7 @@ def _choose_pace(pairs: Sequence[tuple[Gray, Gray]]) -> _Pace:
     """Return how a block is treated, by some pairs of neighbours in it."""
     if not pairs:
         return _STILL
-    courses = [find_courses(a, b, COARSE)[0] for a, b in pairs]
+    courses = [find_courses(a, b, GLANCE)[0] for a, b in pairs]
     lost = 1.0 - np.mean([cv2.exp(-cv2.extractChannel(c, 2)).mean() for c in courses])
     if lost > _MAX_LOST:
         return _WILD

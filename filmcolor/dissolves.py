@@ -1,12 +1,17 @@
 """Dissolves: frames which are mixtures of a picture before them and one after them."""
 
+from collections.abc import Sequence
+from math import sqrt
+from typing import Any, TypeVar
+
 import numpy as np
 from numpy.typing import NDArray
 
 from filmcolor.frames import FloatPlane
-from filmcolor.thumbs import Thumb, blurred_area, picture_area
+from filmcolor.thumbs import Centred, Thumb, picture_area
 
 Vector = NDArray[np.float32]
+Number = TypeVar("Number", float, NDArray[Any])
 
 REACHES = (8, 12, 16)  # frames on either side: dissolves of up to 12, 20 and 28 frames
 _MIN_UNLIKE = 0.5  # 1 - correlation of the pictures before and after
@@ -16,30 +21,55 @@ _MAX_STEP = 0.4  # of the way from one picture to the other between two frames: 
 _MAX_BACK = -0.2  # it goes back by grain and flicker only
 _EDGE = 4  # frames at either end that are not yet, or no longer, mixed
 _MAX_MIXED = 0.07  # how much of the other picture is in those, on average
+_MIN_TOTAL = 0.05  # of both pictures in a mixture: the rest of it is something else
+_ROUNDING = 0.01  # of the way, at most, by which two ways to compute a mixture differ
+_MIN_APART = 0.001  # of 1 - correlation², for that to be so
 
 
-def dissolve_score(thumbs: list[Thumb]) -> float:
+def dissolve_score(thumbs: Sequence[Thumb]) -> float:
     """Return how surely a dissolve has its middle right before the middle one of thumbs.
 
     0 means none is there. The thumbs are those of 2 REACH + 1 frames in a row.
     """
-    reach = len(thumbs) // 2
-    if thumbs[0].is_flat or thumbs[-1].is_flat or thumbs[reach].is_flat:
+    first, middle, last = thumbs[0], len(thumbs) // 2, thumbs[-1]
+    if first.is_flat or last.is_flat or thumbs[middle].is_flat:
         return 0.0
-    ends = _centred([thumbs[0], thumbs[-1]])  # most often they are alike, and soon told
-    aa, bb, ab = (float(np.dot(*pair)) for pair in (ends[[0, 0]], ends[[1, 1]], ends))
-    if ab > (1.0 - _LEAST_UNLIKE) * np.sqrt(aa * bb):
+    if not _are_unlike(first, last):  # so it is most often, and soon told
         return 0.0
-    pictures = _centred(thumbs)
-    return _score(pictures @ pictures.T, reach)
+    area = picture_area(thumbs)
+    if not may_cross(*(thumbs[n].centred(area) for n in (0, middle - 1, middle, -1))):
+        return 0.0
+    pixels = np.stack([t.centred(area).pixels for t in thumbs])
+    return _score(pixels @ pixels.T, middle)
 
 
-def _centred(thumbs: list[Thumb]) -> FloatPlane:
-    """Return their pictures (N, pixels) without the bars that all have, less their means."""
-    area = blurred_area(picture_area(thumbs))
-    pictures: FloatPlane = np.stack([t.blurred[area].ravel() for t in thumbs])
-    pictures -= pictures.mean(axis=1, keepdims=True)
-    return pictures
+def _are_unlike(first: Thumb, last: Thumb) -> bool:
+    area = picture_area((first, last))
+    a, b = first.centred(area), last.centred(area)
+    return _product(a, b) <= (1.0 - _LEAST_UNLIKE) * sqrt(a.square * b.square)
+
+
+def may_cross(first: Centred, before: Centred, after: Centred, last: Centred) -> bool:
+    """Tell whether the middle of a dissolve may be between the two pictures in the middle.
+
+    False is certain, True is for `_score` to judge.
+    """
+    aa, bb, ab = first.square, last.square, _product(first, last)
+    if aa * bb - ab * ab < _MIN_APART * aa * bb:  # a picture and its negative
+        return True
+    mix = []
+    for picture in (before, after):
+        a, b = _parts((aa, bb, ab), _product(first, picture), _product(picture, last))
+        mix.append(b / max(a + b, _MIN_TOTAL))
+    return (
+        mix[0] < 0.5 + _ROUNDING
+        and mix[1] > 0.5 - _ROUNDING
+        and mix[1] - mix[0] < _MAX_STEP + _ROUNDING
+    )
+
+
+def _product(first: Centred, second: Centred) -> float:
+    return float(np.dot(first.pixels, second.pixels))
 
 
 def _score(products: FloatPlane, reach: int) -> float:
@@ -66,15 +96,27 @@ def _score(products: FloatPlane, reach: int) -> float:
 def _mixed(products: FloatPlane) -> tuple[Vector, Vector]:
     """Return how far each picture is from the first (0) to the last (1), and what is left.
 
-    Least squares of p = a first + b last: b / (a + b) is the same under any exposure.
+    Of p = a first + b last, b / (a + b) is the same under any exposure.
     What is left is rms, of half the distance between first and last.
     """
     aa, bb, ab = products[0, 0], products[-1, -1], products[0, -1]
     to_first, to_last = products[0], products[-1]
-    determinant = max(float(aa * bb - ab * ab), 1e-12)
-    a = (bb * to_first - ab * to_last) / determinant
-    b = (aa * to_last - ab * to_first) / determinant
-    total = np.maximum(a + b, 0.05)
+    a, b = _parts((aa, bb, ab), to_first, to_last)
+    total = np.maximum(a + b, _MIN_TOTAL)
     left = np.diag(products) - a * to_first - b * to_last
     apart = np.maximum(aa + bb - 2.0 * ab, 1e-12)
     return b / total, np.sqrt(np.maximum(left, 0.0) / apart) * 2.0 / total
+
+
+def _parts(
+    products: tuple[float, float, float], to_first: Number, to_last: Number
+) -> tuple[Number, Number]:
+    """Return a and b of p = a first + b last, by least squares.
+
+    Given are the products of both ends with themselves and each other, and of p with both.
+    """
+    aa, bb, ab = products
+    determinant = max(float(aa * bb - ab * ab), 1e-12)
+    a = (bb * to_first - ab * to_last) / determinant
+    b = (aa * to_last - ab * to_first) / determinant
+    return a, b

@@ -31,10 +31,10 @@ class Effort(NamedTuple):
     num_refinements: int  # variational, per scale
 
 
-# milliseconds a flow on one core, 228 × 128; what each is worth is in train/LOG.md
-COARSE = Effort(2, 4, 16, 5)  # 0.6
-MIDDLE = Effort(1, 4, 12, 2)  # 1.4
-FINE = Effort(0, 4, 12, 3)  # 6.5
+# milliseconds a flow on one core, 114 × 64; what each is worth is in train/LOG.md
+GLANCE = Effort(1, 4, 8, 0)  # 0.15
+COARSE = Effort(1, 4, 16, 5)  # 0.3
+FINE = Effort(0, 4, 12, 2)  # 0.9
 MEDIUM = Effort(1, 3, 25, 5)  # OpenCV's preset of that name
 
 _LEAST_SIDE = 16  # pixels: OpenCV's DIS crashes on smaller pictures
@@ -44,6 +44,7 @@ MISS_SHARE, MISS_PIXELS = 0.01, 0.5
 _DOUBT = 0.5  # for missing by as much again as is allowed, squared
 _MOST_DOUBT = 20.0
 _AWAY = 1e3  # pixels
+_INVERSIONS = 2  # iterations that turn a flow round; more change nothing
 _own = local()  # a DIS object holds buffers, so each thread has its own
 
 
@@ -65,26 +66,29 @@ def find_flow(first: Gray, second: Gray, effort: Effort = MEDIUM) -> Flow:
 
 
 def find_courses(first: Gray, second: Gray, effort: Effort) -> tuple[Course, Course]:
-    """Return the courses from the first luma to the second, and back."""
-    there, back = find_flow(first, second, effort), find_flow(second, first, effort)
-    return _course(there, back), _course(back, there)
+    """Return the courses from the first luma to the second, and back.
+
+    The way there is searched for, the way back is its inverse: what has none, for it is
+    hidden in the other picture, is missed by the iteration, and so is doubted.
+    """
+    there = _course(find_flow(first, second, effort))
+    back = -there
+    for _ in range(_INVERSIONS):
+        back = -fetch(there, back)
+    doubts = _doubt(there, back), _doubt(back, there)
+    for course, doubt in zip((there, back), doubts, strict=True):
+        cv2.insertChannel(doubt, course, 2)
+    return there, back
 
 
 def fetch(values: FloatPlane, flow: Flow) -> FloatPlane:
     """Return values (H, W) or (H, W, C) of the second picture where the first has them.
 
-    Linear between pixels; beyond the border, the border's. `flow`: or a course.
+    Linear between pixels; beyond the border, the border's. `flow`: or a course, of pictures
+    of this size or of another.
     """
-    height, width = flow.shape[:2]
-    columns, rows = _grid(height, width)
-    fetched: FloatPlane = cv2.remap(
-        values,
-        cv2.extractChannel(flow, 0) + columns,
-        cv2.extractChannel(flow, 1) + rows,
-        cv2.INTER_LINEAR,
-        None,
-        cv2.BORDER_REPLICATE,
-    )
+    places = _places(flow, values.shape)
+    fetched: FloatPlane = cv2.remap(values, *places, cv2.INTER_LINEAR, None, cv2.BORDER_REPLICATE)
     return fetched
 
 
@@ -111,30 +115,52 @@ def is_inside(flow: Flow) -> NDArray[np.bool_]:
     return inside
 
 
-def _course(there: Flow, back: Flow) -> Course:
-    """Return `there` with its doubt: how much more than allowed the way back misses."""
-    columns, rows = cv2.split(there)
-    places = tuple(a + b for a, b in zip((columns, rows), _grid(*there.shape[:2])))
-    doubt, allowed = np.zeros_like(columns), np.full_like(columns, MISS_PIXELS)
-    for axis, along in enumerate((columns, rows)):
-        missed = cv2.remap(  # what lies beyond the border never comes back
-            cv2.extractChannel(back, axis),
-            *places,
-            cv2.INTER_LINEAR,
-            None,
-            cv2.BORDER_CONSTANT,
-            _AWAY,
-        )
-        missed += along
-        doubt += np.square(missed)
-        allowed += 2.0 * MISS_SHARE * np.square(along)
+def _course(flow: Flow) -> Course:
+    """Return a flow as a course without doubt."""
+    course = np.zeros((*flow.shape[:2], 4), np.float32)
+    course[..., :2] = flow
+    return course
+
+
+def _doubt(there: Course, back: Course) -> FloatPlane:
+    """Return how much more than allowed the way back misses, what comes from beyond all."""
+    missed = cv2.remap(
+        back, *_places(there, back.shape), cv2.INTER_LINEAR, None, cv2.BORDER_CONSTANT, (_AWAY,) * 4
+    )
+    missed += there
+    doubt = _squared(missed)
+    allowed = _squared(there)
+    allowed *= 2.0 * MISS_SHARE
+    allowed += MISS_PIXELS
     doubt /= allowed
     doubt -= 1.0
     doubt *= _DOUBT
-    course: Course = cv2.merge(
-        [columns, rows, np.clip(doubt, 0.0, _MOST_DOUBT), np.zeros_like(columns)]
-    )
-    return course
+    np.maximum(doubt, 0.0, out=doubt)
+    np.minimum(doubt, _MOST_DOUBT, out=doubt)
+    return doubt
+
+
+def _squared(course: Course) -> FloatPlane:
+    """Return the squared length of each vector."""
+    across, down = cv2.extractChannel(course, 0), cv2.extractChannel(course, 1)
+    across *= across
+    down *= down
+    across += down
+    squared: FloatPlane = across
+    return squared
+
+
+def _places(flow: Flow, shape: tuple[int, ...]) -> tuple[FloatPlane, FloatPlane]:
+    """Return the (columns, rows) that a flow leads to in pictures of a size (H, W)."""
+    height, width = shape[:2]
+    columns, rows = (cv2.extractChannel(flow, axis) for axis in (0, 1))
+    if flow.shape[:2] != (height, width):
+        columns *= width / flow.shape[1]
+        rows *= height / flow.shape[0]
+        columns, rows = (cv2.resize(places, (width, height)) for places in (columns, rows))
+    for places, own in zip((columns, rows), _grid(height, width)):
+        places += own
+    return columns, rows
 
 
 def _finder(effort: Effort) -> cv2.DISOpticalFlow:

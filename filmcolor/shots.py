@@ -1,11 +1,11 @@
 """Where one shot ends and the next begins."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from filmcolor.dissolves import REACHES, dissolve_score
 from filmcolor.frames import SmallFrame
-from filmcolor.thumbs import Thumb, change
+from filmcolor.thumbs import Thumb, change, most_change
 
 CUT, DISSOLVE, FADE = "cut", "dissolve", "fade"
 _NEAR = 4  # frames on either side that a cut is judged by: longer than any flash
@@ -23,12 +23,12 @@ _FADE = 10  # frames on either side of which a fade's middle is the darkest
 _MAX_DIP, _DIM = 0.4, 0.75  # of the contrast around: in the middle of a fade, and near it
 
 
-class _Seen:
+class _Seen(Thumb):
     """A frame in the window, with what has been found out about it."""
 
     def __init__(self, frame: SmallFrame) -> None:
+        super().__init__(frame.guide)
         self.frame = frame
-        self.thumb = Thumb(frame.guide)
         self.change: float | None = None  # from the frame before it
         self.dissolve: float | None = None  # how surely one has its middle before it
 
@@ -83,25 +83,27 @@ def _abrupt_kind(window: list[_Seen], position: int) -> str | None:
 
 
 def _cut_kind(window: list[_Seen], position: int) -> str | None:
-    thumbs = [seen.thumb for seen in window]
-    if thumbs[position].is_flat:
-        return CUT if _is_cut_to_nothing(thumbs, position) else None
-    before = [t for t in thumbs[max(0, position - _NEAR) : position] if not t.is_flat]
+    own = window[position]
+    if own.is_flat:
+        return CUT if _is_cut_to_nothing(window, position) else None
+    before = [t for t in window[max(0, position - _NEAR) : position] if not t.is_flat]
     if not before:
-        return _kind_after_nothing(thumbs, position)
-    if _is_beside_nothing(thumbs, position):
+        return _kind_after_nothing(window, position)
+    if most_change(before[-1], own) < _MIN_CHANGE:  # most frames go no further
         return None
-    direct = _change_at(window, position) or change(before[-1], thumbs[position])
-    if direct < _MIN_CHANGE or not _stands_out(window, position, direct):
+    direct = _change_at(window, position) or change(before[-1], own)
+    if direct < _MIN_CHANGE or _is_beside_nothing(window, position):
         return None
-    after = [t for t in thumbs[position : position + _NEAR] if not t.is_flat]
+    if not _stands_out(window, position, direct):
+        return None
+    after = [t for t in window[position : position + _NEAR] if not t.is_flat]
     if any(change(a, b) < _MIN_NEAR for a in before for b in after):
         return None
     near = range(max(0, position - _NEAR), min(len(window), position + _NEAR + 1))
     return None if any(_is_fade(window, other) for other in near) else CUT
 
 
-def _is_cut_to_nothing(thumbs: list[Thumb], position: int) -> bool:
+def _is_cut_to_nothing(thumbs: Sequence[Thumb], position: int) -> bool:
     """Tell whether a picture ends at once and leader begins; a fade out begins nothing."""
     before = thumbs[max(0, position - 2 * _NEAR) : position]
     after = thumbs[position : position + _NEAR]
@@ -110,7 +112,7 @@ def _is_cut_to_nothing(thumbs: list[Thumb], position: int) -> bool:
     return before[-1].contrast > _AT_ONCE * max(t.contrast for t in before)
 
 
-def _kind_after_nothing(thumbs: list[Thumb], position: int) -> str | None:
+def _kind_after_nothing(thumbs: Sequence[Thumb], position: int) -> str | None:
     """Tell how a picture begins after flat frames: at once or by degrees."""
     if position < 2:  # a flash, perhaps: too little is known
         return None
@@ -124,7 +126,7 @@ def _kind_after_nothing(thumbs: list[Thumb], position: int) -> str | None:
     return CUT if after[0] > _AT_ONCE * max(after) else FADE
 
 
-def _is_beside_nothing(thumbs: list[Thumb], position: int) -> bool:
+def _is_beside_nothing(thumbs: Sequence[Thumb], position: int) -> bool:
     """Tell whether a picture has just come from nothing or is about to go there: no cut then."""
     before = [t.is_flat for t in thumbs[:position]][::-1]
     after = [t.is_flat for t in thumbs[position:]]
@@ -139,7 +141,7 @@ def _change_at(window: list[_Seen], position: int) -> float:
     """Return the change from the frame before, measured once."""
     seen = window[position]
     if seen.change is None:
-        seen.change = change(window[position - 1].thumb, seen.thumb)
+        seen.change = change(window[position - 1], seen)
     return seen.change
 
 
@@ -161,20 +163,18 @@ def _stands_out(window: list[_Seen], position: int, direct: float) -> bool:
 
 def _returns(window: list[_Seen], position: int) -> bool:
     """Tell whether the picture of before comes again: something only passed close by."""
-    thumbs = [seen.thumb for seen in window]
-    before = [t for t in thumbs[max(0, position - _RETURN) : position : 2] if not t.is_flat]
-    after = [t for t in thumbs[position : position + _RETURN : 2] if not t.is_flat]
+    before = [t for t in window[max(0, position - _RETURN) : position : 2] if not t.is_flat]
+    after = [t for t in window[position : position + _RETURN : 2] if not t.is_flat]
     return any(change(a, b) < _MAX_RETURN for a in before for b in after)
 
 
-def _is_fade(window: list[_Seen], position: int) -> bool:
+def _is_fade(thumbs: Sequence[Thumb], position: int) -> bool:
     """Tell whether a frame is the darkest between two unlike pictures, and not of leader."""
-    thumbs = [seen.thumb for seen in window]
     own = thumbs[position]
     before, after = thumbs[max(0, position - _FADE) : position], thumbs[position + 1 :][:_FADE]
-    if own.is_flat or not before or not after:
+    if own.is_flat or not before or not after or not _dips(thumbs, position):
         return False
-    if sum(t.is_flat for t in (*before, *after)) >= _NEAR or not _dips(thumbs, position):
+    if sum(t.is_flat for t in (*before, *after)) >= _NEAR:
         return False
     is_darkest = all(t.is_flat or t.contrast >= own.contrast for t in before) and all(
         t.is_flat or t.contrast > own.contrast for t in after
@@ -187,15 +187,16 @@ def _is_fade(window: list[_Seen], position: int) -> bool:
     return change(bright, again) > _MIN_CHANGE > max(dim)
 
 
-def _dips(thumbs: list[Thumb], position: int) -> bool:
+def _dips(thumbs: Sequence[Thumb], position: int) -> bool:
     """Tell whether contrast falls before the frame and rises after it, by degrees."""
     contrasts = [t.contrast for t in thumbs]
     low = min(contrasts[position - 1], contrasts[position])
     before, after = contrasts[: position - 1], contrasts[position + 1 :]
     level = min(max(before, default=low), max(after, default=low))
+    if low >= _MAX_DIP * level:
+        return False
     near = contrasts[max(0, position - 2 * _NEAR) : position + 2 * _NEAR]
-    num_dim = sum(contrast < _DIM * level for contrast in near)
-    return low < _MAX_DIP * level and num_dim > _NEAR  # else it is a flash at a cut
+    return sum(contrast < _DIM * level for contrast in near) > _NEAR  # else a flash at a cut
 
 
 # ---------------------------------------------------------------- dissolves
@@ -220,6 +221,5 @@ def _dissolve_at(window: list[_Seen], position: int) -> float:
             for reach in REACHES
             if reach <= position < len(window) - reach
         ]
-        scores = [dissolve_score([s.thumb for s in span]) for span in spans]
-        seen.dissolve = max(scores, default=0.0)
+        seen.dissolve = max(map(dissolve_score, spans), default=0.0)
     return seen.dissolve

@@ -34,7 +34,7 @@ LEVELS = tuple(_SECONDS)
 _MAX_PAST, _MAX_FUTURE = 72, LEAD  # frames: a shot's first frame looks no further than LEAD
 _LUMA_SIGMA = 20.0  # 8-bit steps of luma at which agreement has fallen to 61 %
 _MAX_GAIN = 1.25  # of chroma, over that of a mean of colours
-_SPARSE = 4  # pixels from one that tells the exposure to the next
+_SPARSE = 2  # pixels from one that tells the exposure to the next
 _LEAST_WEIGHT = 1e-2  # of colours in doubt, where there are no others
 
 
@@ -94,7 +94,7 @@ class _Anchor:
         assert frame.ab is not None
         self.frame, self.number = frame, frame.frame.number
         self.back, self.forth = back, forth
-        self.given = _payload(frame.ab, frame.guide)
+        self.given = _payload(frame.ab)
         self.steadied: FloatPlane | None = None
 
 
@@ -162,16 +162,15 @@ class _Shot:
             for between in gap:
                 yield _colored(between, before, anchor)
             frame = anchor.frame
-            yield AbFrame(frame.frame, frame.guide, frame.is_cut, _ab(anchor.steadied))
+            yield AbFrame(frame.frame, frame.guide, frame.is_cut, anchor.steadied)
             while self._anchors[0].number < anchor.number - self._window.past - BLOCK:
                 del self._anchors[0]
 
     def _steadied(self, place: int) -> FloatPlane:
-        """Return an anchor's payload with the mean of the colours in its window."""
+        """Return an anchor's ab with the mean of the colours in its window."""
         anchors, window = self._anchors, self._window
         anchor = anchors[place]
-        guide = anchor.frame.guide
-        total, weights = anchor.given.copy(), np.ones(guide.shape, np.float32)
+        total, weights = anchor.given.copy(), np.ones(anchor.given.shape[:2], np.float32)
         for step, reach in ((-1, window.past), (1, window.future)):
             course: Course | None = None
             other = place
@@ -182,18 +181,19 @@ class _Shot:
                 if hop is None or distance > reach:
                     break
                 course = hop if course is None else follow(course, hop)
-                values, weight = _carried(anchors[other].given, course, guide)
+                weight = _weight(anchors[other].frame, course, anchor.frame)
                 weight *= 1.0 - (distance / (reach + 1)) ** 2
-                total += values * _fourfold(weight)
+                weight = cv2.resize(weight, weights.shape[::-1])
+                total += fetch(anchors[other].given, course) * _fourfold(weight)
                 weights += weight
         total /= _fourfold(weights)
-        return _payload(_vivid(total), guide)
+        return _vivid(total)
 
 
-def _payload(ab: FloatPlane, guide: Gray) -> FloatPlane:
-    """Return a, b, luma in 0..255 and C*² together (H, W, 4), to be fetched in one go."""
+def _payload(ab: FloatPlane) -> FloatPlane:
+    """Return a, b, C*² and 0 (H, W, 4): four channels are fetched faster than three."""
     a, b = cv2.extractChannel(ab, 0), cv2.extractChannel(ab, 1)
-    payload: FloatPlane = cv2.merge([a, b, guide.astype(np.float32), a * a + b * b])
+    payload: FloatPlane = cv2.merge([a, b, a * a + b * b, np.zeros_like(a)])
     return payload
 
 
@@ -202,7 +202,7 @@ def _vivid(mean: FloatPlane) -> FloatPlane:
 
     The mean of unlike colours is paler than they are; the mean of their C*² is not.
     """
-    a, b, _, squared = cv2.split(mean)
+    a, b, squared, _ = cv2.split(mean)
     gain = np.sqrt((squared + 1e-6) / (a * a + b * b + 1e-6))
     np.minimum(gain, _MAX_GAIN, out=gain)
     vivid: FloatPlane = cv2.merge([a * gain, b * gain])
@@ -214,40 +214,38 @@ def _fourfold(plane: FloatPlane) -> FloatPlane:
     return fourfold
 
 
-def _ab(payload: FloatPlane) -> FloatPlane:
-    ab: FloatPlane = cv2.merge([cv2.extractChannel(payload, 0), cv2.extractChannel(payload, 1)])
-    return ab
-
-
-def _carried(values: FloatPlane, course: Course, guide: Gray) -> tuple[FloatPlane, FloatPlane]:
-    """Return a payload fetched along a course, and its weight (H, W), 0 to 1.
+def _weight(source: TrackedFrame, course: Course, frame: TrackedFrame) -> FloatPlane:
+    """Return how much what a frame fetches along a course counts, 0 to 1, (h, w).
 
     The mean difference of luma between what is seen in both pictures is a change of
     exposure, and no reason to doubt.
     """
-    fetched, doubt = fetch(values, course), cv2.extractChannel(course, 2)
-    difference = cv2.subtract(cv2.extractChannel(fetched, 2), guide, dtype=cv2.CV_32F)
+    doubt = cv2.extractChannel(course, 2)
+    fetched = fetch(source.coarse, course)
+    difference = cv2.subtract(fetched, frame.coarse, dtype=cv2.CV_32F)
     some = slice(None, None, _SPARSE)
     seen = np.exp(-doubt[some, some])
     difference -= float((difference[some, some] * seen).sum() / (seen.sum() + 1e-6))
     difference *= difference
     difference *= -0.5 / _LUMA_SIGMA**2
     difference -= doubt
-    return fetched, cv2.exp(difference)
+    weight: FloatPlane = cv2.exp(difference)
+    return weight
 
 
 def _colored(between: _Between, before: _Anchor | None, after: _Anchor | None) -> AbFrame:
     """Return a frame between two anchors with the colours of both, the nearer one's more."""
     frame = between.frame
+    size = frame.guide.shape[::-1]
     sides = []
     for anchor, course in ((before, between.back), (after, between.ahead)):
         if anchor is not None and course is not None:
             assert anchor.steadied is not None
-            values, weight = _carried(anchor.steadied, course, frame.guide)
+            weight = _weight(anchor.frame, course, frame)
             weight += _LEAST_WEIGHT
             # large, as blendLinear adds 1e-5 to their sum
             weight *= 1e4 / abs(anchor.number - frame.frame.number)
-            sides.append((values, weight))
+            sides.append((fetch(anchor.steadied, course), cv2.resize(weight, size)))
     (first, weight), (last, last_weight) = sides[0], sides[-1]
-    ab = _ab(cv2.blendLinear(first, last, weight, last_weight))
+    ab = cv2.blendLinear(first, last, weight, last_weight)
     return AbFrame(frame.frame, frame.guide, frame.is_cut, ab)

@@ -26,17 +26,17 @@ def test_what_stands_still_is_seen_once_in_two_blocks():
     assert anchors_of(STILL[:150]) == [0, 32, 48, 64, 96, 128, 149]  # a lead ends at 48
 
 
-def test_the_faster_it_moves_the_more_is_seen():
+def test_what_moves_is_seen_more_often():
     paces = (pan(49, 0.1), pan(49, 0.6), pan(49, 4.0), noise(49))
-    assert [np.diff(anchors_of(p)[:-1]).max() for p in paces] == [32, 16, 8, 4]
+    assert [np.diff(anchors_of(p)[:-1]).max() for p in paces] == [32, 16, 16, 8]
 
 
 def test_each_block_goes_by_its_own_motion():
-    quick = pan(BLOCK, 4.0)
+    quick = pan(BLOCK, 2.0)
     anchors = anchors_of([*STILL[:BLOCK], *quick, *[quick[-1]] * (2 * BLOCK + 1)], 96)
-    assert anchors == [96, 112, 120, 128, 160]
+    assert anchors == [96, 112, 128, 160]
     anchors = anchors_of([*STILL[: 2 * BLOCK], *quick, *[quick[-1]] * (2 * BLOCK + 1)], 96)
-    assert anchors == [96, 128, 136, 144, 160, 176]  # an odd block rests after a still one only
+    assert anchors == [96, 128, 144, 160, 176]  # an odd block rests after a still one only
 
 
 @pytest.mark.parametrize("cut", [1, 5, 16, 37, 40])
@@ -85,10 +85,11 @@ def test_motion_is_of_neighbours_in_a_shot():
             assert frame.back is None and frame.forth is None
             continue
         inner = slice(8, -8), slice(8, -8)
-        # at half the size, to the left from the frame before
-        assert np.abs(frame.forth[inner][..., 0] + step / 2).mean() < 0.1
-        assert np.abs(frame.back[inner][..., 0] - step / 2).mean() < 0.1
-        assert frame.guide.shape == frame.forth.shape[:2] == (HEIGHT // 2, WIDTH // 2)
+        # at a quarter of the size, to the left from the frame before
+        assert np.abs(frame.forth[inner][..., 0] + step / 4).mean() < 0.1
+        assert np.abs(frame.back[inner][..., 0] - step / 4).mean() < 0.1
+        assert frame.guide.shape == (HEIGHT // 2, WIDTH // 2)
+        assert frame.coarse.shape == frame.forth.shape[:2] == (HEIGHT // 4, WIDTH // 4)
 
 
 def test_without_steadying_every_frame_is_an_anchor():

@@ -8,13 +8,16 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scenes import gray
 
+from filmcolor import dissolves, shots
+from filmcolor.dissolves import REACHES, dissolve_score
 from filmcolor.frames import LumaFrame
 from filmcolor.shots import LOOK, find_transitions, mark_cuts
 from filmcolor.small import small_frame
+from filmcolor.thumbs import Thumb, change, most_change, picture_area
 
 HEIGHT, WIDTH = 96, 128
 EVENTFUL = 31  # the seed of a film in which all kinds of transitions are found
@@ -279,6 +282,129 @@ def test_a_flash_at_a_cut_is_one_cut(num, level):
     (mark,) = marks_of(pictures)
     assert 15 - num <= mark[0] <= 15
     assert mark[1] == "cut"
+
+
+# ---------------------------------------------------------------- what is soon told
+
+
+def without_short_cuts(patch):
+    """Let everything be measured, also where a quick look tells that it is in vain."""
+    patch.setattr(shots, "most_change", lambda first, second: 2.0)
+    patch.setattr(dissolves, "may_cross", lambda *pictures: True)
+
+
+@pytest.mark.parametrize("kind", transitions.RECIPES)
+def test_a_quick_look_takes_no_mark_away_and_adds_none(kind, monkeypatch):
+    made = transitions.make_film(kind, 50, transitions.Source(), (96, 72), 4)
+    pictures = [f / np.float32(255.0) for f in made.frames]
+    marks = marks_of(pictures)
+    without_short_cuts(monkeypatch)
+    assert marks_of(pictures) == marks
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    seeds=st.tuples(st.integers(0, 20), st.integers(0, 20)),
+    gain=st.floats(0.02, 1.2),
+    shift=st.tuples(st.floats(-12, 12), st.floats(-12, 12)),
+    mix=st.floats(0.0, 1.0),
+    grain=st.floats(0.0, 0.3),
+)
+def test_no_change_exceeds_its_bound(seeds, gain, shift, mix, grain):
+    first, second = (scene(seed) for seed in seeds)
+    second = gain * moved((1 - mix) * first + mix * second, *shift)
+    second = second + np.random.default_rng(seeds[0]).normal(0.0, grain, second.shape)
+    thumbs = Thumb(gray(first)), Thumb(gray(second))
+    for a, b in (thumbs, thumbs[::-1]):
+        assert change(a, b) <= most_change(a, b)
+
+
+def test_no_change_exceeds_its_bound_where_rounding_decides():
+    for seed in range(300):
+        pictures = np.random.default_rng(seed).integers(0, 256, (2, 36, 48), np.uint8)
+        pictures[:, 4:-4, 5:-5] = 30  # all of it even, but for the edge and a speck
+        pictures[:, 10, 10] = 31
+        first, second = map(Thumb, pictures)
+        assert change(first, second) <= most_change(first, second)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    seeds=st.tuples(st.integers(0, 20), st.integers(0, 20)),
+    reach=st.sampled_from(REACHES),
+    late=st.integers(-2, 2),
+    num=st.integers(1, 20),
+    power=st.floats(0.5, 2.0),
+    grain=st.floats(0.0, 0.1),
+)
+@example(seeds=(0, 1), reach=8, late=-1, num=3, power=1.0, grain=0.0)  # as fast as one can be
+def test_no_dissolve_is_ruled_out_by_its_middle(seeds, reach, late, num, power, grain):
+    first, second = (scene(seed) for seed in seeds)
+    rng = np.random.default_rng(seeds[0])
+    start = reach - num // 2 + late
+    levels = (np.arange(2 * reach + 1) - start).clip(0, num) / num
+    thumbs = [
+        Thumb(gray((1 - m) * first + m * second + rng.normal(0.0, grain, first.shape)))
+        for m in levels**power
+    ]
+    score = dissolve_score(thumbs)
+    with pytest.MonkeyPatch.context() as patch:
+        without_short_cuts(patch)
+        assert dissolve_score(thumbs) == score
+
+
+def test_a_true_dissolve_is_not_ruled_out():
+    """Else the law above could not fail."""
+    first, second = scene(0), scene(1)
+    levels = (np.arange(33) - 8).clip(0, 16) / 16
+    assert dissolve_score([Thumb(gray((1 - m) * first + m * second)) for m in levels]) > 0.8
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    bars=st.lists(st.tuples(*[st.integers(0, 40)] * 4), min_size=1, max_size=3),
+    gain=st.floats(0.0, 1.0),
+)
+def test_the_area_of_pictures_is_all_but_the_bars_that_all_have(bars, gain):
+    thumbs = []
+    for n, (top, bottom, left, right) in enumerate(bars):
+        picture = gain * scene(n)
+        picture[:top] = picture[HEIGHT - bottom :] = 0.02
+        picture[:, :left] = picture[:, WIDTH - right :] = 0.02
+        thumbs.append(Thumb(gray(picture)))
+    area = picture_area(thumbs)
+    assert (*lit_lines(thumbs, axis=1), *lit_lines(thumbs, axis=0)) == area
+
+
+def lit_lines(thumbs, axis):
+    """Return the first line of the pictures and the stop, word for word by the definition."""
+    means = np.array([t.picture.mean(axis=axis) for t in thumbs])
+    spreads = np.array([t.picture.std(axis=axis) for t in thumbs])
+    lit = np.flatnonzero((means + 2.0 * spreads).max(axis=0) > 0.094)
+    length = means.shape[1]
+    before, after = (lit[0], length - 1 - lit[-1]) if len(lit) else (length, length)
+    if max(before, after) > 0.35 * length:
+        return 0, length
+    return before + (before > 0), length - after - (after > 0)
+
+
+def test_what_a_frame_was_compared_with_before_changes_nothing():
+    pictures = scene(0), scene(1), scene(2)
+    pictures[0][:12] = pictures[1][:12] = 0.02  # a bar that two of them have
+
+    def measured(is_fresh):
+        first, second, whole = (Thumb(gray(p)) for p in pictures)
+        if not is_fresh:
+            assert change(first, whole) > 0.0
+            assert dissolve_score(mixtures(first, whole)) > 0.0
+        return change(first, second), dissolve_score(mixtures(first, second))
+
+    def mixtures(first, last):
+        levels = (np.arange(1, 32) - 8).clip(0, 16) / 16
+        mixed = [gray((1 - m) * first.picture + m * last.picture) for m in levels]
+        return [first, *map(Thumb, mixed), last]
+
+    assert measured(is_fresh=True) == measured(is_fresh=False)
 
 
 # ---------------------------------------------------------------- hundreds of transitions
