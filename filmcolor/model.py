@@ -15,7 +15,8 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
-from torchvision.models import mobilenet_v2, resnet18
+
+from filmcolor.blocks import mobilenet_v2_features, resnet18_to_layer2
 
 AB_OFFSET = 128.0  # target = (ab + AB_OFFSET) / AB_SCALE, the tutorial's coding of ab
 AB_SCALE = 255.0
@@ -28,9 +29,7 @@ class ColorNet(nn.Module):
 
     def __init__(self, has_bins: bool = False) -> None:
         super().__init__()
-        trunk = list(resnet18(num_classes=1).children())[:6]
-        trunk[0] = nn.Conv2d(1, 64, 7, stride=2, padding=3, bias=False)
-        self.midlevel_resnet = nn.Sequential(*trunk)
+        self.midlevel_resnet = resnet18_to_layer2()
         self.upsample = nn.Sequential(
             *_conv_bn_relu(128, 128),
             nn.Upsample(scale_factor=2),
@@ -77,14 +76,7 @@ class ContextNet(ColorNet):
 
     def __init__(self, has_bins: bool = False) -> None:
         super().__init__(has_bins)
-        branch = mobilenet_v2(num_classes=1).features
-        first = branch[0][0]
-        branch[0][0] = nn.Conv2d(1, first.out_channels, 3, stride=2, padding=1, bias=False)
-        fold_batch_norms(branch.eval())
-        for module in branch.modules():
-            if isinstance(module, nn.Conv2d):  # without norms, what comes in must keep its size
-                nn.init.kaiming_normal_(module.weight, mode="fan_in", nonlinearity="relu")
-        self.context = nn.Sequential(*branch).requires_grad_()  # folding froze the biases
+        self.context = mobilenet_v2_features()
         self.context_top = nn.Sequential(
             nn.Conv2d(1280, 128, 1, bias=False), nn.BatchNorm2d(128), nn.ReLU()
         )
@@ -166,6 +158,60 @@ def answer_in_ab(net: ColorNet) -> None:
         with torch.no_grad():
             last.weight *= AB_SCALE
             last.bias.copy_(last.bias * AB_SCALE - AB_OFFSET)
+
+
+def merge_doublings(net: ColorNet) -> None:
+    """Merge each doubling of a network, in place, with the 3×3 convolution behind it.
+
+    Of four neighbours that are copies of one pixel, such a convolution adds up weights at
+    each of the four places differently, and that can be done beforehand: it takes four
+    convolutions of 2×2 on the small features instead of one of 3×3 on the large, 16
+    products a pixel instead of 36. The network must have no batch norms left.
+    """
+    layers = list(net.upsample)
+    for place, (first, second) in enumerate(pairwise(layers)):
+        if isinstance(first, nn.Upsample) and isinstance(second, nn.Conv2d):
+            net.upsample[place] = nn.Identity()
+            net.upsample[place + 1] = _DoublingConv(second)
+
+
+class _DoublingConv(nn.Module):
+    """A 3×3 convolution of features that are doubled by repeating them."""
+
+    def __init__(self, conv: nn.Conv2d) -> None:
+        super().__init__()
+        assert conv.kernel_size == (3, 3) and conv.padding == (1, 1) and conv.bias is not None
+        phases = [
+            _summed(_summed(conv.weight.detach(), 2, down), 3, right)
+            for down in (0, 1)
+            for right in (0, 1)
+        ]
+        self.weight = nn.Parameter(torch.cat(phases), requires_grad=False)
+        self.bias = nn.Parameter(conv.bias.detach().repeat(4), requires_grad=False)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return (N, num_out, 2H, 2W) of features (N, num_in, H, W)."""
+        corners = nn.functional.conv2d(features, self.weight, self.bias, padding=1)
+        num, _, height, width = features.shape
+        doubled = torch.empty(
+            (num, len(self.bias) // 4, 2 * height, 2 * width),
+            dtype=features.dtype,
+            device=features.device,
+            memory_format=torch.channels_last,
+        )
+        for phase, part in enumerate(corners.chunk(4, dim=1)):
+            down, right = divmod(phase, 2)
+            doubled[:, :, down::2, right::2] = part[
+                :, :, down : down + height, right : right + width
+            ]
+        return doubled
+
+
+def _summed(weight: Tensor, axis: int, phase: int) -> Tensor:
+    """Return weights of three places as those of two, of which one is seen twice."""
+    first, second, third = weight.unbind(axis)
+    pair = (first + second, third) if phase else (first, second + third)
+    return torch.stack(pair, axis)
 
 
 def encode_ab(ab: Tensor) -> Tensor:

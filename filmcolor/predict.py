@@ -11,7 +11,13 @@ import torch
 from filmcolor.anchors import TrackedFrame
 from filmcolor.errors import SettingsError
 from filmcolor.frames import FloatPlane, Gray
-from filmcolor.model import ColorNet, answer_in_ab, decode_ab, fold_batch_norms
+from filmcolor.model import (
+    ColorNet,
+    answer_in_ab,
+    decode_ab,
+    fold_batch_norms,
+    merge_doublings,
+)
 
 # pixels: on held-back stills better than none, than sharper and softer (train/LOG.md)
 _DENOISING_SIGMA = 1.0
@@ -70,6 +76,7 @@ class Predictor:
         fold_batch_norms(own)
         self.is_coded = own.bins is not None
         answer_in_ab(own)
+        merge_doublings(own)
         self.net = own.to(self.device, self.dtype).to(memory_format=torch.channels_last)
 
     def predict(self, small: Gray) -> FloatPlane:

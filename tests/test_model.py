@@ -3,8 +3,9 @@
 import pytest
 import torch
 from torch import nn
-from torchvision.models import resnet18
+from torchvision.models import mobilenet_v2, resnet18
 
+from filmcolor.blocks import mobilenet_v2_features
 from filmcolor.model import (
     ANNEALING,
     NUM_BINS,
@@ -13,6 +14,7 @@ from filmcolor.model import (
     decode_ab,
     encode_ab,
     fold_batch_norms,
+    merge_doublings,
 )
 from filmcolor.small import STRIDE
 
@@ -228,3 +230,39 @@ def test_half_precision_is_decoded_in_float32():
     decoded = decode_ab(coded)
     assert decoded.dtype == torch.float32
     assert decoded.item() == pytest.approx(0.53125 * 255 - 128)
+
+
+def test_the_branch_is_torchvisions_mobilenet_v2():
+    torch.manual_seed(0)
+    theirs = mobilenet_v2().features.eval()
+    first = theirs[0][0]
+    theirs[0][0] = nn.Conv2d(1, 32, 3, stride=2, padding=1, bias=False)
+    assert first.out_channels == 32
+    with torch.no_grad():
+        for module in theirs.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.running_mean.uniform_(-0.1, 0.1)
+                module.running_var.uniform_(0.5, 1.5)
+    fold_batch_norms(theirs.eval())
+    ours = mobilenet_v2_features().eval()
+    ours.load_state_dict(theirs.state_dict(), strict=True)
+    picture = torch.rand(1, 1, 64, 96)
+    with torch.inference_mode():
+        torch.testing.assert_close(ours(picture), theirs(picture))
+
+
+@pytest.mark.parametrize("kind", [ColorNet, ContextNet])
+@pytest.mark.parametrize("has_bins", [False, True])
+def test_merged_doublings_change_nothing(kind, has_bins, pictures):
+    torch.manual_seed(0)
+    net = kind(has_bins).eval()
+    fold_batch_norms(net)
+    if has_bins:
+        net.bins.centers.copy_(torch.linspace(-90, 90, 2 * NUM_BINS).reshape(NUM_BINS, 2))
+    with torch.inference_mode():
+        wanted = net.forward_half(pictures)
+        merge_doublings(net)
+        got = net.forward_half(pictures)
+    assert sum(isinstance(m, nn.Upsample) for m in net.upsample) == 1  # the last
+    assert wanted.std() > 0.0
+    torch.testing.assert_close(got, wanted, rtol=1e-4, atol=1e-4)
