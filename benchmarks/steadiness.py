@@ -25,7 +25,8 @@ from filmcolor.chroma import SUBSAMPLING_420, ChromaPlan, add_chroma, rgb_pictur
 from filmcolor.decode import read_rgb
 from filmcolor.frames import AbFrame, FilmInfo, Part
 from filmcolor.metrics import Track, WarpErrors
-from filmcolor.pipeline import Colorizer, Prefetch
+from filmcolor.pipeline import Colorizer
+from filmcolor.prefetch import Prefetch
 from filmcolor.sheets import save_sheet
 from filmcolor.smooth import LEVELS
 from filmcolor.strips import Strip

@@ -3,7 +3,7 @@
 The network colours *anchors* only; the frames between take their colours along the motion.
 A film is cut into blocks of BLOCK frames. How much the picture moves in a block decides how
 many of its frames are anchors, and how hard its motion is looked for: of two blocks that
-stand still the second needs none.
+move little the second needs none.
 
 Blocks begin at multiples of BLOCK in the film's own frame numbers, so that a part of a film
 has the anchors of the whole. In the first LEAD frames of a shot they are counted from its
@@ -42,7 +42,7 @@ class _Pace(NamedTuple):
 # chosen on the clips of benchmarks/steadiness.py: figures in train/LOG.md
 _STILL, _SLOW = _Pace(0.002, 16, 4, COARSE), _Pace(0.008, 16, 2, FINE)
 _QUICK, _WILD = _Pace(float("inf"), 16, 1, FINE), _Pace(float("inf"), 8, 1, FINE)
-_RESTING = (_STILL,)
+_CALM = _STILL, _SLOW  # of two such blocks the second needs no anchor of its own
 _MAX_LOST = 0.08  # of the pixels a frame: beyond it half are gone before the next anchor
 
 
@@ -64,9 +64,7 @@ class TrackedFrame:
 def every_frame(frames: Iterable[SmallFrame]) -> Iterator[TrackedFrame]:
     """Yield each frame as an anchor of its own, its motion not looked for."""
     for f in frames:
-        yield TrackedFrame(
-            f.frame, f.small, f.is_cut, f.guide, halved(f.guide), True, None, None
-        )
+        yield TrackedFrame(f.frame, f.small, f.is_cut, f.guide, halved(f.guide), True, None, None)
 
 
 def track(frames: Iterable[SmallFrame], first: int = 0) -> Iterator[TrackedFrame]:
@@ -75,14 +73,14 @@ def track(frames: Iterable[SmallFrame], first: int = 0) -> Iterator[TrackedFrame
     `first`: number of a frame; those before it are there to tell where blocks begin.
     """
     before: list[Gray] = []  # of the last frame, of the same shot
-    was_still = False
+    was_calm = False
     for block in _blocks(frames):
         if block.frames[-1].frame.number >= first:
             pictures = [*before, *(halved(frame.guide) for frame in block.frames)]
             pace = _choose_pace(list(pairwise(pictures))[_SAMPLES // 2 :: _SAMPLES])
-            can_rest = was_still and pace in _RESTING and block.is_odd
+            can_rest = was_calm and pace in _CALM and block.is_odd
             yield from _tracked(block, pictures, pace, can_rest)
-            was_still = pace in _RESTING and not block.ends_shot
+            was_calm = pace in _CALM and not block.ends_shot
         before = [] if block.ends_shot else [halved(block.frames[-1].guide)]
 
 

@@ -101,7 +101,9 @@ def read_luma(
     Raises InputError when the picture changes its size or format on the way.
     """
     for number, frame, pts in _timed(info, first, stop, index):
-        yield LumaFrame(number, luma_of(frame, info.coding), pts, frame.duration or 0)
+        # a copy: the decoder's frame would hold its chroma too, for all the frames that wait
+        luma = luma_of(frame, info.coding).copy()
+        yield LumaFrame(number, luma, pts, frame.duration or 0)
 
 
 def read_rgb(

@@ -19,6 +19,7 @@ from filmcolor.errors import OutputError
 from filmcolor.frames import Chapter, ColorFrame, FilmInfo, Part, Plane, StreamInfo
 from filmcolor.plan import OutputPlan, add_copy, add_video_stream, copy_tags
 from filmcolor.probing import open_film
+from filmcolor.profiling import Profile, section
 
 _MOVIE_TIMESCALE = 90_000  # ticks a second at least; FFmpeg's 1000 would round to 1 ms
 
@@ -56,8 +57,11 @@ def cut_chapters(chapters: tuple[Chapter, ...], part: Part) -> tuple[Chapter, ..
 class FilmWriter:
     """Writes a film beside its target; `keep` renames it there, leaving without it deletes it."""
 
-    def __init__(self, info: FilmInfo, plan: OutputPlan, part: Part) -> None:
+    def __init__(
+        self, info: FilmInfo, plan: OutputPlan, part: Part, profile: Profile | None = None
+    ) -> None:
         self.info, self.plan, self.part = info, plan, part
+        self._profile = profile
         self.partial = plan.path.with_name(f".{plan.path.name}.partial")
         self._copies: dict[int, Any] = {}
         self._held: av.Packet | None = None  # the picture's latest, until it is not the last
@@ -85,14 +89,21 @@ class FilmWriter:
 
     def write(self, frame: ColorFrame) -> None:
         """Encode one frame, after the copied packets that come before it."""
-        self._copy_until((frame.pts * self.info.time_base) - self.part.offset)
-        picture = self._video_frame(frame)
+        with section(self._profile, "copied streams"):
+            self._copy_until((frame.pts * self.info.time_base) - self.part.offset)
+        with section(self._profile, "frame building"):
+            picture = self._video_frame(frame)
         self._end_pts = self._ticks(frame.pts) + frame.duration
-        self._mux_video(self._video.encode(picture))
+        with section(self._profile, "encode"):
+            packets = self._video.encode(picture)
+        with section(self._profile, "mux"):
+            self._mux_video(packets)
 
     def finish(self) -> None:
         """Write what is still on its way and close the file."""
-        self._mux_video(self._video.encode(None))
+        with section(self._profile, "encode"):
+            packets = self._video.encode(None)
+        self._mux_video(packets)
         if self._held is not None:
             # MP4 counts lengths in order of decoding: what is left until the end is this one's
             end = self._end_pts

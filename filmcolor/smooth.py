@@ -19,7 +19,7 @@ import numpy as np
 from filmcolor.anchors import BLOCK, GAP, LEAD, REACH, TrackedFrame
 from filmcolor.errors import SettingsError
 from filmcolor.flow import Course, fetch, follow
-from filmcolor.frames import AbFrame, FloatPlane, Gray
+from filmcolor.frames import AbFrame, FloatPlane
 
 DEFAULT = "normal"
 # seconds before and after a frame whose colours steady it; more after costs memory, which
@@ -27,11 +27,11 @@ DEFAULT = "normal"
 _SECONDS = {
     "off": (Fraction(0), Fraction(0)),
     "light": (Fraction(2, 3), Fraction(2, 3)),
-    "normal": (Fraction(2), Fraction(4, 3)),
-    "strong": (Fraction(3), Fraction(2)),
+    "normal": (Fraction(4), Fraction(4, 3)),
+    "strong": (Fraction(6), Fraction(2)),
 }
 LEVELS = tuple(_SECONDS)
-_MAX_PAST, _MAX_FUTURE = 72, LEAD  # frames: a shot's first frame looks no further than LEAD
+_MAX_PAST, _MAX_FUTURE = 144, LEAD  # frames: a shot's first frame looks no further than LEAD
 _LUMA_SIGMA = 20.0  # 8-bit steps of luma at which agreement has fallen to 61 %
 _MAX_GAIN = 1.25  # of chroma, over that of a mean of colours
 _SPARSE = 2  # pixels from one that tells the exposure to the next
@@ -55,7 +55,7 @@ class Window(NamedTuple):
         if self.is_off:
             return Window(0, 0)
         # an anchor on either side, its window, the block that chooses an anchor there, and
-        # the one before that, for of two still blocks one rests
+        # the one before that, for of two calm blocks one rests
         return Window(self.past + GAP + 2 * BLOCK + REACH, self.future + GAP + BLOCK)
 
 

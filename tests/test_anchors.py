@@ -28,7 +28,7 @@ def test_what_stands_still_is_seen_once_in_two_blocks():
 
 def test_what_moves_is_seen_more_often():
     paces = (pan(49, 0.1), pan(49, 0.6), pan(49, 4.0), noise(49))
-    assert [np.diff(anchors_of(p)[:-1]).max() for p in paces] == [32, 16, 16, 8]
+    assert [np.diff(anchors_of(p)[:-1]).max() for p in paces] == [32, 32, 16, 8]
 
 
 def test_each_block_goes_by_its_own_motion():

@@ -228,7 +228,7 @@ def test_frames_come_out_before_the_film_ends():
 @pytest.mark.parametrize("rate", [Fraction(8), Fraction(24000, 1001), Fraction(25), Fraction(120)])
 def test_windows_last_seconds_within_bounds(rate):
     normal = window_of("normal", rate)
-    assert normal.past == max(BLOCK, min(72, -(-2 * rate // 1)))
+    assert normal.past == max(BLOCK, min(144, -(-4 * rate // 1)))
     assert normal.future == max(BLOCK, min(LEAD, -(-rate * Fraction(4, 3) // 1)))
 
 

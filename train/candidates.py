@@ -9,7 +9,7 @@ from filmcolor.color import Coding
 from filmcolor.decode import FrameIndex, read_luma
 from filmcolor.errors import InputError
 from filmcolor.frames import FilmInfo, Part, SmallFrame
-from filmcolor.pipeline import Prefetch
+from filmcolor.prefetch import Prefetch
 from filmcolor.shots import LOOK, mark_cuts
 from filmcolor.small import add_small
 from filmcolor.train.bars import Bars, Profile, settle_bars

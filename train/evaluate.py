@@ -23,7 +23,8 @@ from filmcolor.frames import (
     RgbFrame,
     Span,
 )
-from filmcolor.pipeline import Colorizer, Look, Prefetch, Progress
+from filmcolor.pipeline import Colorizer, Look, Progress
+from filmcolor.prefetch import Prefetch
 from filmcolor.predict import Predictor
 from filmcolor.probing import probe
 from filmcolor.sheets import check_sheet, timecode
