@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from filmcolor.batch import colorize_films
     from filmcolor.errors import FilmcolorError
     from filmcolor.frames import FilmInfo, Span
     from filmcolor.measuring import Drawings, Measures, measure
@@ -19,10 +20,12 @@ if TYPE_CHECKING:
     from filmcolor.probing import probe
     from filmcolor.shot_list import Shot, find_shots
     from filmcolor.verification import verify
+    from filmcolor.workers import Outcome
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "colorize_films": "batch",
     "FilmcolorError": "errors",
     "FilmInfo": "frames",
     "Span": "frames",
@@ -40,6 +43,7 @@ _HOMES = {
     "Shot": "shot_list",
     "find_shots": "shot_list",
     "verify": "verification",
+    "Outcome": "workers",
 }
 
 __all__ = [
@@ -49,10 +53,12 @@ __all__ = [
     "FilmcolorError",
     "Look",
     "Measures",
+    "Outcome",
     "Report",
     "Shot",
     "Span",
     "colorize",
+    "colorize_films",
     "colorize_photo",
     "contact_sheet",
     "find_shots",

@@ -7,16 +7,15 @@ film's own luma puts the edges back on the way up (`upsample`), and 8 bits are d
 
 import math
 from dataclasses import dataclass
-from functools import reduce
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from filmcolor.color import Coding, chroma_from_lab, convert_luma, rgb_from_ycc, shrink_into_gamut
-from filmcolor.dither import dithered
+from filmcolor.color import Coding, chroma_of_codes, convert_luma, rgb_from_ycc, shrink_into_gamut
+from filmcolor.dither import dither
 from filmcolor.frames import AbFrame, ColorFrame, FloatPlane, Gray, Plane
-from filmcolor.upsample import TwoColors
+from filmcolor.upsample import TwoColors, strips
 
 # the chroma sample sits on the left one of two columns, whose mean sits between them
 _SITING = {1: np.ones(1), 2: np.array([0.25, 0.75])}  # H.273, chroma location 0
@@ -68,17 +67,25 @@ def chroma_planes(
     `guide`: low-res luma (h, w). Planes have the dtype of `luma`; 8 bits are dithered where
     luma is flat.
     """
-    height, width = guide.shape
-    low_guide = guide * np.float32(1.0 / 255.0)
-    low = chroma_from_lab(
-        low_guide, np.ascontiguousarray(ab[..., 0]), np.ascontiguousarray(ab[..., 1]), coding
-    )
     plane = _luma_at_chroma(luma, subsampling)
-    colors = TwoColors(low, low_guide)
-    full_guide = _guide(plane, (height, width), subsampling)
-    cb, cr = colors.chosen_by(full_guide, coding.luma_scale, coding.luma_offset)
-    _keep_in_gamut(plane, cb, cr, _doubtful(plane, colors, coding), coding)
-    return _coded(cb, coding, colors.flatness, 0), _coded(cr, coding, colors.flatness, 1)
+    kernels = _guide_kernels(plane.shape, guide.shape, subsampling)
+    colors = TwoColors(chroma_of_codes(guide, ab, coding), guide)
+    room = _room(colors, coding)
+    coded = np.empty((2, *plane.shape), plane.dtype)
+    for strip in strips(guide.shape, plane.shape):
+        rows = strip.rows
+        full_guide = _guide(plane, rows, *kernels)
+        chroma = colors.chosen_by(full_guide, strip, coding.luma_scale / 255.0, coding.luma_offset)
+        where = _doubtful(plane[rows], strip.enlarged(room), coding)
+        _keep_in_gamut(plane[rows], chroma, where, coding)
+        scale, offset = coding.chroma_scale, coding.chroma_offset
+        if coding.bit_depth == 8:
+            flatness = strip.enlarged(colors.flatness)
+            dither(chroma, scale, offset, flatness, coded[:, rows], rows.start)
+        else:
+            for exact, codes in zip(chroma, coded[:, rows]):
+                _round(exact, coding, codes)
+    return coded[0], coded[1]
 
 
 def rgb_picture(frame: ColorFrame, coding: Coding) -> FloatPlane:
@@ -106,23 +113,32 @@ def _luma_at_chroma(luma: Plane, subsampling: Subsampling) -> Plane:
     return cv2.resize(luma, size, interpolation=cv2.INTER_AREA)
 
 
-def _guide(plane: Plane, low_size: tuple[int, int], subsampling: Subsampling) -> FloatPlane:
-    """Return luma where the chroma samples sit, its grain averaged over most of a low-res one."""
-    rows, columns = (_box(n / low) for n, low in zip(plane.shape, low_size))
-    columns = np.convolve(columns, _SITING[subsampling.x])
-    guide: FloatPlane
-    if len(columns) == len(rows) == 1:
-        guide = plane.astype(np.float32)
-    else:
-        guide = cv2.sepFilter2D(
-            plane,
-            cv2.CV_32F,
-            columns,
-            rows,
-            anchor=(len(columns) // 2, len(rows) // 2),  # an even one leans to the left
-            borderType=cv2.BORDER_REPLICATE,
-        )
-    return guide
+def _guide_kernels(
+    size: tuple[int, int], low_size: tuple[int, int], subsampling: Subsampling
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the column and the row that `_guide` filters with, for planes of `size` (H, W)."""
+    rows, columns = (_box(n / low) for n, low in zip(size, low_size))
+    return rows, np.convolve(columns, _SITING[subsampling.x])
+
+
+def _guide(
+    plane: Plane, rows: slice, column: NDArray[np.float64], row: NDArray[np.float64]
+) -> FloatPlane:
+    """Return rows of luma where the chroma samples sit.
+
+    Its grain is averaged over most of a low-res sample.
+    """
+    side = len(column) // 2
+    first = max(rows.start - side, 0)
+    guide: FloatPlane = cv2.sepFilter2D(
+        plane[first : rows.stop + side],
+        cv2.CV_32F,
+        row,
+        column,
+        anchor=(len(row) // 2, side),  # an even one leans to the left
+        borderType=cv2.BORDER_REPLICATE,
+    )
+    return guide[rows.start - first : rows.stop - first]
 
 
 def _box(ratio: float) -> NDArray[np.float64]:
@@ -134,33 +150,40 @@ def _box(ratio: float) -> NDArray[np.float64]:
     return taps / taps.sum()
 
 
-def _doubtful(plane: Plane, colors: TwoColors, coding: Coding) -> NDArray[np.intp]:
-    """Return where luma (H, W), code values, may take what it chooses out of the gamut.
+def _room(colors: TwoColors, coding: Coding) -> NDArray[np.int16]:
+    """Return how far luma may be from mid-grey (h, w), in 8-bit codes, for both colours' sake.
 
-    Found from the colours' room at low resolution, which is cheaper than looking at every
-    sample's R'G'B': those are linear in chroma, so what lies between colours is not beyond
-    all of them.
+    R'G'B' are linear in chroma, so what lies between colours is not beyond all of them. Each
+    is taken to be as far to either side of Y' as the furthest: so there is one limit, not two.
     """
     kr, kb = coding.kr_kb
-    channels: list[FloatPlane] = []  # R' - Y', G' - Y', B' - Y' of both colours
-    for cb, cr in colors.extremes():
-        reds, blues = cr * np.float32(2.0 * (1.0 - kr)), cb * np.float32(2.0 * (1.0 - kb))
-        greens = cv2.addWeighted(reds, -kr / (1.0 - kr - kb), blues, -kb / (1.0 - kr - kb), 0.0)
-        channels += reds, greens, blues
-    highest, lowest = reduce(np.maximum, channels), reduce(np.minimum, channels)
-    size = plane.shape[1], plane.shape[0]
-    # one code less on either side, for the rounding on the way up
-    top = np.floor((1.0 - highest) * coding.luma_scale) + (coding.luma_offset - 1)
-    bottom = np.ceil(lowest * -coding.luma_scale) + (coding.luma_offset + 1)
-    limit = np.iinfo(plane.dtype).max
-    top, bottom = (
-        cv2.resize(bound.clip(0, limit).astype(plane.dtype), size) for bound in (top, bottom)
+    blue, red = (
+        cv2.addWeighted(np.abs(center), 2.0 * (1.0 - k), np.abs(difference), 1.0 - k, 0.0)
+        for center, difference, k in zip(colors.center, colors.difference, (kb, kr))
     )
-    return np.flatnonzero((plane > top) | (plane < bottom))
+    green = cv2.addWeighted(blue, kb / (1.0 - kr - kb), red, kr / (1.0 - kr - kb), 0.0)
+    furthest = cv2.max(cv2.max(blue, red), green)
+    scale = coding.luma_scale / (1 << (coding.bit_depth - 8))
+    # a code less, for the rounding here and on the way up
+    room: NDArray[np.int16] = cv2.addWeighted(
+        furthest, -scale, furthest, 0.0, scale // 2 - 1.5, dtype=cv2.CV_16S
+    )
+    return room
+
+
+def _doubtful(plane: Plane, room: NDArray[np.int16], coding: Coding) -> NDArray[np.intp]:
+    """Return where luma (H, W), code values, may take what it chooses out of the gamut.
+
+    Found from `room` at full size, which is cheaper than looking at every sample's R'G'B'.
+    """
+    distance = cv2.absdiff(plane, float(coding.luma_offset + coding.luma_scale // 2))
+    if coding.bit_depth > 8:
+        distance >>= coding.bit_depth - 8
+    return np.flatnonzero(distance.astype(np.int16) >= room)
 
 
 def _keep_in_gamut(
-    plane: Plane, cb: FloatPlane, cr: FloatPlane, where: NDArray[np.intp], coding: Coding
+    plane: Plane, chroma: tuple[FloatPlane, FloatPlane], where: NDArray[np.intp], coding: Coding
 ) -> None:
     """Shrink the samples `where` (flat indices) in place as far as luma's own detail asks."""
     if not len(where):
@@ -169,15 +192,13 @@ def _keep_in_gamut(
     luma -= coding.luma_offset
     luma *= 1.0 / coding.luma_scale
     np.clip(luma, 0.0, 1.0, out=luma)
-    cb_flat, cr_flat = cb.reshape(-1), cr.reshape(-1)  # views
-    cb_flat[where], cr_flat[where] = shrink_into_gamut(luma, cb_flat[where], cr_flat[where], coding)
+    cb, cr = (p.reshape(-1) for p in chroma)  # views
+    cb[where], cr[where] = shrink_into_gamut(luma, cb[where], cr[where], coding)
 
 
-def _coded(chroma: FloatPlane, coding: Coding, flatness: FloatPlane, plane: int) -> Plane:
-    if coding.bit_depth == 8:
-        return dithered(chroma, coding.chroma_scale, coding.chroma_offset, flatness, plane)
+def _round(chroma: FloatPlane, coding: Coding, codes: Plane) -> None:
+    """Write chroma, which is spent, to `codes`."""
     chroma *= coding.chroma_scale
     chroma += coding.chroma_offset
     np.rint(chroma, out=chroma)
-    limit = (1 << coding.bit_depth) - 1
-    return np.clip(chroma, 0, limit, out=chroma).astype(np.uint16)
+    codes[:] = np.clip(chroma, 0, (1 << coding.bit_depth) - 1, out=chroma)

@@ -19,6 +19,7 @@ from filmcolor.cli_options import (
     Timecode,
     film_argument,
     force_option,
+    look_of,
     look_options,
     output_option,
     progress_bar,
@@ -27,6 +28,7 @@ from filmcolor.cli_options import (
     say,
     span_of,
 )
+from filmcolor.cli_run import run
 from filmcolor.cli_shots import shots
 from filmcolor.cli_stills import stills
 from filmcolor.cli_training import train
@@ -38,59 +40,6 @@ from filmcolor.frames import FilmInfo, Span
 @click.version_option(__version__, prog_name="filmcolor")
 def cli() -> None:
     """Colour old black-and-white films, and lose nothing of them."""
-
-
-@cli.command()
-@film_argument
-@output_option
-@range_options
-@look_options
-@click.option(
-    "--for",
-    "purpose",
-    type=click.Choice(["share", "archive", "edit", "master"]),
-    default="share",
-    show_default=True,
-    help="H.264 to share, 10-bit H.265 to archive, ProRes to edit, FFV1 as a master.",
-)
-@click.option("--codec", metavar="NAME", help="Encoder: libx264, libx265, libsvtav1, ffv1…")
-@click.option("--crf", type=int, metavar="N", help="Constant quality, lower is better.")
-@click.option("--preset", metavar="NAME", help="The encoder's speed preset.")
-@click.option("--pix-fmt", metavar="NAME", help="yuv420p, yuv422p10le…")
-@force_option
-@quiet_option
-def run(
-    film: Path,
-    output: Path | None,
-    purpose: str,
-    codec: str | None,
-    crf: int | None,
-    preset: str | None,
-    pix_fmt: str | None,
-    force: bool,
-    quiet: bool,
-    **choices: Any,
-) -> None:
-    """Colour FILM, with its sound and everything else it holds.
-
-    The result stands beside the film as NAME.color.mp4 (or the film's own container),
-    unless -o says otherwise. It is compared with the film before it gets its name.
-    """
-    span = span_of(choices)
-    with progress_bar(quiet) as progress:
-        from filmcolor.pipeline import colorize
-        from filmcolor.plan import Encoding
-
-        report = colorize(
-            film,
-            output,
-            span=span,
-            look=_look(choices),
-            encoding=Encoding(purpose, codec, crf, preset, pix_fmt),
-            force=force,
-            progress=progress,
-        )
-    say(str(report), quiet)
 
 
 @cli.command("preview")
@@ -136,7 +85,7 @@ def preview_command(
     with progress_bar(quiet) as progress:
         import filmcolor.previews as previews
 
-        look = _look(choices)
+        look = look_of(choices)
         common: dict[str, Any] = {"look": look, "force": force, "progress": progress}
         if sheet is not None:
             path = previews.contact_sheet(
@@ -172,7 +121,7 @@ def photo(
     from filmcolor.photo import colorize_photo
     from filmcolor.pipeline import Colorizer, Look
 
-    colorizer = Colorizer(_look(choices) or Look())
+    colorizer = Colorizer(look_of(choices) or Look())
     for picture in pictures:
         target = output
         if output is not None and into_folder:
@@ -213,6 +162,7 @@ def probe_command(film: Path, as_json: bool) -> None:
         click.echo("\n".join(_described(info, facts)))
 
 
+cli.add_command(run)
 cli.add_command(shots)
 cli.add_command(stills)
 cli.add_command(train)
@@ -247,12 +197,6 @@ def _usage_line(error: click.ClickException) -> str:
         return message
     command = context.command_path if context else "filmcolor"
     return f"{command}: {message.rstrip('.')}; see {command} --help"
-
-
-def _look(choices: dict[str, Any]) -> Any:
-    from filmcolor.pipeline import Look
-
-    return Look(**{name: value for name, value in choices.items() if value is not None})
 
 
 def _described(info: FilmInfo, facts: dict[str, Any]) -> Iterator[str]:

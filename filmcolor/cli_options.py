@@ -1,10 +1,12 @@
 """What the command line's modules share: parameter types, options, the bar, output lines."""
 
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from fractions import Fraction
+from itertools import count
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TextIO, TypeVar
 
 import click
 
@@ -110,6 +112,13 @@ output_option = click.option(
 film_argument = click.argument("film", type=click.Path(path_type=Path), metavar="FILM")
 
 
+def look_of(choices: dict[str, Any]) -> Any:
+    """Return the look that a command's look options ask for."""
+    from filmcolor.pipeline import Look
+
+    return Look(**{name: value for name, value in choices.items() if value is not None})
+
+
 def span_of(choices: dict[str, Any]) -> Span:
     """Take the range options out of a command's choices and return their span."""
     start, end, frames = (choices.pop(name) for name in ("start", "end", "frames"))
@@ -126,20 +135,81 @@ def progress_bar(quiet: bool, unit: str = "frame") -> Iterator[Callable[..., Non
     if quiet:
         yield None
         return
-    from tqdm import tqdm
-
     with ExitStack() as stack:
-        bars: list[tqdm[Any]] = []
+        bars: list[Any] = []
 
         def advance(done: int, total: int | None, *_: Any) -> None:
             if not bars:  # not before there is progress: an error before it stays one line
-                bar = tqdm(unit=unit, initial=done - 1, dynamic_ncols=True, leave=False)
-                bars.append(stack.enter_context(bar))
-            bar = bars[0]
-            bar.total = max(total, done) if total else None
-            bar.update(done - bar.n)
+                bars.append(stack.enter_context(_bar(unit, done)))
+            _draw(bars[0], done, total)
 
         yield advance
+
+
+def _bar(unit: str, done: int, **choices: Any) -> Any:
+    from tqdm import tqdm
+
+    return tqdm(unit=unit, initial=done - 1, dynamic_ncols=True, leave=False, **choices)
+
+
+def _draw(bar: Any, done: int, total: int | None) -> None:
+    bar.total = max(total, done) if total else None
+    bar.update(done - bar.n)
+
+
+def _shortened(name: str) -> str:
+    """Return a name of at most 24 characters, its beginning and its end."""
+    return name if len(name) <= 24 else f"{name[:13]}…{name[-10:]}"
+
+
+class FilmBars:
+    """A bar for each of the films that are coloured side by side, and lines above the bars."""
+
+    def __init__(self, quiet: bool) -> None:
+        self._quiet = quiet
+        self._bars: dict[Path, Any] = {}
+        self._rows: dict[Path, int] = {}
+
+    def __enter__(self) -> "FilmBars":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for film in list(self._bars):
+            self.close(film)
+
+    def advance(self, film: Path, done: int, total: int | None) -> None:
+        """Draw a film's progress, on the first row that is free when it begins."""
+        if self._quiet:
+            return
+        if film not in self._bars:
+            self._rows[film] = next(n for n in count() if n not in self._rows.values())
+            self._bars[film] = _bar(
+                "frame", done, desc=_shortened(film.name), position=self._rows[film]
+            )
+        _draw(self._bars[film], done, total)
+
+    def close(self, film: Path) -> None:
+        """Take a film's bar away."""
+        if film in self._bars:
+            self._bars.pop(film).close()
+            del self._rows[film]
+            self._write("", sys.stderr, end="\r")  # a lower bar leaves the cursor at its end
+
+    def say(self, line: str) -> None:
+        """Print a line of results on stdout, unless quiet."""
+        if not self._quiet:
+            self._write(line, sys.stdout)
+
+    def complain(self, film: Path, reason: str) -> None:
+        """Print on stderr why a film failed, in a line that names it."""
+        name = "" if str(film) in reason else f"{film}: "
+        self._write(f"filmcolor: {name}{reason}", sys.stderr)
+
+    def _write(self, line: str, file: TextIO, end: str = "\n") -> None:
+        from tqdm import tqdm
+
+        tqdm.write(line, file=file, end=end)
+        file.flush()
 
 
 def say(line: str, quiet: bool) -> None:

@@ -1,13 +1,16 @@
 """The only home of Lab, RGB and YCbCr constants and conversions.
 
 Functions over colour channels take numpy arrays and torch tensors alike: they use
-operators only. R'G'B' is nonlinear sRGB in 0..1; Y' is luma in 0..1, Cb and Cr are in
--0.5..0.5; L is CIELAB 0..100 under D65; a and b are unbounded.
+operators only, but for those that make chroma, which take arrays. R'G'B' is nonlinear sRGB
+in 0..1; Y' is luma in 0..1, Cb and Cr are in -0.5..0.5; L is CIELAB 0..100 under D65; a and
+b are unbounded.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -25,6 +28,7 @@ _WHITE_XYZ_TO_RGB = np.array(_XYZ_TO_RGB) * _WHITE  # of X, Y and Z as shares of
 _WHITE_XYZ_TO_RGB /= _WHITE_XYZ_TO_RGB.sum(1, keepdims=True)  # grey stays grey at 16 bits too
 _EPSILON = (6 / 29) ** 3  # CIE 15:2004, where the cube root gives way to a line
 _KAPPA = (29 / 3) ** 3 / 116  # slope of that line, 7.787...
+_F_JOIN, _SRGB_JOIN = 6 / 29, 0.0031308  # where the curves back to RGB begin
 
 LUMA_709 = (0.2126, 0.7152, 0.0722)  # ITU-R BT.709-6, item 3.2
 LUMA_601 = (0.299, 0.587, 0.114)  # ITU-R BT.601-7, item 2.5.1
@@ -163,27 +167,22 @@ def chroma_from_lab(luma: Any, a: Any, b: Any, coding: Coding) -> tuple[Any, Any
     outside R'G'B' 0..1 is shrunk toward neutral, so that no display has to clip a channel.
     `luma`: Y' in 0..1; a and b of the same shape.
     """
-    kr, kb = coding.kr_kb
-    weights = np.array((kr, 1.0 - kr - kb, kb), np.result_type(luma, np.float32))
     luma = luma.clip(0.0, 1.0)
-    linear = linear_from_srgb(luma)
-    lightness = _lab_f(linear)  # as CIELAB's f of Y
-    # its derivative by luma, of greys: both curves end in lines, which keep it finite
-    slope = np.minimum(lightness / (3.0 * linear + 1e-9), _KAPPA)
-    slope *= np.maximum(2.4 * linear / (luma + 0.055), 1.0 / 12.92)
-    shape = np.shape(luma)
-    xyz = np.empty((3, *shape), weights.dtype)
-    for step in range(2):
-        np.add(lightness, a / 500.0, out=xyz[0, ...])
-        xyz[1] = lightness
-        np.subtract(lightness, b / 200.0, out=xyz[2, ...])
-        rgb = _rgb_from_lab_f(xyz.reshape(3, -1))
-        own = (weights @ rgb).reshape(shape)
-        if step == 0:
-            lightness = lightness - (own - luma) * slope
-    red, blue = rgb[0].reshape(shape), rgb[2].reshape(shape)
-    cb, cr = (blue - own) / (2.0 * (1.0 - kb)), (red - own) / (2.0 * (1.0 - kr))
-    return shrink_into_gamut(luma, cb, cr, coding)
+    shape, dtype = np.shape(luma), np.result_type(luma, np.float32)
+    planes = (np.asarray(p, dtype).reshape(-1) for p in (luma, *_greys(luma), a, b))
+    cb, cr = _chroma(coding, *planes)
+    return cb.reshape(shape), cr.reshape(shape)
+
+
+def chroma_of_codes(codes: NDArray[np.uint8], ab: NDArray[Any], coding: Coding) -> NDArray[Any]:
+    """Return the Cb and Cr (2, H, W) of `chroma_from_lab` for luma of 8 bits, full range.
+
+    `codes`: (H, W); `ab`: (H, W, 2).
+    """
+    lightness, slope = (cv2.LUT(codes, table).reshape(-1) for table in _grey_tables())
+    luma = codes.reshape(-1) * np.float32(1.0 / 255.0)
+    a, b = ab[..., 0].reshape(-1), ab[..., 1].reshape(-1)
+    return _chroma(coding, luma, lightness, slope, a, b).reshape(2, *codes.shape)
 
 
 def shrink_into_gamut(luma: Any, cb: Any, cr: Any, coding: Coding) -> tuple[Any, Any]:
@@ -195,8 +194,8 @@ def shrink_into_gamut(luma: Any, cb: Any, cr: Any, coding: Coding) -> tuple[Any,
     lowest = np.minimum(np.minimum(reds, greens), blues)
     # how many times too far the colour goes, toward white and toward black
     excess = np.maximum(highest / (1.0 - luma + 1e-6), lowest / (-1e-6 - luma))
-    factor = 1.0 / np.maximum(excess, 1.0)
-    return cb * factor, cr * factor
+    excess = excess.clip(1.0, np.inf)
+    return cb / excess, cr / excess
 
 
 def rgb_from_ycc(luma: Any, cb: Any, cr: Any, coding: Coding) -> Channels:
@@ -211,24 +210,58 @@ def _apply(matrix: Any, x: Any, y: Any, z: Any) -> Channels:
     return first, second, third
 
 
-def _rgb_from_lab_f(f: NDArray[Any]) -> NDArray[Any]:
-    """Return R'G'B' (3, N) as `rgb_from_lab` does, of CIELAB's f of X, Y and Z, which is spent."""
-    # the curve from the join on, and the line up to there
-    above = np.maximum(f, 6 / 29)
-    xyz = above * above
-    xyz *= above
-    f -= above
-    f *= 1 / _KAPPA
-    xyz += f
-    rgb: NDArray[Any] = _WHITE_XYZ_TO_RGB.astype(f.dtype) @ xyz
-    above = np.maximum(rgb, 0.0031308)
-    rgb -= above
-    rgb *= 12.92
-    np.power(above, 1 / 2.4, out=above)
-    above *= 1.055
-    rgb += above
-    rgb -= 0.055
-    return rgb
+def _chroma(coding: Coding, luma: Any, lightness: Any, slope: Any, a: Any, b: Any) -> NDArray[Any]:
+    """Return Cb and Cr (2, N) of `chroma_from_lab`; all planes are (N,), `lightness` is spent."""
+    kr, kb = coding.kr_kb
+    weights = np.array((kr, 1.0 - kr - kb, kb), luma.dtype)
+    a, b = a * luma.dtype.type(1 / 500.0), b * luma.dtype.type(1 / 200.0)
+    rgb = np.empty((3, luma.size), luma.dtype)
+    for step in range(2):
+        np.add(lightness, a, out=rgb[0])
+        rgb[1] = lightness
+        np.subtract(lightness, b, out=rgb[2])
+        _rgb_from_lab_f(rgb)
+        own = weights @ rgb
+        if step == 0:
+            own -= luma
+            own *= slope
+            lightness -= own
+    rgb -= own
+    chroma = rgb[2::-2]  # B' - Y', R' - Y'
+    chroma *= np.array([[0.5 / (1.0 - kb)], [0.5 / (1.0 - kr)]], luma.dtype)
+    return np.stack(shrink_into_gamut(luma, chroma[0], chroma[1], coding))
+
+
+def _rgb_from_lab_f(f: NDArray[Any]) -> None:
+    """Turn CIELAB's f of X, Y and Z (3, N) into the R'G'B' of `rgb_from_lab`, in place."""
+    # the line up to the join, and the curve from there on
+    _, line = cv2.threshold(f, _F_JOIN, 0.0, cv2.THRESH_TRUNC)
+    curve = cv2.addWeighted(f, 1.0, line, -1.0, _F_JOIN, dst=f)
+    xyz = curve * curve
+    xyz *= curve
+    cv2.addWeighted(xyz, 1.0, line, 1.0 / _KAPPA, -_F_JOIN / _KAPPA, dst=xyz)
+    rgb = np.matmul(_WHITE_XYZ_TO_RGB.astype(f.dtype), xyz, out=f)
+    cv2.threshold(rgb, _SRGB_JOIN, 0.0, cv2.THRESH_TRUNC, dst=line)
+    curve = cv2.addWeighted(rgb, 1.0, line, -1.0, _SRGB_JOIN, dst=xyz)
+    cv2.log(curve, curve)
+    curve *= f.dtype.type(1 / 2.4)
+    cv2.exp(curve, curve)
+    cv2.addWeighted(curve, 1.055, line, 12.92, -0.055 - 12.92 * _SRGB_JOIN, dst=rgb)
+
+
+def _greys(luma: Any) -> tuple[Any, Any]:
+    """Return CIELAB's f of Y of greys, and its derivative by luma."""
+    linear = linear_from_srgb(luma)
+    lightness = _lab_f(linear)
+    # both curves end in lines, which keep it finite
+    slope = np.minimum(lightness / (3.0 * linear + 1e-9), _KAPPA)
+    return lightness, slope * np.maximum(2.4 * linear / (luma + 0.055), 1.0 / 12.92)
+
+
+@lru_cache(maxsize=1)
+def _grey_tables() -> tuple[NDArray[Any], ...]:
+    """Return `_greys` of luma codes from 0 to 255."""
+    return tuple(table.astype(np.float32) for table in _greys(np.arange(256) / 255.0))
 
 
 def _lab_f(t: Any) -> Any:

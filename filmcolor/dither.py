@@ -5,12 +5,14 @@ in every frame: what an encoder has coded once it need not code again. In textur
 are seen, and dots would only be noise that things move under: there codes are rounded.
 """
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
-from filmcolor.frames import FloatPlane, Plane
+from filmcolor.frames import FloatPlane
 
 TILE = 64  # pixels: side of the pattern
 _SPREAD = 1.5  # pixels: how far a dot keeps others off (Ulichney 1993 found 1.5 best)
@@ -18,32 +20,36 @@ _SEED = 7
 _AMPLITUDE = 0.96  # codes: a little under 1, so that rounding errors about neutral stay neutral
 
 
-def dithered(
-    values: FloatPlane, scale: float, offset: float, strength: FloatPlane, plane: int
-) -> Plane:
-    """Return `values` (H, W) * scale + offset as uint8, the rest spread over neighbours.
+def dither(
+    values: Sequence[FloatPlane],
+    scale: float,
+    offset: float,
+    strength: FloatPlane,
+    codes: NDArray[np.uint8],
+    first_row: int = 0,
+) -> None:
+    """Write Cb and Cr (H, W) * scale + offset to `codes` (2, H, W), the rest spread.
 
-    Never further than one code from the exact value; a whole number stays as it is, so
-    neutral is neutral. `strength`: 0 to 1, of any size: where it is 0, codes are rounded.
-    `plane`: 0 or 1, so that Cb and Cr are not dotted alike.
+    `values` are spent. Never further than one code from the exact value, which must not be
+    below 0; a whole number stays as it is, so neutral is neutral. `strength` (H, W): 0 to 1;
+    where it is 0, codes are rounded. `first_row`: where in the picture the first one is.
     """
-    height, width = values.shape
-    strip, strength = _strip(width, plane), cv2.resize(strength, (width, height))
-    coded = np.empty((height, width), np.uint8)
-    noise = np.empty((min(TILE, height), width), np.float32)
-    for first in range(0, height, TILE):
-        rows = slice(first, min(first + TILE, height))
-        here = noise[: rows.stop - first]
-        np.multiply(strip[: rows.stop - first], strength[rows], out=here)
-        cv2.addWeighted(values[rows], scale, here, 1.0, offset, dst=coded[rows], dtype=cv2.CV_8U)
-    return coded
+    height, width = strength.shape
+    for start in range(-(first_row % TILE), height, TILE):
+        rows = slice(max(start, 0), min(start + TILE, height))
+        here = slice(rows.start - start, rows.stop - start)
+        for plane, noise, coded in zip(values, _strips(width, scale), codes):
+            cv2.accumulateProduct(noise[here], strength[rows], plane[rows])
+            cv2.convertScaleAbs(plane[rows], dst=coded[rows], alpha=scale, beta=offset)
 
 
 @lru_cache(maxsize=8)
-def _strip(width: int, plane: int) -> FloatPlane:
-    """Return the pattern (TILE, width) of a plane."""
-    tile = blue_noise() if plane == 0 else np.rot90(blue_noise())
-    return np.ascontiguousarray(np.tile(tile, (1, -(-width // TILE)))[:, :width])
+def _strips(width: int, scale: float) -> tuple[FloatPlane, FloatPlane]:
+    """Return the patterns (TILE, width) of Cb and of Cr, which are not dotted alike."""
+    tile = blue_noise() / np.float32(scale)
+    turns = -(-width // TILE)
+    first, second = (np.tile(t, (1, turns))[:, :width] for t in (tile, np.rot90(tile)))
+    return np.ascontiguousarray(first), np.ascontiguousarray(second)
 
 
 @lru_cache(maxsize=1)

@@ -10,7 +10,7 @@ add up. (OpenCV fetches four channels faster than three.)
 
 from functools import lru_cache
 from threading import local
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -81,14 +81,14 @@ def find_courses(first: Gray, second: Gray, effort: Effort) -> tuple[Course, Cou
     return there, back
 
 
-def fetch(values: FloatPlane, flow: Flow) -> FloatPlane:
+def fetch(values: NDArray[Any], flow: Flow) -> NDArray[Any]:
     """Return values (H, W) or (H, W, C) of the second picture where the first has them.
 
     Linear between pixels; beyond the border, the border's. `flow`: or a course, of pictures
     of this size or of another.
     """
     places = _places(flow, values.shape)
-    fetched: FloatPlane = cv2.remap(values, *places, cv2.INTER_LINEAR, None, cv2.BORDER_REPLICATE)
+    fetched: NDArray[Any] = cv2.remap(values, *places, cv2.INTER_LINEAR, None, cv2.BORDER_REPLICATE)
     return fetched
 
 

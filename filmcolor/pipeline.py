@@ -1,13 +1,11 @@
 """Wires the stages with bounded queues: film in, the same film out in colour."""
 
-import queue
-import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import TypeVar
 
 import filmcolor.weights as weights_store
 from filmcolor.anchors import REACH, every_frame, track
@@ -19,7 +17,9 @@ from filmcolor.errors import SettingsError
 from filmcolor.frames import WHOLE, AbFrame, ColorFrame, FilmInfo, Part, Span
 from filmcolor.plan import Encoding, plan_output
 from filmcolor.predict import Predictor
+from filmcolor.prefetch import Prefetch
 from filmcolor.probing import probe
+from filmcolor.profiling import Profile, section, timed
 from filmcolor.shots import LOOK, mark_cuts
 from filmcolor.small import DEFAULT_SIZE, add_small
 from filmcolor.smooth import DEFAULT, LEVELS, steady, window_of
@@ -86,12 +86,16 @@ class Colorizer:
         self.predictor = Predictor(weights_store.load(self.look.weights), self.look.device)
 
     def ab_frames(
-        self, info: FilmInfo, part: Part = WHOLE_PART, index: FrameIndex | None = None
+        self,
+        info: FilmInfo,
+        part: Part = WHOLE_PART,
+        index: FrameIndex | None = None,
+        profile: Profile | None = None,
     ) -> Iterator[AbFrame]:
         """Yield a part's frames with their steadied ab.
 
         A frame's colour comes from a bounded neighbourhood inside its shot, so it is the
-        same whether a part is asked for or the whole.
+        same whether a part is asked for or the whole. `profile` is told what each stage costs.
         """
         look = self.look
         window = window_of(look.smooth, info.frame_rate)
@@ -103,14 +107,17 @@ class Colorizer:
         first = part.first - past + REACH
         with ExitStack() as threads:
 
-            def prefetch(stage: Iterable[T]) -> "Prefetch[T]":
-                return threads.enter_context(Prefetch(stage, _FRAMES_AHEAD))
+            def prefetch(items: Iterable[T]) -> "Prefetch[T]":
+                return threads.enter_context(Prefetch(items, _FRAMES_AHEAD, profile))
 
-            lumas = read_luma(info, start, end, index)
-            cuts = prefetch(mark_cuts(add_small(lumas, info, look.size)))
-            tracked = prefetch(every_frame(cuts) if window.is_off else track(cuts, first))
-            predicted = prefetch(self.predictor.add_ab(tracked, look.batch_size, info.rotation))
-            for frame in steady(predicted, window):
+            lumas = timed(profile, "decode", read_luma(info, start, end, index))
+            smalls = timed(profile, "downscale", add_small(lumas, info, look.size))
+            cuts = prefetch(timed(profile, "shots", mark_cuts(smalls)))
+            moved = every_frame(cuts) if window.is_off else track(cuts, first)
+            tracked = prefetch(timed(profile, "motion", moved))
+            colored = self.predictor.add_ab(tracked, look.batch_size, info.rotation)
+            predicted = prefetch(timed(profile, "network", colored))
+            for frame in timed(profile, "steadying", steady(predicted, window)):
                 number = frame.frame.number
                 if part.stop is not None and number >= part.stop:
                     return  # the rest was context
@@ -124,11 +131,14 @@ class Colorizer:
         target: Coding | None = None,
         subsampling: Subsampling = SUBSAMPLING_420,
         index: FrameIndex | None = None,
+        profile: Profile | None = None,
     ) -> Generator[ColorFrame, None, None]:
         """Yield a part's finished frames, coded as `target` (the source's by default)."""
         plan = ChromaPlan(info.coding, target or info.coding, subsampling, self.look.saturation)
-        for frame in self.ab_frames(info, part, index):
-            yield add_chroma(frame, plan)
+        for frame in self.ab_frames(info, part, index, profile):
+            with section(profile, "chroma"):
+                finished = add_chroma(frame, plan)
+            yield finished
 
 
 def colorize(
@@ -140,87 +150,35 @@ def colorize(
     encoding: Encoding | None = None,
     force: bool = False,
     progress: Progress | None = None,
+    colorizer: Colorizer | None = None,
+    profile: Profile | None = None,
 ) -> Report:
     """Colour a film, or a span of it, and write it with everything else it holds.
 
     The output is verified against the source before it gets its name; `output` None
     puts it beside the source as NAME.color.*. `progress(done, total)` is called after
-    every frame. Raises a FilmcolorError, and leaves nothing behind, when it cannot.
+    every frame. A `colorizer` brings its own look, and its weights loaded; a `profile` is
+    told what each stage costs. Raises a FilmcolorError, and leaves nothing behind, when it
+    cannot.
     """
     started = time.monotonic()
     info = probe(film)
     plan = plan_output(info, None if output is None else Path(output), encoding or Encoding())
     check_target(plan.path, info.path, force)
     part = resolve(info, span)
-    colorizer = Colorizer(look)
+    colorizer = colorizer or Colorizer(look)
     total = info.num_frames_told if part.stop is None else part.stop - part.first
     pts: list[int] = []
-    colored = colorizer.frames(info, part, plan.coding, plan.subsampling)
-    with closing(colored), FilmWriter(info, plan, part) as writer:
+    colored = colorizer.frames(info, part, plan.coding, plan.subsampling, profile=profile)
+    with closing(colored), FilmWriter(info, plan, part, profile) as writer:
         for frame in colored:
             writer.write(frame)
             pts.append(frame.pts)
             if progress:
                 progress(len(pts), total)
         writer.finish()
-        verify(info, writer.partial, pts, part, plan.copied)
+        with section(profile, "verify"):
+            verify(info, writer.partial, pts, part, plan.copied)
         writer.keep()
     length = (max(pts) - min(pts)) * info.time_base + 1 / info.frame_rate
     return Report(plan.path, len(pts), float(length), time.monotonic() - started, plan.notes)
-
-
-class Prefetch(Generic[T]):
-    """Runs an iterable in a thread of its own, at most `depth` items ahead.
-
-    An error there is raised here; leaving the context stops the thread.
-    """
-
-    def __init__(self, items: Iterable[T], depth: int) -> None:
-        self._items = items
-        self._queue: queue.Queue[tuple[str, T | BaseException | None]] = queue.Queue(depth)
-        self._is_stopped = threading.Event()
-        self._thread = threading.Thread(target=self._work, daemon=True)
-
-    def __enter__(self) -> "Prefetch[T]":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._is_stopped.set()
-        while self._thread.is_alive():
-            try:
-                self._queue.get(timeout=0.05)
-            except queue.Empty:
-                continue
-
-    def __iter__(self) -> Iterator[T]:
-        while True:
-            kind, item = self._queue.get()
-            if kind == "item":
-                yield item  # type: ignore[misc]
-            elif isinstance(item, BaseException):
-                raise item
-            else:
-                return
-
-    def _work(self) -> None:
-        try:
-            for item in self._items:
-                self._put("item", item)
-                if self._is_stopped.is_set():
-                    return
-            self._put("end", None)
-        except BaseException as error:  # raised again in the reader's thread
-            self._put("error", error)
-        finally:
-            close = getattr(self._items, "close", None)
-            if close:
-                close()
-
-    def _put(self, kind: str, item: T | BaseException | None) -> None:
-        while not self._is_stopped.is_set():
-            try:
-                self._queue.put((kind, item), timeout=0.1)
-                return
-            except queue.Full:
-                continue

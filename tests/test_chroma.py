@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
+from filmcolor import upsample
 from filmcolor.chroma import (
     SUBSAMPLING_420,
     SUBSAMPLING_422,
@@ -14,9 +15,9 @@ from filmcolor.chroma import (
     rgb_picture,
 )
 from filmcolor.color import Coding, chroma_from_lab, lab_from_rgb, rgb_from_ycc
-from filmcolor.dither import TILE, blue_noise, dithered
+from filmcolor.dither import TILE, blue_noise, dither
 from filmcolor.frames import AbFrame, ColorFrame, LumaFrame
-from filmcolor.upsample import TwoColors
+from filmcolor.upsample import TwoColors, strips
 
 SUBSAMPLINGS = {"420": SUBSAMPLING_420, "422": SUBSAMPLING_422, "444": SUBSAMPLING_444}
 SKIN = 18.0, 22.0  # CIELAB a, b
@@ -112,14 +113,22 @@ def test_a_flat_color_is_that_color(subsampling, is_full_range, depth, matrix):
     assert (a, b) == pytest.approx(SKIN, abs=0.4)
 
 
-@pytest.mark.parametrize("color", [(120.0, 90.0), (-120.0, 100.0), (60.0, -128.0)])
+def mixed_colors(size=(16, 12)):
+    return np.random.default_rng(5).normal(0.0, 60.0, (size[1], size[0], 2)).astype(np.float32)
+
+
+STRONG = {str(c): ab_everywhere(c) for c in ((120.0, 90.0), (-120.0, 100.0), (60.0, -128.0))}
+STRONG["mixed"] = mixed_colors()
+
+
+@pytest.mark.parametrize("ab", STRONG.values(), ids=STRONG)
 @every_range
 @pytest.mark.parametrize("depth", [8, 10, 16])
-def test_strong_colors_leave_every_pixel_in_gamut(color, is_full_range, depth):
+def test_strong_colors_leave_every_pixel_in_gamut(ab, is_full_range, depth):
     coding = Coding(1, is_full_range, depth)
     picture = texture(96, 64)
     luma = coded(picture, coding)
-    planes = planes_of(picture, ab_everywhere(color), coding, SUBSAMPLING_444)
+    planes = planes_of(picture, ab, coding, SUBSAMPLING_444)
     cb, cr = ((p.astype(float) - coding.chroma_offset) / coding.chroma_scale for p in planes)
     rgb = np.stack(
         rgb_from_ycc((luma.astype(float) - coding.luma_offset) / coding.luma_scale, cb, cr, coding)
@@ -413,41 +422,53 @@ def test_a_sky_has_no_bands():
         assert np.abs(rounded - means[1]).max() > 0.4  # what plain rounding would have left
 
 
-EVERYWHERE = np.ones((4, 4), np.float32)
+def dithered(values, strength=1.0, offset=0.0, first_row=0):
+    """Return the Cb and Cr codes of one plane of values."""
+    codes = np.empty((2, *values.shape), np.uint8)
+    strength = np.broadcast_to(np.float32(strength), values.shape).copy()
+    dither([values.copy(), values.copy()], 1.0, offset, strength, codes, first_row)
+    return codes
 
 
 def test_dither_is_the_same_in_every_frame_and_of_any_size():
     first, second = sky(8), sky(8)
     np.testing.assert_array_equal(first, second)
     values = np.full((200, 330), 0.3, np.float32)
-    large = dithered(values, 1.0, 128.0, EVERYWHERE, 0)
+    large = dithered(values, offset=128.0)
+    np.testing.assert_array_equal(dithered(values[:70, :90], offset=128.0), large[:, :70, :90])
+    assert large[0].mean() == pytest.approx(128.3, abs=0.01)
+    assert (large[0] != large[1]).mean() > 0.2  # Cb and Cr are not dotted alike
+
+
+@pytest.mark.parametrize("start", [1, 63, 64, 100])
+def test_dither_of_some_rows_is_that_of_the_whole(start):
+    values = np.random.default_rng(0).random((200, 90), np.float32) * 255.0
+    strength = np.random.default_rng(1).random((200, 90), np.float32)
+    whole = dithered(values, strength)
+    some = slice(start, start + 70)
     np.testing.assert_array_equal(
-        dithered(values[:70, :90].copy(), 1.0, 128.0, EVERYWHERE, 0), large[:70, :90]
+        dithered(values[some], strength[some], 0.0, start), whole[:, some]
     )
-    assert large.mean() == pytest.approx(128.3, abs=0.01)
-    assert (
-        dithered(values, 1.0, 128.0, EVERYWHERE, 1) != large
-    ).mean() > 0.2  # Cb and Cr are not dotted alike
 
 
 def test_texture_is_not_dotted():
     """There dots would be noise that things move under, and bands are not seen."""
     values = np.full((64, 128), 0.3, np.float32)
-    strength = np.repeat(np.float32([[0.0, 1.0]]), 2, axis=0)
-    coded = dithered(values, 1.0, 128.0, strength, 0)
-    assert (coded[:, :32] == 128).all()
-    assert coded[:, 96:].mean() == pytest.approx(128.3, abs=0.02)
+    strength = np.repeat(np.float32([0.0, 1.0]), 64)
+    codes, _ = dithered(values, strength, 128.0)
+    assert (codes[:, :64] == 128).all()
+    assert codes[:, 64:].mean() == pytest.approx(128.3, abs=0.02)
     rng = np.random.default_rng(0)
-    flat, texture = np.full((40, 60), 0.5, np.float32), rng.random((40, 60), dtype=np.float32)
-    neutral = (np.zeros_like(flat), np.zeros_like(flat))
+    flat = np.full((40, 60), 128, np.uint8)
+    busy = rng.integers(0, 256, (40, 60), np.uint8)
+    neutral = np.zeros((2, 40, 60), np.float32)
     assert TwoColors(neutral, flat).flatness.min() > 0.99
-    assert TwoColors(neutral, texture).flatness.max() < 0.01
+    assert TwoColors(neutral, busy).flatness.max() < 0.01
 
 
 @pytest.mark.parametrize("code", [0.0, 16.0, 128.0, 240.0, 255.0])
 def test_dither_leaves_whole_codes_alone(code):
-    values = np.full((65, 129), code, np.float32)
-    assert (dithered(values, 1.0, 0.0, EVERYWHERE, 0) == code).all()
+    assert (dithered(np.full((65, 129), code, np.float32)) == code).all()
 
 
 def test_the_pattern_is_even_and_without_low_frequencies():
@@ -458,3 +479,41 @@ def test_the_pattern_is_even_and_without_low_frequencies():
     frequency = np.hypot(*np.meshgrid(*[np.fft.fftfreq(TILE)] * 2))
     slow = spectrum[(frequency > 0) & (frequency < 0.15)].mean()
     assert slow < 0.1 * spectrum[frequency > 0.3].mean()
+
+
+# ---------------------------------------------------------------- strips
+
+
+@pytest.mark.parametrize(
+    ("low", "size", "most"),
+    [
+        ((128, 228), (1080, 1920), 8),
+        ((128, 176), (2160, 2956), 16),
+        ((128, 176), (541, 739), 1),  # no row of both sizes begins together
+        ((228, 128), (1920, 1080), 8),
+        ((16, 12), (9, 7), 1),
+    ],
+)
+def test_strips_are_enlarged_as_the_whole_is(low, size, most, monkeypatch):
+    plane = np.random.default_rng(0).random(low, np.float32)
+    whole = cv2.resize(plane, size[::-1])
+    for samples in (1, 250_000, size[0] * size[1]):
+        monkeypatch.setattr(upsample, "_STRIP", samples)
+        cut = strips(low, size)
+        assert samples == 1 or len(cut) <= most
+        assert [s.rows.start for s in cut[1:]] == [s.rows.stop for s in cut[:-1]]
+        np.testing.assert_allclose(np.vstack([s.enlarged(plane) for s in cut]), whole, atol=1e-6)
+
+
+@every_subsampling
+@every_depth
+def test_a_picture_in_strips_is_that_in_one_piece(subsampling, depth, monkeypatch):
+    picture, coding = texture(320, 240), Coding(1, False, depth)
+    pieces = []
+    for samples in (1, 320 * 240):
+        monkeypatch.setattr(upsample, "_STRIP", samples)
+        pieces.append(np.stack(planes_of(picture, mixed_colors(), coding, subsampling)))
+    assert len(np.unique(pieces[0])) > 40
+    difference = np.abs(pieces[0].astype(int) - pieces[1])
+    assert difference.max() <= (1 if depth == 16 else 0)  # the last bit of a float
+    assert difference.mean() < 1e-3

@@ -417,7 +417,24 @@ Words = list[object]
 BAD: dict[str, tuple[Callable[[Path, Path], Words], str]] = {
     # (film, folder) -> what is typed; then what the one line says
     "no such film": (lambda f, d: ["run", d / "gone.mp4"], r"gone\.mp4: no such file; check"),
-    "a folder": (lambda f, d: ["run", d], r"is a folder; name one film"),
+    "a folder": (lambda f, d: ["run", d], r"is a folder; for the films in it, write '.+/\*'"),
+    "probe: a folder": (lambda f, d: ["probe", d], r"is a folder; name one film"),
+    "a pattern of nothing": (
+        lambda f, d: ["run", d / "*.avi"],
+        r"no file matches '.*\*\.avi'; check the pattern",
+    ),
+    "a file for many films": (
+        lambda f, d: ["run", f, f, "-o", filled(d, "out")],
+        r"out is a file, and many films go into a folder; name another",
+    ),
+    "one film's name for many": (
+        lambda f, d: ["run", f, f, "-o", d / "out.mkv"],
+        r"out\.mkv looks like a film, and many films go into a folder; name one",
+    ),
+    "many films, no such weights": (
+        lambda f, d: ["run", d / "*.mp4", "-o", d / "new" / "out", "--weights", "sepia"],
+        r"no weights 'sepia'.*tutorial",
+    ),
     "a text file": (lambda f, d: ["run", text(d)], r"notes\.mp4 is not a film .*\?$"),
     "sound only": (lambda f, d: ["run", sound_only(d)], r"song\.wav has no video stream; is it"),
     "cut short": (lambda f, d: ["run", cut_short(d)], r"short\.mp4 .*complete"),
@@ -464,8 +481,8 @@ BAD: dict[str, tuple[Callable[[Path, Path], Words], str]] = {
         lambda f, d: ["run", f, "-o", f, "--force"],
         r"is the film itself; name another",
     ),
-    "the output is a folder": (
-        lambda f, d: ["run", f, "-o", d / "sub.mp4"],
+    "the clip is a folder": (
+        lambda f, d: ["preview", f, "-o", d / "sub.mp4"],
         r"sub\.mp4 is a folder; name a file in it",
     ),
     "the folder is missing": (
@@ -599,8 +616,9 @@ def test_code_inside_weights_is_never_run(
 @pytest.mark.parametrize(
     ("words", "wanted"),
     [
-        (["run"], "Missing argument 'FILM'"),
-        (["run", "a.mp4", "b.mp4"], "unexpected extra argument"),
+        (["run"], "Missing argument 'FILM...'"),
+        (["probe", "a.mp4", "b.mp4"], "unexpected extra argument"),
+        (["run", "a.mp4", "b.mp4", "--jobs", "0"], "0 is not in the range 1<=x<=64"),
         (["run", "a.mp4", "--sharpen"], "No such option"),
         (["colour"], "No such command 'colour'"),
         (["run", "a.mp4", "--for", "fun"], "'fun' is not one of 'share', 'archive'"),

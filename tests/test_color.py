@@ -14,6 +14,7 @@ from filmcolor.color import (
     UNSPECIFIED,
     Coding,
     chroma_from_lab,
+    chroma_of_codes,
     convert_luma,
     default_matrix,
     is_known_matrix,
@@ -334,3 +335,35 @@ def test_equal_ab_looks_equal_in_every_matrix():
         pictures.append(np.stack(lab_from_rgb(*rgb)[1:]))
     np.testing.assert_allclose(pictures[0], np.stack([a, b]), atol=0.5)
     np.testing.assert_allclose(pictures[1], np.stack([a, b]), atol=0.5)
+
+
+@pytest.mark.parametrize("matrix", MATRICES)
+def test_chroma_is_what_the_plain_formulas_say(matrix):
+    """One Newton step from the grey's L, by its slope, with the functions that others use."""
+    coding = Coding(matrix, False, 8)
+    rng = np.random.default_rng(0)
+    luma = rng.uniform(0.001, 0.999, 5000)
+    a, b = rng.normal(0.0, 40.0, (2, 5000))
+    weights = weights_of(coding)
+    lightness = lightness_from_luma(luma)
+    slope = (lightness_from_luma(luma + 1e-6) - lightness_from_luma(luma - 1e-6)) / 2e-6
+    own = luma_from_rgb(*rgb_from_lab(lightness, a, b), weights)
+    red, green, blue = rgb_from_lab(lightness - slope * (own - luma), a, b)
+    _, cb, cr = ycc_from_rgb(red, green, blue, coding)
+    expected = shrink_into_gamut(luma, cb, cr, coding)
+    difference = np.abs(np.stack(chroma_from_lab(luma, a, b, coding)) - expected)
+    assert difference.mean() < 0.002 / 224
+    assert difference.max() < 0.1 / 224
+
+
+@pytest.mark.parametrize("matrix", MATRICES)
+def test_chroma_of_codes_is_that_of_their_luma(matrix):
+    coding = Coding(matrix, False, 8)
+    codes = np.arange(256, dtype=np.uint8).repeat(400).reshape(256, 400)
+    ab = np.random.default_rng(0).normal(0.0, 40.0, (256, 400, 2)).astype(np.float32)
+    ab[:, 0] = 0.0
+    chroma = chroma_of_codes(codes, ab, coding)
+    assert chroma.dtype == np.float32
+    exact = chroma_from_lab(codes / 255.0, ab[..., 0], ab[..., 1], coding)
+    np.testing.assert_allclose(chroma, np.stack(exact), atol=0.01 / 224)
+    assert np.abs(chroma[:, :, 0]).max() < 1e-6

@@ -24,8 +24,8 @@ from filmcolor.frames import (
     Span,
 )
 from filmcolor.pipeline import Colorizer, Look, Progress
-from filmcolor.prefetch import Prefetch
 from filmcolor.predict import Predictor
+from filmcolor.prefetch import Prefetch
 from filmcolor.probing import probe
 from filmcolor.sheets import check_sheet, timecode
 from filmcolor.small import STRIDE

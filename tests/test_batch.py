@@ -1,0 +1,411 @@
+"""Many films in one run: which they are, where they go, and what happens when one fails."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import media
+import numpy as np
+import pytest
+
+from filmcolor import cli_options, workers
+from filmcolor.batch import colorize_films
+from filmcolor.cli import main
+from filmcolor.errors import InputError, OutputError, SettingsError, WeightsError
+from filmcolor.film_list import list_films
+from filmcolor.frames import Span
+from filmcolor.pipeline import Look, colorize
+from filmcolor.plan import Encoding
+from filmcolor.workers import Outcome
+
+SCRIPT = shutil.which("filmcolor", path=str(Path(sys.executable).parent))
+PATIENCE_SECONDS = 60  # for processes that start on a busy machine
+MASTER = Encoding("master")
+
+MakeFilm = Callable[..., Path]
+Type = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def typed(look: Look, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Type:
+    """Type `filmcolor run` in this process; return its exit code and what it printed."""
+
+    def run(*words: object) -> tuple[int, str, str]:
+        capfd.readouterr()
+        looks = ["--weights", look.weights, "--size", str(look.size), "--device", look.device]
+        monkeypatch.setattr(sys, "argv", ["filmcolor", "run", *map(str, words), *looks])
+        with pytest.raises(SystemExit) as stop:
+            main()
+        return (stop.value.code, *capfd.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def empty(tmp_path: Path) -> Callable[..., list[Path]]:
+    """Make files of these names, with nothing in them."""
+
+    def make(*names: str) -> list[Path]:
+        paths = [tmp_path / name for name in names]
+        for path in paths:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+        return paths
+
+    return make
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def planes(path: Path) -> list[np.ndarray]:
+    return [plane for frame in media.frames(path) for plane in (frame.luma, *frame.planes[1:])]
+
+
+# ---------------------------------------------------------------- which films
+
+
+def test_films_come_in_the_order_of_their_names_and_once(
+    empty: Callable[..., list[Path]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    c, a, b, deep = empty("c.mp4", "a.mp4", "b.mp4", "in/side/d.mp4")
+    (tmp_path / "folder.mp4").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert list_films([c, tmp_path / "*.mp4", a]).films == (c, a, b)
+    assert list_films([tmp_path / "**" / "*.mp4"]).films == (a, b, c, deep)
+    assert list_films(["[ab].mp4"]).films == (Path("a.mp4"), Path("b.mp4"))
+    assert list_films([Path("a.mp4"), a, Path("in/../a.mp4")]).films == (Path("a.mp4"),)
+
+
+def test_a_name_that_exists_is_no_pattern(empty: Callable[..., list[Path]], tmp_path: Path) -> None:
+    odd, _ = empty("film[1].mp4", "film1.mp4")
+    assert list_films([odd]).films == (odd,)
+    gone = tmp_path / "gone.mp4"
+    assert list_films([gone]).films == (gone,)  # its run will say that it is not there
+
+
+def test_a_pattern_of_nothing_and_a_folder_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"no file matches '.*\*\.mp4'; check the pattern"):
+        list_films([tmp_path / "*.mp4"])
+    with pytest.raises(InputError, match=r"is a folder; for the films in it, write '.+\*'"):
+        list_films([tmp_path])
+
+
+def test_patterns_leave_out_what_earlier_runs_wrote(
+    empty: Callable[..., list[Path]], tmp_path: Path
+) -> None:
+    a, color, preview, clip, orphan = empty(
+        "a.mp4", "a.color.mkv", "a.preview.mp4", "a.preview-2.mp4", "b.color.mp4"
+    )
+    (there,) = empty("out/a.color.mp4")
+    listed = list_films([tmp_path / "*.m*"])
+    assert listed.films == (a, orphan)
+    assert set(listed.left_out) == {color, preview, clip}
+    assert list_films([color, tmp_path / "*.m*"]).films == (color, a, orphan)  # it was named
+    everything = tmp_path / "**" / "*.m*"
+    assert there in list_films([everything]).films
+    assert there in list_films([everything], tmp_path / "out").left_out
+
+
+# ---------------------------------------------------------------- where they go
+
+
+def test_many_films_go_into_a_new_folder(make_film: MakeFilm, look: Look, tmp_path: Path) -> None:
+    films = [make_film("b.mp4"), make_film("a.mkv", lumas=media.shoot(5, seed=1))]
+    out = tmp_path / "new" / "out"
+    progress: list[tuple[Path, int]] = []
+    finished: list[Outcome] = []
+
+    outcomes = colorize_films(
+        films,
+        out,
+        look=look,
+        progress=lambda film, done, total: progress.append((film, done)),
+        finished=finished.append,
+    )
+
+    assert outcomes == finished
+    assert [outcome.film for outcome in outcomes] == films
+    assert [o.report.num_frames for o in outcomes if o.report] == [12, 5]
+    assert progress == [(f, n + 1) for f, num in zip(films, (12, 5)) for n in range(num)]
+    assert names(out) == {"b.color.mp4", "a.color.mkv"}
+    assert any(frame.planes[1].std() > 2 for frame in media.frames(out / "b.color.mp4"))
+
+
+def test_without_a_folder_each_stands_beside_its_film(
+    typed: Type, make_film: MakeFilm, tmp_path: Path
+) -> None:
+    (tmp_path / "in").mkdir()
+    films = [make_film("a.mp4"), make_film("in/a.mp4"), tmp_path / "a.mp4"]
+    code, out, _ = typed(*films, "--frames", "2:4")
+    assert code == 0
+    assert names(tmp_path) == {"in", "a.mp4", "a.color.mp4"}
+    assert names(tmp_path / "in") == {"a.mp4", "a.color.mp4"}
+    lines = out.splitlines()
+    assert [line[: line.index(" (")] for line in lines[:2]] == ["2 frames"] * 2
+    assert lines[2:] == ["2 of 2 films in colour"]
+
+
+def test_one_film_goes_into_a_folder_that_is_there(
+    typed: Type, make_film: MakeFilm, tmp_path: Path
+) -> None:
+    (tmp_path / "out").mkdir()
+    code, out, _ = typed(make_film(), "-o", tmp_path / "out")
+    assert (code, len(out.splitlines())) == (0, 1)
+    assert names(tmp_path / "out") == {"film.color.mp4"}
+
+
+def test_outputs_of_one_path_are_refused_before_anything_starts(
+    make_film: MakeFilm, look: Look, tmp_path: Path
+) -> None:
+    (tmp_path / "in").mkdir()
+    one, two, three = make_film("a.mp4"), make_film("in/a.mp4"), make_film("a.mkv")
+    out = tmp_path / "out"
+    with pytest.raises(OutputError, match=r"a\.mp4 and .*in/a\.mp4 would both become .*out/a\.c"):
+        colorize_films([one, two], out, look=look)
+    with pytest.raises(OutputError, match=r"a\.mp4 and .*a\.mkv would both .*a\.color\.mkv; col"):
+        colorize_films([one, three], look=look, encoding=MASTER)
+    assert names(tmp_path) == {"in", "a.mp4", "a.mkv"}
+    colored = make_film("a.color.mp4")
+    before = colored.read_bytes()
+    with pytest.raises(OutputError, match=r"would become .*color\.mp4, which is a film of this"):
+        colorize_films([one, colored], look=look, force=True)
+    assert colored.read_bytes() == before
+
+
+def test_folders_that_cannot_be_are_refused(
+    make_film: MakeFilm, look: Look, tmp_path: Path
+) -> None:
+    film = make_film()
+    with pytest.raises(OutputError, match=r"film\.mp4 is a file, and many films go into a folder"):
+        colorize_films([film], film, look=look)
+    with pytest.raises(OutputError, match=r"new\.mkv looks like a film, and many"):
+        colorize_films([film], tmp_path / "new.mkv", look=look)
+    with pytest.raises(OutputError, match=r"film\.mp4/out cannot be made \(Not a directory\); ch"):
+        colorize_films([film], film / "out", look=look)
+    for jobs in (0, 65):
+        with pytest.raises(SettingsError, match=f"jobs {jobs} must be 1 to 64"):
+            colorize_films([film], look=look, jobs=jobs)
+    assert names(tmp_path) == {"film.mp4"}
+
+
+# ---------------------------------------------------------------- when one fails
+
+
+def test_a_film_that_fails_does_not_stop_the_others(
+    typed: Type, make_film: MakeFilm, tmp_path: Path
+) -> None:
+    broken, gone = tmp_path / "broken.mp4", tmp_path / "gone.mp4"
+    broken.write_text("no film, only words\n" * 40)
+    films = [make_film("a.mp4"), broken, gone, make_film("z.mp4", lumas=media.shoot(3))]
+
+    code, out, err = typed(*films, "-o", tmp_path / "out", "--frames", "4:6")
+
+    assert code == 1
+    assert names(tmp_path / "out") == {"a.color.mp4"}
+    assert out.splitlines()[1:] == ["1 of 4 films in colour, 3 failed: broken.mp4, gone.mp4, z.mp4"]
+    said = re.findall(r"filmcolor: .*", err)
+    assert [re.search(r"\w+\.mp4", line)[0] for line in said] == ["broken.mp4", "gone.mp4", "z.mp4"]
+    assert "is not a film" in said[0]
+    assert said[1].endswith("check the path") or "no such file" in said[1]
+    assert "has frames 0 to 2" in said[2]
+
+
+def test_a_second_run_of_a_pattern_colors_no_colored_film(
+    typed: Type, make_film: MakeFilm, tmp_path: Path
+) -> None:
+    make_film("a.mp4", lumas=media.shoot(2))
+    make_film("b.mp4", lumas=media.shoot(2))
+    pattern = tmp_path / "*.mp4"
+    assert typed(pattern)[0] == 0
+    make_film("c.mp4", lumas=media.shoot(2))
+    code, out, err = typed(pattern)
+    assert code == 1
+    assert out.endswith(
+        "1 of 3 films in colour, 2 failed: a.mp4, b.mp4; 2 of earlier runs left out\n"
+    )
+    assert re.search(r"filmcolor: .*a\.mp4: .*a\.color\.mp4 exists; .*--force\n", err)
+    assert typed(pattern, "--force")[0] == 0
+    assert len(names(tmp_path)) == 6
+
+
+def test_quiet_is_silent_but_for_failures(typed: Type, make_film: MakeFilm, tmp_path: Path) -> None:
+    good = make_film(lumas=media.shoot(2))
+    assert typed(good, "-o", tmp_path, "-q") == (0, "", "")
+    code, out, err = typed(good, tmp_path / "gone.mp4", "-q", "--force")
+    assert (code, out) == (1, "")
+    assert re.fullmatch(r"filmcolor: .*gone\.mp4: no such file[^\n]*\n", err)
+
+
+def test_a_bug_in_one_film_does_not_stop_the_others(
+    make_film: MakeFilm,
+    look: Look,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    films = [make_film(f"{name}.mp4", lumas=media.shoot(2)) for name in "ab"]
+
+    def stumble(film: Path, *rest: Any, **more: Any) -> Any:
+        if film == films[0]:
+            raise RuntimeError("out of\nluck")
+        return colorize(film, *rest, **more)
+
+    monkeypatch.setattr(workers, "colorize", stumble)
+    bad, good = colorize_films(films, look=look)
+    assert bad.error == "RuntimeError out of luck; the traceback says where"
+    assert good.report
+    assert "stumble" in caplog.text
+
+
+def test_what_no_film_can_do_without_stops_them_all(
+    make_film: MakeFilm, look: Look, tmp_path: Path
+) -> None:
+    films = [make_film(f"{name}.mp4", lumas=media.shoot(2)) for name in "ab"]
+    for jobs in (1, 2):
+        with pytest.raises(WeightsError, match="no weights 'sepia'"):
+            colorize_films(films, tmp_path / "out", look=replace(look, weights="sepia"), jobs=jobs)
+        assert names(tmp_path) == {"a.mp4", "b.mp4"}
+
+
+# ---------------------------------------------------------------- in several processes
+
+
+def work_and_die(pipe: Connection, settings: workers.Settings, num_workers: int) -> None:
+    """A worker that is killed in the middle of some films: of `once` the first time only."""
+
+    def fatal(film: Path, output: Path, progress: Callable[..., None], **wishes: Any) -> Any:
+        seen = film.with_suffix(".seen")
+        is_fatal = film.stem == "always" or (film.stem == "once" and not seen.exists())
+        seen.touch()
+
+        def advance(done: int, total: int | None) -> None:
+            progress(done, total)
+            if done == 3 and is_fatal:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        return colorize(film, output, progress=advance, **wishes)
+
+    workers.colorize = fatal
+    workers.work(pipe, settings, num_workers)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no signals")
+def test_films_side_by_side_are_as_films_one_by_one_though_processes_are_killed(
+    make_film: MakeFilm, look: Look, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stems = ["once", "always", "other"]
+    films = [make_film(f"{s}.mp4", lumas=media.shoot(20, seed=n)) for n, s in enumerate(stems)]
+    wishes: dict[str, Any] = {"look": look, "encoding": MASTER, "span": Span(first=3, stop=17)}
+    alone = colorize_films(films, tmp_path / "alone", **wishes)
+    assert all(outcome.report for outcome in alone)
+
+    monkeypatch.setattr(workers, "work", work_and_die)
+    once, always, other = colorize_films(films, tmp_path / "beside", jobs=2, **wishes)
+
+    assert once.report
+    assert other.report
+    assert always.error == "its process died (signal 9): out of memory? try --jobs 1"
+    assert names(tmp_path / "beside") == {"once.color.mkv", "other.color.mkv"}
+    for path in (tmp_path / "beside").iterdir():
+        found, wanted = planes(path), planes(tmp_path / "alone" / path.name)
+        assert len(found) == len(wanted) == 3 * 14
+        assert all(np.array_equal(one, two) for one, two in zip(found, wanted))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no process groups")
+def test_an_interrupted_run_leaves_nothing_behind(
+    make_film: MakeFilm, look: Look, tmp_path: Path
+) -> None:
+    make_film("a.mp4", lumas=media.shoot(400))
+    shutil.copy(tmp_path / "a.mp4", tmp_path / "b.mp4")
+    words = ["run", "?.mp4", "-o", "out", "--jobs", "2"]
+    looks = ["--weights", look.weights, "--size", "256", "--device", "cpu"]
+    process = subprocess.Popen(
+        [SCRIPT, *words, *looks],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        # what starts the tests may have told them to ignore Ctrl-C
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    try:
+        wait_until(lambda: len(partials(tmp_path / "out")) == 2 or process.poll() is not None)
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+        said, err = process.communicate(timeout=PATIENCE_SECONDS)
+    finally:
+        process.kill()
+        process.wait()
+    assert (process.returncode, said) == (130, ""), err
+    last = err.splitlines()[-1]
+    assert last.endswith("interrupted; 0 of 2 films in colour; nothing else was left behind")
+    assert "Traceback" not in err
+    assert names(tmp_path) == {"a.mp4", "b.mp4"}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such signals")
+@pytest.mark.parametrize(
+    ("is_one", "kind"), [(True, "SIGTERM"), (False, "SIGTERM"), (False, "SIGHUP")]
+)
+def test_other_ends_are_like_ctrl_c(
+    typed: Type,
+    make_film: MakeFilm,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    is_one: bool,
+    kind: str,
+) -> None:
+    films = [make_film("a.mp4")] if is_one else [make_film("a.mp4"), make_film("b.mp4")]
+    number, bar = getattr(signal, kind), cli_options._draw
+
+    def draw(*facts: Any) -> None:
+        bar(*facts)
+        if partials(tmp_path)[0].name == f".{films[-1].stem}.color.mp4.partial":
+            signal.raise_signal(number)
+
+    monkeypatch.setattr(cli_options, "_draw", draw)
+    before = signal.signal(number, signal.SIG_DFL)  # what runs the tests may ignore it
+    try:
+        code, _, err = typed(*films)
+        assert signal.getsignal(number) == signal.SIG_DFL
+    finally:
+        signal.signal(number, before)
+    assert code == 130
+    told = "nothing" if is_one else "1 of 2 films in colour; nothing else"
+    assert err.endswith(f"filmcolor: interrupted; {told} was left behind\n")
+    assert names(tmp_path) == ({"a.mp4"} if is_one else {"a.mp4", "a.color.mp4", "b.mp4"})
+
+
+def test_a_worker_ends_when_its_parent_is_gone(
+    make_film: MakeFilm, look: Look, tmp_path: Path
+) -> None:
+    film, output = make_film(lumas=media.shoot(400)), tmp_path / "out.mp4"
+    settings = workers.Settings(look, Encoding(), Span(), force=False)
+    worker = workers._Worker(settings, 1, workers.Task(film, output))
+    wait_until(lambda: bool(partials(tmp_path)))
+    worker.pipe.close()  # as the end of a process does
+    worker.process.join(PATIENCE_SECONDS)
+    assert worker.process.exitcode == 1
+    assert names(tmp_path) == {"film.mp4"}
+
+
+def partials(folder: Path) -> list[Path]:
+    return list(folder.glob(".*.partial"))
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not is_so():
+        assert time.monotonic() < deadline, "it never came to that"
+        time.sleep(0.02)
