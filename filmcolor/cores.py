@@ -8,6 +8,8 @@ import os
 
 import cv2
 
+_num_processes = 1
+
 
 def num_cores() -> int:
     """Return how many cores this process may run on."""
@@ -16,9 +18,20 @@ def num_cores() -> int:
     return os.cpu_count() or 1
 
 
-def share(num_processes: int = 1) -> None:
-    """Set the pools of this process, one of `num_processes` that colour films on this machine."""
+def share(num_processes: int) -> None:
+    """Say that this process is one of `num_processes` that colour films on this machine."""
+    global _num_processes
+    _num_processes = num_processes
+
+
+def set_pools(*, is_network_busy: bool) -> None:
+    """Set the pools of this process for a film.
+
+    `is_network_busy`: the network colours every frame, and is what the other stages wait
+    for; else one core is more than it needs.
+    """
     import torch
 
     cv2.setNumThreads(1)
-    torch.set_num_threads(max(1, num_cores() // num_processes))
+    own = max(1, num_cores() // _num_processes)
+    torch.set_num_threads(own if is_network_busy else 1)

@@ -1,7 +1,7 @@
 """Wires the stages with bounded queues: film in, the same film out in colour."""
 
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +11,7 @@ import filmcolor.weights as weights_store
 from filmcolor.anchors import REACH, every_frame, track
 from filmcolor.chroma import SUBSAMPLING_420, ChromaPlan, Subsampling, add_chroma
 from filmcolor.color import Coding
+from filmcolor.cores import set_pools
 from filmcolor.decode import FrameIndex, read_luma, resolve
 from filmcolor.encode import FilmWriter
 from filmcolor.errors import SettingsError
@@ -29,6 +30,7 @@ from filmcolor.verification import verify
 T = TypeVar("T")
 WHOLE_PART = Part()
 _FRAMES_AHEAD = 8  # of each stage that runs in a thread of its own
+_FRAMES_READY = 16  # in colour, for the encoder: they come in bursts, as windows are complete
 Progress = Callable[[int, int | None], None]  # frames done, frames in all where known
 
 
@@ -91,7 +93,7 @@ class Colorizer:
         part: Part = WHOLE_PART,
         index: FrameIndex | None = None,
         profile: Profile | None = None,
-    ) -> Iterator[AbFrame]:
+    ) -> Generator[AbFrame, None, None]:
         """Yield a part's frames with their steadied ab.
 
         A frame's colour comes from a bounded neighbourhood inside its shot, so it is the
@@ -105,6 +107,7 @@ class Colorizer:
             None if part.stop is None else part.stop + future + LOOK,
         )
         first = part.first - past + REACH
+        set_pools(is_network_busy=window.is_off)
         with ExitStack() as threads:
 
             def prefetch(items: Iterable[T]) -> "Prefetch[T]":
@@ -135,10 +138,10 @@ class Colorizer:
     ) -> Generator[ColorFrame, None, None]:
         """Yield a part's finished frames, coded as `target` (the source's by default)."""
         plan = ChromaPlan(info.coding, target or info.coding, subsampling, self.look.saturation)
-        for frame in self.ab_frames(info, part, index, profile):
-            with section(profile, "chroma"):
-                finished = add_chroma(frame, plan)
-            yield finished
+        abs_ = self.ab_frames(info, part, index, profile)
+        finished = timed(profile, "chroma", (add_chroma(frame, plan) for frame in abs_))
+        with closing(abs_), Prefetch(finished, _FRAMES_READY, profile) as frames:
+            yield from frames
 
 
 def colorize(

@@ -21,7 +21,7 @@ from filmcolor.frames import FloatPlane, Gray
 
 _WINDOW = 5  # low-res samples: enough to see both sides of an edge that a sample mixes
 _LUMA_EPSILON = 1.3  # luma variance, about (1 code)²: what is flatter tells nothing
-_FLAT = 26.0  # luma variance of what is half flat, (5 codes)²
+_FLAT = 6.5  # luma variance of what is half flat, (2.5 codes)²
 _CHROMA_EPSILON = 1e-6  # chroma variance, (a quarter of a code of 8 bits)²
 _GAIN = 1.5  # of the choice: 1 follows luma in a line, more keeps grain out
 _MAX_SKEWNESS = 3.0  # a share of 8 % of the window: smaller ones cannot be told from noise
