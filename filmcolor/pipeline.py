@@ -30,6 +30,7 @@ from filmcolor.verification import verify
 T = TypeVar("T")
 WHOLE_PART = Part()
 _FRAMES_AHEAD = 8  # of each stage that runs in a thread of its own
+_FRAMES_SEEN = 32  # by the network: they are steadied in bursts, as windows are complete
 _FRAMES_READY = 16  # in colour, for the encoder: they come in bursts, as windows are complete
 Progress = Callable[[int, int | None], None]  # frames done, frames in all where known
 
@@ -110,8 +111,8 @@ class Colorizer:
         set_pools(is_network_busy=window.is_off)
         with ExitStack() as threads:
 
-            def prefetch(items: Iterable[T]) -> "Prefetch[T]":
-                return threads.enter_context(Prefetch(items, _FRAMES_AHEAD, profile))
+            def prefetch(items: Iterable[T], depth: int = _FRAMES_AHEAD) -> "Prefetch[T]":
+                return threads.enter_context(Prefetch(items, depth, profile))
 
             lumas = timed(profile, "decode", read_luma(info, start, end, index))
             smalls = timed(profile, "downscale", add_small(lumas, info, look.size))
@@ -119,7 +120,7 @@ class Colorizer:
             moved = every_frame(cuts) if window.is_off else track(cuts, first)
             tracked = prefetch(timed(profile, "motion", moved))
             colored = self.predictor.add_ab(tracked, look.batch_size, info.rotation)
-            predicted = prefetch(timed(profile, "network", colored))
+            predicted = prefetch(timed(profile, "network", colored), _FRAMES_SEEN)
             for frame in timed(profile, "steadying", steady(predicted, window)):
                 number = frame.frame.number
                 if part.stop is not None and number >= part.stop:
