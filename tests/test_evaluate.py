@@ -78,8 +78,9 @@ def luma_of(rgb: np.ndarray) -> np.ndarray:
 
 
 def answers(weights: Path, lumas: list[np.ndarray]) -> list[np.ndarray]:
-    """What the whole network answers, ab (H, W, 2), when it sees denoised luma."""
+    """What the whole network answers, ab (H, W, 2), when it sees denoised luma of 8 bits."""
     net = weights_store.load(weights)
+    lumas = [np.rint(y * 255.0) / 255.0 for y in lumas]
     lumas = [gaussian_filter(y, 1.0, mode="mirror", truncate=3.0) for y in lumas]
     with torch.inference_mode():
         coded = [net(torch.from_numpy(y)[None, None].float())[0] for y in lumas]
