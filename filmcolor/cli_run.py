@@ -4,7 +4,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -20,8 +20,12 @@ from filmcolor.cli_options import (
     range_options,
     say,
     span_of,
+    table,
 )
 from filmcolor.film_list import FilmList, is_pattern, list_films
+
+if TYPE_CHECKING:
+    from filmcolor.profiling import Profile
 
 
 @click.command()
@@ -57,6 +61,7 @@ from filmcolor.film_list import FilmList, is_pattern, list_films
 @click.option("--crf", type=int, metavar="N", help="Constant quality, lower is better.")
 @click.option("--preset", metavar="NAME", help="The encoder's speed preset.")
 @click.option("--pix-fmt", metavar="NAME", help="yuv420p, yuv422p10le…")
+@click.option("--profile", "is_profiled", is_flag=True, help="Also print what each stage costs.")
 @force_option
 @quiet_option
 def run(
@@ -68,6 +73,7 @@ def run(
     crf: int | None,
     preset: str | None,
     pix_fmt: str | None,
+    is_profiled: bool,
     force: bool,
     quiet: bool,
     **choices: Any,
@@ -82,6 +88,8 @@ def run(
     """
     span = span_of(choices)
     is_one = len(films) == 1 and not is_pattern(films[0])
+    if is_profiled and not is_one:
+        raise click.UsageError("--profile is of one film")
     listed = list_films(films, output)
 
     with _stopped_like_ctrl_c():
@@ -94,20 +102,46 @@ def run(
             "force": force,
         }
         if is_one:
-            _run_one(listed.films[0], output, quiet, wishes)
+            _run_one(listed.films[0], output, is_profiled, quiet, wishes)
         else:
             _run_many(listed, output, jobs, quiet, wishes)
 
 
-def _run_one(film: Path, output: Path | None, quiet: bool, wishes: dict[str, Any]) -> None:
+def _run_one(
+    film: Path, output: Path | None, is_profiled: bool, quiet: bool, wishes: dict[str, Any]
+) -> None:
     from filmcolor.batch import output_path
     from filmcolor.pipeline import colorize
+    from filmcolor.profiling import Profile
 
+    profile = Profile() if is_profiled else None
     if output is not None and output.is_dir():
         output = output_path(film, output, wishes["encoding"])
     with progress_bar(quiet) as progress:
-        report = colorize(film, output, progress=progress, **wishes)
+        report = colorize(film, output, progress=progress, profile=profile, **wishes)
     say(str(report), quiet)
+    if profile:
+        click.echo("\n".join(_described(profile, report.num_frames)))
+
+
+def _described(profile: "Profile", num_frames: int) -> Iterator[str]:
+    costs = profile.costs()
+    share = 1000.0 / num_frames
+    rows: list[dict[str, Any]] = [
+        {"stage": c.stage, "processor": share * c.processor_seconds, "wall": share * c.wall_seconds}
+        for c in costs
+    ]
+    total = sum(row["processor"] for row in rows)
+    rows.append({"stage": "whole run", "processor": total, "wall": rows[-1]["wall"]})
+    rows[-2]["wall"] = None  # it has no beginning and no end of its own
+    yield from table(
+        (
+            ("ms a frame", "stage", "{}"),
+            ("processor", "processor", "{:.2f}"),
+            ("wall, not waiting", "wall", "{:.2f}"),
+        ),
+        rows,
+    )
 
 
 def _run_many(

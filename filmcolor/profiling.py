@@ -9,6 +9,20 @@ from typing import TypeVar
 
 T = TypeVar("T")
 _WAITING = ""  # for another thread: nobody's work
+STAGES = (
+    "decode",
+    "downscale",
+    "shots",
+    "motion",
+    "network",
+    "steadying",
+    "chroma",
+    "frame building",
+    "encode",
+    "copied streams",
+    "mux",
+    "verify",
+)
 REST = "codecs' own threads, start and end"
 
 
@@ -29,7 +43,7 @@ class Profile:
     """
 
     def __init__(self) -> None:
-        self._costs: dict[str, list[float]] = {}
+        self._costs = {stage: [0.0, 0.0] for stage in (*STAGES, _WAITING)}
         self._own = threading.local()
         self._lock = threading.Lock()
         self._processor, self._wall = time.process_time(), time.perf_counter()
@@ -67,9 +81,12 @@ class Profile:
         return self.section(_WAITING)
 
     def costs(self) -> list[StageCost]:
-        """Return each stage's cost in the order they began, and the rest of the process's."""
+        """Return each stage's cost, in the order of STAGES, and the rest of the process's.
+
+        The rest has the wall time of the whole.
+        """
         with self._lock:
-            costs = [StageCost(stage, *cost) for stage, cost in self._costs.items() if stage]
+            costs = [StageCost(stage, *self._costs[stage]) for stage in STAGES]
         processor = time.process_time() - self._processor
         rest = processor - sum(cost.processor_seconds for cost in costs)
         return [*costs, StageCost(REST, max(0.0, rest), time.perf_counter() - self._wall)]
@@ -86,7 +103,7 @@ class Profile:
         self._own.mark = now
         if stack:
             with self._lock:
-                cost = self._costs.setdefault(stack[-1], [0.0, 0.0])
+                cost = self._costs[stack[-1]]
                 cost[0] += now[0] - before[0]
                 cost[1] += now[1] - before[1]
 

@@ -27,6 +27,7 @@ from safetensors.torch import save_file
 import filmcolor
 from filmcolor.cli import cli, main
 from filmcolor.pipeline import Look
+from filmcolor.profiling import REST, STAGES
 from filmcolor.smooth import LEVELS
 
 SCRIPT = shutil.which("filmcolor", path=str(Path(sys.executable).parent))
@@ -79,6 +80,23 @@ def lumas(path: Path) -> list[np.ndarray]:
 def assert_same(found: list[np.ndarray], wanted: list[np.ndarray]) -> None:
     assert len(found) == len(wanted)
     assert all(np.array_equal(a, b) for a, b in zip(found, wanted))
+
+
+def test_a_profile_tells_what_each_stage_costs(
+    typed: Type, make_film: MakeFilm, look_words: list[str], tmp_path: Path
+) -> None:
+    film, out = make_film("film.mp4"), tmp_path / "out.mp4"
+    result = typed("run", film, "-o", out, "--profile", *look_words)
+    assert result.code == 0
+    rows = [line.rsplit(None, 2) for line in result.out.splitlines()[1:]]
+    stages = [row[0].strip() for row in rows[1:]]
+    assert stages == [*STAGES, REST, "whole run"]
+    shares = [float(row[1]) for row in rows[1:]]
+    assert min(shares) >= 0.0
+    assert shares[-1] == pytest.approx(sum(shares[:-1]), abs=0.2)
+    assert shares[stages.index("network")] > 0.0
+    result = typed("run", film, film.with_name("other.mp4"), "--profile", *look_words)
+    assert result.code == 2 and "--profile is of one film" in result.err
 
 
 # ---------------------------------------------------------------- help

@@ -1,0 +1,124 @@
+"""A profile counts each stage's own time, and whose pools may use which cores."""
+
+import time
+from collections.abc import Iterator
+
+import cv2
+import pytest
+import torch
+
+from filmcolor import cores
+from filmcolor.prefetch import Prefetch
+from filmcolor.profiling import REST, STAGES, Profile, StageCost, section, timed
+
+STEP = 0.02  # seconds
+
+
+def burn(seconds: float) -> None:
+    """Keep the processor busy."""
+    end = time.thread_time() + seconds
+    while time.thread_time() < end:
+        pass
+
+
+def busy(items: range, seconds: float) -> Iterator[int]:
+    for item in items:
+        burn(seconds)
+        yield item
+
+
+def by_stage(profile: Profile) -> dict[str, StageCost]:
+    return {cost.stage: cost for cost in profile.costs()}
+
+
+def test_a_stage_is_not_charged_for_the_one_before_it() -> None:
+    profile = Profile()
+
+    def second() -> Iterator[int]:
+        for item in profile.timed("decode", busy(range(5), STEP)):
+            burn(2 * STEP)
+            yield item
+
+    assert list(profile.timed("downscale", second())) == list(range(5))
+    costs = by_stage(profile)
+    assert costs["decode"].processor_seconds == pytest.approx(5 * STEP, abs=STEP)
+    assert costs["downscale"].processor_seconds == pytest.approx(10 * STEP, abs=STEP)
+    assert list(costs) == [*STAGES, REST]
+
+
+def test_sections_inside_each_other_add_up_to_the_whole() -> None:
+    profile = Profile()
+    with profile.section("encode"):
+        burn(STEP)
+        with profile.section("mux"):
+            burn(2 * STEP)
+        burn(STEP)
+    costs = by_stage(profile)
+    assert costs["encode"].processor_seconds == pytest.approx(2 * STEP, abs=STEP / 2)
+    assert costs["mux"].processor_seconds == pytest.approx(2 * STEP, abs=STEP / 2)
+
+
+def test_waiting_for_another_thread_is_nobodys_time() -> None:
+    profile = Profile()
+
+    def slow() -> Iterator[int]:
+        for item in range(5):
+            time.sleep(STEP)
+            yield item
+
+    with Prefetch(timed(profile, "decode", slow()), 2, profile) as items:
+        assert list(profile.timed("chroma", items)) == list(range(5))
+    costs = by_stage(profile)
+    assert costs["decode"].wall_seconds >= 5 * STEP
+    assert costs["decode"].processor_seconds < 2 * STEP
+    assert costs["chroma"].wall_seconds < 2 * STEP
+
+
+def test_leaving_early_closes_what_was_timed() -> None:
+    closed = []
+
+    def items() -> Iterator[int]:
+        try:
+            yield from range(5)
+        finally:
+            closed.append(True)
+
+    stage = Profile().timed("decode", items())
+    assert next(iter(stage)) == 0
+    stage.close()  # type: ignore[attr-defined]
+    assert closed
+
+
+def test_without_a_profile_nothing_is_counted() -> None:
+    items = range(3)
+    assert timed(None, "decode", items) is items
+    with section(None, "encode"):
+        pass
+
+
+@pytest.fixture
+def pools() -> Iterator[None]:
+    """Leave the pools as they were."""
+    before = torch.get_num_threads(), cv2.getNumThreads()
+    yield
+    cores.share(1)
+    torch.set_num_threads(before[0])
+    cv2.setNumThreads(before[1])
+
+
+@pytest.mark.parametrize(
+    ("num_processes", "is_network_busy", "num_threads"),
+    [(1, True, 8), (1, False, 1), (4, True, 2), (16, True, 1)],
+)
+def test_pools_do_not_fight_over_the_cores(
+    monkeypatch: pytest.MonkeyPatch,
+    pools: None,
+    num_processes: int,
+    is_network_busy: bool,
+    num_threads: int,
+) -> None:
+    monkeypatch.setattr(cores, "num_cores", lambda: 8)
+    cores.share(num_processes)
+    cores.set_pools(is_network_busy=is_network_busy)
+    assert torch.get_num_threads() == num_threads
+    assert cv2.getNumThreads() == 1
