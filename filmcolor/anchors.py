@@ -7,7 +7,8 @@ move little the second needs none.
 
 Blocks begin at multiples of BLOCK in the film's own frame numbers, so that a part of a film
 has the anchors of the whole. In the first LEAD frames of a shot they are counted from its
-cut instead, so that a shot begins as it would alone. A shot's last frame is an anchor too.
+cut instead, so that a shot begins as it would alone. A shot's last frame is an anchor too,
+unless there is one right before it.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -27,6 +28,7 @@ GAP = 2 * BLOCK  # frames: an anchor is never further from the next
 LEAD = 48  # frames after a cut whose blocks are counted from it
 REACH = LEAD + BLOCK  # frames before a frame in which a cut decides where its block begins
 
+_NEAR = 8  # frames: what is nearer to its shot's last frame serves in its place
 _SAMPLES = 4  # frames from one whose motion is looked at for the choice to the next
 
 
@@ -137,9 +139,12 @@ def _tracked(
         share = np.float32(1.0 / (stop - start))
         forth, back = courses if stop - start == 1 else (course * share for course in courses)
         steps += [(forth, back)] * (stop - start)
+    latest = -BLOCK  # place of the last anchor
     for place, (frame, (forth, back)) in enumerate(zip(block.frames, steps, strict=True)):
         is_due = place % pace.spacing == 0 and not (can_rest and place == 0)
-        is_last = block.ends_shot and place == num - 1
+        is_last = block.ends_shot and place == num - 1 and place - latest >= _NEAR
+        if is_due or is_last:
+            latest = place
         yield TrackedFrame(
             frame=frame.frame,
             small=frame.small,

@@ -45,7 +45,7 @@ class Look:
 
     weights: str = weights_store.DEFAULT
     device: str = "auto"
-    batch_size: int = 8
+    batch_size: int = 4  # on a processor larger ones leave the cache, and are slower
     size: int = DEFAULT_SIZE
     saturation: float = 1.1  # chosen from the curve in train/LOG.md
     smooth: str = DEFAULT

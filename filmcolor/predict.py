@@ -77,10 +77,31 @@ class Predictor:
         self.is_coded = own.bins is not None
         answer_in_ab(own)
         merge_doublings(own)
+        self._most = 256  # pictures at a time, for all that is known of the memory
         self.net = own.to(self.device, self.dtype).to(memory_format=torch.channels_last)
 
     def predict(self, small: Gray) -> FloatPlane:
-        """Return ab (N, h/2, w/2, 2) in CIELAB units of small luma (N, h, w)."""
+        """Return ab (N, h/2, w/2, 2) in CIELAB units of small luma (N, h, w).
+
+        A batch that the device's memory does not hold is halved, and so are all after it.
+        Raises SettingsError when there is no memory for one picture.
+        """
+        if len(small) > self._most:
+            parts = [small[n : n + self._most] for n in range(0, len(small), self._most)]
+            return np.concatenate([self.predict(part) for part in parts])
+        try:
+            return self._predict(small)
+        except torch.OutOfMemoryError as error:
+            if len(small) == 1:
+                height, width = small.shape[1:]
+                raise SettingsError(
+                    f"{self.device} has no memory for a picture of {width}×{height}; "
+                    "choose a smaller --size, or --device cpu"
+                ) from error
+            self._most = len(small) // 2
+        return self.predict(small)
+
+    def _predict(self, small: Gray) -> FloatPlane:
         batch = torch.from_numpy(np.stack([denoised(s) for s in small]))[:, None]  # (N, 1, h, w)
         with torch.inference_mode():
             ab = self.net.forward_half(batch.to(self.device, self.dtype)).float()

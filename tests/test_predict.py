@@ -260,6 +260,35 @@ def test_only_anchors_are_predicted(net, pictures):
     assert [f.frame for f in colored] == [f.frame for f in tracked]
 
 
+def test_a_batch_that_memory_does_not_hold_is_halved(net, pictures, in_float32):
+    wanted = Predictor(net, "cpu").predict(pictures)
+    predictor, sizes = Predictor(net, "cpu"), []
+    forward = predictor.net.forward_half
+
+    def short_of_memory(batch):
+        sizes.append(len(batch))
+        if len(batch) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return forward(batch)
+
+    predictor.net.forward_half = short_of_memory
+    np.testing.assert_allclose(predictor.predict(pictures), wanted, atol=0.02)
+    assert sizes == [5, 2, 2, 1]
+    predictor.predict(pictures[:3])
+    assert sizes[4:] == [2, 1]  # it has learned
+
+
+def test_no_memory_for_one_picture_is_told(net, pictures):
+    predictor = Predictor(net, "cpu")
+
+    def no_memory(batch):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    predictor.net.forward_half = no_memory
+    with pytest.raises(SettingsError, match="no memory for a picture of 48×32.*--size"):
+        predictor.predict(pictures)
+
+
 def test_memory_holds_few_frames_without_anchors(net, pictures):
     read = []
 
