@@ -91,7 +91,7 @@ class Predictor:
             return np.concatenate([self.predict(part) for part in parts])
         try:
             return self._predict(small)
-        except torch.OutOfMemoryError as error:
+        except torch.cuda.OutOfMemoryError as error:
             if len(small) == 1:
                 height, width = small.shape[1:]
                 raise SettingsError(

@@ -268,7 +268,7 @@ def test_a_batch_that_memory_does_not_hold_is_halved(net, pictures, in_float32):
     def short_of_memory(batch):
         sizes.append(len(batch))
         if len(batch) > 2:
-            raise torch.OutOfMemoryError("CUDA out of memory")
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
         return forward(batch)
 
     predictor.net.forward_half = short_of_memory
@@ -282,10 +282,10 @@ def test_no_memory_for_one_picture_is_told(net, pictures):
     predictor = Predictor(net, "cpu")
 
     def no_memory(batch):
-        raise torch.OutOfMemoryError("CUDA out of memory")
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory")
 
     predictor.net.forward_half = no_memory
-    with pytest.raises(SettingsError, match="no memory for a picture of 48×32.*--size"):
+    with pytest.raises(SettingsError, match=r"no memory for a picture of 48×32.*--size"):
         predictor.predict(pictures)
 
 
