@@ -35,3 +35,11 @@ def set_pools(*, is_network_busy: bool) -> None:
     cv2.setNumThreads(1)
     own = max(1, num_cores() // _num_processes)
     torch.set_num_threads(own if is_network_busy else 1)
+
+
+def num_decoder_threads() -> int:
+    """Return how many threads the decoder of a film takes that is coloured and encoded too.
+
+    It is the least of the work: more threads only take turns with the encoder's.
+    """
+    return max(1, num_cores() // (2 * _num_processes))

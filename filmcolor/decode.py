@@ -92,15 +92,20 @@ def resolve(info: FilmInfo, span: Span) -> Part:
 
 
 def read_luma(
-    info: FilmInfo, first: int = 0, stop: int | None = None, index: FrameIndex | None = None
+    info: FilmInfo,
+    first: int = 0,
+    stop: int | None = None,
+    index: FrameIndex | None = None,
+    num_threads: int = 0,
 ) -> Iterator[LumaFrame]:
     """Yield the luma of frames first to stop (half-open), whole film by default.
 
     A frame is the same, to the bit, wherever reading began. `index`: the film's, where
     it is at hand, so that many parts are read without reading all packets for each.
+    `num_threads`: the decoder's, 0 for its own choice.
     Raises InputError when the picture changes its size or format on the way.
     """
-    for number, frame, pts in _timed(info, first, stop, index):
+    for number, frame, pts in _timed(info, first, stop, index, num_threads):
         # a copy: the decoder's frame would hold its chroma too, for all the frames that wait
         luma = luma_of(frame, info.coding).copy()
         yield LumaFrame(number, luma, pts, frame.duration or 0)
@@ -206,13 +211,13 @@ def _decoded_pts(info: FilmInfo) -> list[int]:
 
 
 def _timed(
-    info: FilmInfo, first: int, stop: int | None, index: FrameIndex | None
+    info: FilmInfo, first: int, stop: int | None, index: FrameIndex | None, num_threads: int = 0
 ) -> Iterator[tuple[int, Any, int]]:
     """Yield (number, frame, pts) from first to stop, times in order and formats alike."""
     if index is None and (first > 0 or is_without_times(info)):
         index = FrameIndex(info)
     last_pts: int | None = None
-    for number, frame in _numbered(info, index, first):
+    for number, frame in _numbered(info, index, first, num_threads):
         if stop is not None and number >= stop:
             return
         if number < first:
@@ -240,7 +245,7 @@ def _timed(
 
 
 def _numbered(
-    info: FilmInfo, index: FrameIndex | None, first: int
+    info: FilmInfo, index: FrameIndex | None, first: int, num_threads: int
 ) -> Iterator[tuple[int, av.VideoFrame]]:
     """Yield (number, frame) from `first` or a little before it, without a gap."""
     expected = first
@@ -249,7 +254,7 @@ def _numbered(
             target = index.pts[first] - round(back / info.time_base)
             if target <= index.pts[0]:
                 break
-            for frame in _decoded(info, target):
+            for frame in _decoded(info, num_threads, target):
                 number = index.number_of(frame.pts)
                 if number is None or number > expected:
                     break  # sought too far, or the packets lied: try further back
@@ -258,16 +263,17 @@ def _numbered(
                     expected += 1
             else:
                 return
-    for number, frame in enumerate(_decoded(info)):
+    for number, frame in enumerate(_decoded(info, num_threads)):
         if number >= expected:
             yield number, frame
 
 
-def _decoded(info: FilmInfo, target: int | None = None) -> Iterator[Any]:
+def _decoded(info: FilmInfo, num_threads: int = 0, target: int | None = None) -> Iterator[Any]:
     """Decode from the beginning, or from the keyframe before the pts `target`."""
     with open_film(info.path) as container:
         stream = container.streams[info.video_index]
         stream.thread_type = "AUTO"
+        stream.codec_context.thread_count = num_threads
         if target is not None:
             container.seek(target, stream=stream)
         try:

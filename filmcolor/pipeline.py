@@ -11,7 +11,7 @@ import filmcolor.weights as weights_store
 from filmcolor.anchors import REACH, every_frame, track
 from filmcolor.chroma import SUBSAMPLING_420, ChromaPlan, Subsampling, add_chroma
 from filmcolor.color import Coding
-from filmcolor.cores import set_pools
+from filmcolor.cores import num_decoder_threads, set_pools
 from filmcolor.decode import FrameIndex, read_luma, resolve
 from filmcolor.encode import FilmWriter
 from filmcolor.errors import SettingsError
@@ -114,7 +114,9 @@ class Colorizer:
             def prefetch(items: Iterable[T], depth: int = _FRAMES_AHEAD) -> "Prefetch[T]":
                 return threads.enter_context(Prefetch(items, depth, profile))
 
-            lumas = timed(profile, "decode", read_luma(info, start, end, index))
+            lumas = timed(
+                profile, "decode", read_luma(info, start, end, index, num_decoder_threads())
+            )
             smalls = timed(profile, "downscale", add_small(lumas, info, look.size))
             cuts = prefetch(timed(profile, "shots", mark_cuts(smalls)))
             moved = every_frame(cuts) if window.is_off else track(cuts, first)
