@@ -141,10 +141,18 @@ class Colorizer:
     ) -> Generator[ColorFrame, None, None]:
         """Yield a part's finished frames, coded as `target` (the source's by default)."""
         plan = ChromaPlan(info.coding, target or info.coding, subsampling, self.look.saturation)
-        abs_ = self.ab_frames(info, part, index, profile)
-        finished = timed(profile, "chroma", (add_chroma(frame, plan) for frame in abs_))
-        with closing(abs_), Prefetch(finished, _FRAMES_READY, profile) as frames:
+        finished = _finished(self.ab_frames(info, part, index, profile), plan)
+        colored = timed(profile, "chroma", finished)
+        with Prefetch(colored, _FRAMES_READY, profile) as frames:
             yield from frames
+
+
+def _finished(
+    frames: Generator[AbFrame, None, None], plan: ChromaPlan
+) -> Generator[ColorFrame, None, None]:
+    with closing(frames):  # here, in the thread that runs them
+        for frame in frames:
+            yield add_chroma(frame, plan)
 
 
 def colorize(

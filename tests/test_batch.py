@@ -349,7 +349,7 @@ def test_an_interrupted_run_leaves_nothing_behind(
         process.wait()
     assert (process.returncode, said) == (130, ""), err
     last = err.splitlines()[-1]
-    assert last.endswith("interrupted; 0 of 2 films in colour; nothing else was left behind")
+    assert last.endswith("interrupted; 0 of 2 films in colour; nothing else was left behind"), err
     assert "Traceback" not in err
     assert names(tmp_path) == {"a.mp4", "b.mp4"}
 
