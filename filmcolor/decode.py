@@ -1,5 +1,6 @@
 """Film and range to luma or colour frames, numbered from the film's first frame."""
 
+import mmap
 from bisect import bisect_left
 from collections.abc import Iterator
 from fractions import Fraction
@@ -19,6 +20,7 @@ from filmcolor.probing import open_film
 _PACKED = {"yuyv422": (2, 0), "yvyu422": (2, 0), "uyvy422": (2, 1), "ya8": (2, 0)}
 # (columns, rows) that share a chroma sample, and how FFmpeg calls the planar format
 _PLANAR = {(2, 2): "yuv420p", (2, 1): "yuv422p", (1, 1): "yuv444p"}
+_LARGE = 1 << 22  # bytes: of planes that get pages of their own
 _SEEK_BACK_SECONDS = (0, 2, 10, 60)  # how far before a frame to look for its keyframe
 
 
@@ -106,8 +108,7 @@ def read_luma(
     Raises InputError when the picture changes its size or format on the way.
     """
     for number, frame, pts in _timed(info, first, stop, index, num_threads):
-        # a copy: the decoder's frame would hold its chroma too, for all the frames that wait
-        luma = luma_of(frame, info.coding).copy()
+        luma = _copied(luma_of(frame, info.coding))
         yield LumaFrame(number, luma, pts, frame.duration or 0)
 
 
@@ -161,6 +162,20 @@ def rgb_of(frame: av.VideoFrame, coding: Coding) -> Picture:
         )
         channels = rgb_from_ycc(luma, cb, cr, coding)
     return np.rint(np.dstack(channels).clip(0.0, 1.0) * 255.0).astype(np.uint8)
+
+
+def _copied(luma: Plane) -> Plane:
+    """Return a plane of its own: the decoder's frame would hold its chroma too, while it waits.
+
+    Large ones get pages of their own. The allocator keeps a heap for each thread; where planes
+    are made in one and let go in another, such heaps fragment, and memory grows with the film.
+    """
+    if luma.nbytes < _LARGE:
+        return luma.copy()
+    pages = np.frombuffer(mmap.mmap(-1, luma.nbytes), luma.dtype)
+    copy = pages.reshape(luma.shape)
+    copy[...] = luma
+    return copy
 
 
 def _chroma_of(frame: av.VideoFrame, coding: Coding) -> tuple[Plane, Plane]:

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from media import Film, shoot
 
+from filmcolor import decode
 from filmcolor.color import Coding
 from filmcolor.decode import FrameIndex, luma_of, read_luma, read_rgb, resolve, rgb_of
 from filmcolor.errors import InputError, RangeError
@@ -304,3 +305,14 @@ def test_frames_in_colour_have_the_numbers_and_times_of_their_luma(
 def test_a_frame_in_colour_is_8_bit_rgb(wrong: np.ndarray) -> None:
     with pytest.raises(ValueError, match=r"rgb must be uint8 \(H, W, 3\)"):
         RgbFrame(0, wrong, wrong[..., 0], 0)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("shape", [(48, 64), (2160, 3840)])
+def test_copies_are_the_same_and_hold_on_to_nothing(dtype: type, shape: tuple[int, int]) -> None:
+    whole = np.random.default_rng(0).integers(0, 250, (shape[0], shape[1] + 8), dtype)
+    view = whole[:, : shape[1]]
+    copy = decode._copied(view)
+    np.testing.assert_array_equal(copy, view)
+    assert copy.dtype == dtype and copy.flags.c_contiguous
+    assert not np.shares_memory(copy, whole)
