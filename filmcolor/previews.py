@@ -33,6 +33,7 @@ def preview(
     *,
     span: Span | None = None,
     look: Look | None = None,
+    encoding: Encoding | None = None,
     force: bool = False,
     progress: Progress | None = None,
     label: str = "preview",
@@ -46,7 +47,7 @@ def preview(
     info = probe(film)
     part = resolve(info, span or Span(end_seconds=CLIP_SECONDS))
     wide = replace(info, width=2 * _even(info.width))
-    plan = plan_output(wide, None if output is None else Path(output), Encoding())
+    plan = plan_output(wide, None if output is None else Path(output), encoding or Encoding())
     if output is None:
         stem = info.path.with_suffix("").name
         plan = replace(plan, path=plan.path.with_name(f"{stem}.{label}{plan.path.suffix}"))
