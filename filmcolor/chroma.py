@@ -68,8 +68,8 @@ def chroma_planes(
     luma is flat.
     """
     plane = _luma_at_chroma(luma, subsampling)
-    kernels = _guide_kernels(plane.shape, guide.shape, subsampling)
-    colors = TwoColors(chroma_of_codes(guide, ab, coding), guide)
+    kernels = guide_kernels(plane.shape, guide.shape, subsampling)
+    colors = low_res_colors(guide, ab, coding)
     room = _room(colors, coding)
     coded = np.empty((2, *plane.shape), plane.dtype)
     for strip in strips(guide.shape, plane.shape):
@@ -86,6 +86,22 @@ def chroma_planes(
             for exact, codes in zip(chroma, coded[:, rows]):
                 _round(exact, coding, codes)
     return coded[0], coded[1]
+
+
+def low_res_colors(guide: Gray, ab: FloatPlane, coding: Coding) -> TwoColors:
+    """Return what full-size luma chooses from: of low-res luma (h, w) and its ab (h, w, 2)."""
+    return TwoColors(chroma_of_codes(guide, ab, coding), guide)
+
+
+def guide_kernels(
+    size: tuple[int, int], low_size: tuple[int, int], subsampling: Subsampling
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the column and the row that chroma planes' luma (H, W) is filtered with.
+
+    That sets it where the chroma samples sit, and averages its grain.
+    """
+    rows, columns = (_box(n / low) for n, low in zip(size, low_size))
+    return rows, np.convolve(columns, _SITING[subsampling.x])
 
 
 def rgb_picture(frame: ColorFrame, coding: Coding) -> FloatPlane:
@@ -111,14 +127,6 @@ def _luma_at_chroma(luma: Plane, subsampling: Subsampling) -> Plane:
     if any(pad):
         luma = cv2.copyMakeBorder(luma, 0, pad[0], 0, pad[1], cv2.BORDER_REPLICATE)
     return cv2.resize(luma, size, interpolation=cv2.INTER_AREA)
-
-
-def _guide_kernels(
-    size: tuple[int, int], low_size: tuple[int, int], subsampling: Subsampling
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the column and the row that `_guide` filters with, for planes of `size` (H, W)."""
-    rows, columns = (_box(n / low) for n, low in zip(size, low_size))
-    return rows, np.convolve(columns, _SITING[subsampling.x])
 
 
 def _guide(

@@ -1,7 +1,7 @@
 """The only home of Lab, RGB and YCbCr constants and conversions.
 
 Functions over colour channels take numpy arrays and torch tensors alike: they use
-operators only, but for those that make chroma, which take arrays. R'G'B' is nonlinear sRGB
+operators only, but for those from Lab to chroma, which take arrays. R'G'B' is nonlinear sRGB
 in 0..1; Y' is luma in 0..1, Cb and Cr are in -0.5..0.5; L is CIELAB 0..100 under D65; a and
 b are unbounded.
 """
@@ -190,11 +190,12 @@ def shrink_into_gamut(luma: Any, cb: Any, cr: Any, coding: Coding) -> tuple[Any,
     kr, kb = coding.kr_kb
     reds, blues = (2.0 * (1.0 - kr)) * cr, (2.0 * (1.0 - kb)) * cb  # R' - Y', B' - Y'
     greens = (-kr / (1.0 - kr - kb)) * reds + (-kb / (1.0 - kr - kb)) * blues
-    highest = np.maximum(np.maximum(reds, greens), blues)
-    lowest = np.minimum(np.minimum(reds, greens), blues)
+    maximum, minimum = _extremes_of(luma)
+    highest = maximum(maximum(reds, greens), blues)
+    lowest = minimum(minimum(reds, greens), blues)
     # how many times too far the colour goes, toward white and toward black
-    excess = np.maximum(highest / (1.0 - luma + 1e-6), lowest / (-1e-6 - luma))
-    excess = excess.clip(1.0, np.inf)
+    excess = maximum(highest / (1.0 - luma + 1e-6), lowest / (-1e-6 - luma))
+    excess = excess.clip(1.0, None)
     return cb / excess, cr / excess
 
 
@@ -203,6 +204,13 @@ def rgb_from_ycc(luma: Any, cb: Any, cr: Any, coding: Coding) -> Channels:
     kr, kb = coding.kr_kb
     red, blue = luma + 2.0 * (1.0 - kr) * cr, luma + 2.0 * (1.0 - kb) * cb
     return red, (luma - kr * red - kb * blue) / (1.0 - kr - kb), blue
+
+
+def _extremes_of(values: Any) -> tuple[Any, Any]:
+    """Return the functions that compare arrays, or tensors, element by element."""
+    if hasattr(values, "maximum"):
+        return type(values).maximum, type(values).minimum
+    return np.maximum, np.minimum
 
 
 def _apply(matrix: Any, x: Any, y: Any, z: Any) -> Channels:

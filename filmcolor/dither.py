@@ -45,11 +45,16 @@ def dither(
 
 @lru_cache(maxsize=8)
 def _strips(width: int, scale: float) -> tuple[FloatPlane, FloatPlane]:
-    """Return the patterns (TILE, width) of Cb and of Cr, which are not dotted alike."""
-    tile = blue_noise() / np.float32(scale)
+    """Return the patterns (TILE, width) of Cb and of Cr, on the scale of their values."""
     turns = -(-width // TILE)
-    first, second = (np.tile(t, (1, turns))[:, :width] for t in (tile, np.rot90(tile)))
+    tiles = pattern() / np.float32(scale)
+    first, second = (np.tile(tile, (1, turns))[:, :width] for tile in tiles)
     return np.ascontiguousarray(first), np.ascontiguousarray(second)
+
+
+def pattern() -> FloatPlane:
+    """Return the tiles (2, TILE, TILE) of Cb and of Cr in codes, which are not dotted alike."""
+    return np.stack([blue_noise(), np.rot90(blue_noise())])
 
 
 @lru_cache(maxsize=1)

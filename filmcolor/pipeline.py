@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+import torch
+
 import filmcolor.weights as weights_store
 from filmcolor.anchors import REACH, every_frame, track
 from filmcolor.chroma import SUBSAMPLING_420, ChromaPlan, Subsampling, add_chroma
@@ -16,6 +18,7 @@ from filmcolor.decode import FrameIndex, read_luma, resolve
 from filmcolor.encode import FilmWriter
 from filmcolor.errors import SettingsError
 from filmcolor.frames import WHOLE, AbFrame, ColorFrame, FilmInfo, Part, Span
+from filmcolor.gpu import finished_on
 from filmcolor.plan import Encoding, plan_output
 from filmcolor.predict import Predictor
 from filmcolor.prefetch import Prefetch
@@ -141,18 +144,23 @@ class Colorizer:
     ) -> Generator[ColorFrame, None, None]:
         """Yield a part's finished frames, coded as `target` (the source's by default)."""
         plan = ChromaPlan(info.coding, target or info.coding, subsampling, self.look.saturation)
-        finished = _finished(self.ab_frames(info, part, index, profile), plan)
+        finished = _finished(
+            self.ab_frames(info, part, index, profile), plan, self.predictor.device
+        )
         colored = timed(profile, "chroma", finished)
         with Prefetch(colored, _FRAMES_READY, profile) as frames:
             yield from frames
 
 
 def _finished(
-    frames: Generator[AbFrame, None, None], plan: ChromaPlan
+    frames: Generator[AbFrame, None, None], plan: ChromaPlan, device: torch.device
 ) -> Generator[ColorFrame, None, None]:
     with closing(frames):  # here, in the thread that runs them
-        for frame in frames:
-            yield add_chroma(frame, plan)
+        if device.type == "cuda":
+            yield from finished_on(device, frames, plan)
+        else:
+            for frame in frames:
+                yield add_chroma(frame, plan)
 
 
 def colorize(
