@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from filmcolor.batch import colorize_films
+    from filmcolor.batch import colorize_films, colorize_in_processes
     from filmcolor.errors import FilmcolorError
     from filmcolor.frames import FilmInfo, Span
     from filmcolor.measuring import Drawings, Measures, measure
@@ -26,6 +26,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "colorize_films": "batch",
+    "colorize_in_processes": "batch",
     "FilmcolorError": "errors",
     "FilmInfo": "frames",
     "Span": "frames",
@@ -59,6 +60,7 @@ __all__ = [
     "Span",
     "colorize",
     "colorize_films",
+    "colorize_in_processes",
     "colorize_photo",
     "contact_sheet",
     "find_shots",

@@ -100,7 +100,7 @@ def _blocks(frames: Iterable[SmallFrame]) -> Iterator[_Block]:
     start = stop = 0
     for frame in frames:
         number = frame.frame.number
-        if block and (frame.is_cut or number == stop):
+        if block and (frame.is_cut or number >= stop):
             yield _Block(block, _is_odd(start, cut), frame.is_cut)
             block = []
         if frame.is_cut or number == 0:

@@ -1,12 +1,15 @@
 """Colours many films: what can be refused is refused before the first."""
 
-from collections.abc import Iterable, Iterator, Mapping
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 from filmcolor.errors import FilmcolorError, OutputError, SettingsError
 from filmcolor.frames import WHOLE, Span
-from filmcolor.pipeline import Look
+from filmcolor.journal import Piece
+from filmcolor.pipeline import Look, Progress, Report, Run
 from filmcolor.plan import FORMATS, Encoding, plan_output
 from filmcolor.probing import probe
 from filmcolor.targets import check_target
@@ -32,13 +35,17 @@ def colorize_films(
     look: Look | None = None,
     encoding: Encoding | None = None,
     force: bool = False,
+    restart: bool = False,
+    tag: bool = True,
+    skip_existing: bool = False,
     progress: FilmProgress | None = None,
     finished: Finished | None = None,
 ) -> list[Outcome]:
     """Colour films, `jobs` at a time, and return what became of each, in their order.
 
     A film that fails does not stop the others. The outputs go into `output_dir`, which is
-    made where it is missing, or stand beside their sources, as NAME.color.*.
+    made where it is missing, or stand beside their sources, as NAME.color.*. With
+    `skip_existing` films that have theirs are left alone.
     `progress(film, done, total)` is called after every frame, `finished(outcome)` after every
     film. Raises a FilmcolorError, before the first film, for what concerns them all, and when
     two outputs would have the same path. With more than one job films are coloured in
@@ -46,7 +53,7 @@ def colorize_films(
     """
     if not 1 <= jobs <= MAX_JOBS:
         raise SettingsError(f"jobs {jobs} must be 1 to {MAX_JOBS}")
-    settings = Settings(look or Look(), encoding or Encoding(), span, force)
+    settings = Settings(look or Look(), encoding or Encoding(), span, force, restart, tag)
     folder = None if output_dir is None else Path(output_dir)
     if folder is not None:
         _check_folder(folder)
@@ -58,7 +65,11 @@ def colorize_films(
         if finished:
             finished(outcome)
 
-    planned = [_plan(film, folder, settings) for film in sources.values()]
+    def tell(task: Task, done: int, total: int | None) -> None:
+        if progress:
+            progress(task.film, done, total)
+
+    planned = [_plan(film, folder, settings, skip_existing) for film in sources.values()]
     tasks = [task for task in planned if isinstance(task, Task)]
     _check_clashes(tasks, sources)
     for refused in planned:
@@ -68,10 +79,66 @@ def colorize_films(
         with _made(folder):
             num_workers = min(jobs, len(tasks))
             if num_workers == 1:
-                color_here(tasks, settings, progress or _nothing, finish)
+                color_here(tasks, settings, tell, finish)
             else:
-                color_in_processes(tasks, settings, num_workers, progress or _nothing, finish)
+                color_in_processes(tasks, settings, num_workers, tell, finish)
     return [outcomes[film] for film in sources.values()]
+
+
+def colorize_in_processes(
+    film: str | Path,
+    output: str | Path | None = None,
+    *,
+    jobs: int,
+    span: Span = WHOLE,
+    look: Look | None = None,
+    encoding: Encoding | None = None,
+    force: bool = False,
+    restart: bool = False,
+    tag: bool = True,
+    progress: Progress | None = None,
+) -> Report:
+    """Colour one film as `colorize` does, its pieces in `jobs` processes.
+
+    A piece is about a minute; a film of one piece is coloured here. A script that calls this
+    must begin under `if __name__ == "__main__":`.
+    """
+    if not 1 <= jobs <= MAX_JOBS:
+        raise SettingsError(f"jobs {jobs} must be 1 to {MAX_JOBS}")
+    started = time.monotonic()
+    settings = Settings(look or Look(), encoding or Encoding(), span, force, restart, tag)
+    run = Run(film, output, span=span, look=look, encoding=encoding, force=force, tag=tag)
+    with run.held(restart):
+        shares = _shares(run.missing(), jobs)
+        tasks = [Task(run.info.path, run.plan.path, pieces) for pieces in shares]
+        done_before = run.num_done()
+        done: dict[Task, int] = {}
+        errors: list[str] = []
+
+        def tell(task: Task, num_done: int, _: int | None) -> None:
+            done[task] = num_done
+            if progress:
+                progress(done_before + sum(done.values()), run.num_frames)
+
+        def finish(outcome: Outcome) -> None:
+            if outcome.error:
+                errors.append(outcome.error)
+
+        if len(tasks) == 1:
+            color_here(tasks, settings, tell, finish)
+        elif tasks:
+            color_in_processes(tasks, settings, min(jobs, len(tasks)), tell, finish)
+        if errors:
+            raise FilmcolorError(errors[0])
+        report = run.join()
+    return replace(report, wall_seconds=time.monotonic() - started)
+
+
+def _shares(missing: Sequence[Sequence[Piece]], jobs: int) -> list[tuple[Piece, ...]]:
+    """Share pieces out to at most `jobs` or so, those that follow each other to one."""
+    num = sum(map(len, missing))
+    most = max(1, -(-num // jobs))
+    return [tuple(run[n : n + most]) for run in missing for n in range(0, len(run), most)]
 
 
 def output_path(film: str | Path, folder: str | Path | None, encoding: Encoding) -> Path:
@@ -87,9 +154,13 @@ def _check_folder(folder: Path) -> None:
         raise OutputError(f"{folder} looks like a film, and many films go into a folder; name one")
 
 
-def _plan(film: Path, folder: Path | None, settings: Settings) -> Task | Outcome:
+def _plan(
+    film: Path, folder: Path | None, settings: Settings, skip_existing: bool
+) -> Task | Outcome:
     try:
         output = output_path(film, folder, settings.encoding)
+        if skip_existing and output.is_file():
+            return Outcome(film, is_skipped=True)
         check_target(output, film, settings.force)
     except FilmcolorError as error:
         return Outcome(film, error=str(error))
@@ -135,7 +206,3 @@ def _make(folder: Path) -> None:
         raise OutputError(
             f"{folder} cannot be made ({error.strerror}); choose another output folder"
         ) from error
-
-
-def _nothing(*_: object) -> None:
-    """Progress that no one asked for."""

@@ -56,7 +56,7 @@ def add_chroma(frame: AbFrame, plan: ChromaPlan) -> ColorFrame:
     luma = convert_luma(film.luma, plan.source, plan.target)
     ab = frame.ab * np.float32(plan.saturation)
     cb, cr = chroma_planes(luma, frame.guide, ab, plan.target, plan.subsampling)
-    return ColorFrame(film.number, luma, cb, cr, film.pts, film.duration)
+    return ColorFrame(film.number, luma, cb, cr, film.pts, film.duration, film.fault)
 
 
 def chroma_planes(

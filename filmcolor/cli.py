@@ -32,6 +32,7 @@ from filmcolor.cli_run import run
 from filmcolor.cli_shots import shots
 from filmcolor.cli_stills import stills
 from filmcolor.cli_training import train
+from filmcolor.cli_verify import verify
 from filmcolor.errors import FilmcolorError
 from filmcolor.frames import FilmInfo, Span
 
@@ -163,6 +164,7 @@ def probe_command(film: Path, as_json: bool) -> None:
 
 
 cli.add_command(run)
+cli.add_command(verify)
 cli.add_command(shots)
 cli.add_command(stills)
 cli.add_command(train)
@@ -182,8 +184,9 @@ def main() -> None:
     except click.ClickException as error:
         click.echo(_usage_line(error), err=True)
         code = error.exit_code
-    except (KeyboardInterrupt, click.Abort):
-        click.echo("filmcolor: interrupted; nothing was left behind", err=True)
+    except (KeyboardInterrupt, click.Abort) as stop:
+        told = str(stop.__cause__ or stop) or "nothing was left behind"
+        click.echo(f"filmcolor: interrupted; {told}", err=True)
         code = EXIT_INTERRUPTED
     except BrokenPipeError:
         code = EXIT_ERROR

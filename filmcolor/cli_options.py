@@ -200,10 +200,14 @@ class FilmBars:
         if not self._quiet:
             self._write(line, sys.stdout)
 
+    def warn(self, line: str) -> None:
+        """Print a line on stderr."""
+        self._write(line, sys.stderr)
+
     def complain(self, film: Path, reason: str) -> None:
         """Print on stderr why a film failed, in a line that names it."""
         name = "" if str(film) in reason else f"{film}: "
-        self._write(f"filmcolor: {name}{reason}", sys.stderr)
+        self.warn(f"filmcolor: {name}{reason}")
 
     def _write(self, line: str, file: TextIO, end: str = "\n") -> None:
         from tqdm import tqdm

@@ -3,11 +3,13 @@
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from filmcolor.cli_log import RunLog
 from filmcolor.cli_options import (
     EXIT_ERROR,
     EXIT_INTERRUPTED,
@@ -26,6 +28,7 @@ from filmcolor.film_list import FilmList, is_pattern, list_films
 
 if TYPE_CHECKING:
     from filmcolor.profiling import Profile
+    from filmcolor.workers import Outcome
 
 
 @click.command()
@@ -45,7 +48,7 @@ if TYPE_CHECKING:
     default=1,
     show_default=True,
     metavar="N",
-    help="Films to colour at a time, each in a process of its own.",
+    help="Films, or pieces of one film, to colour at a time, each in a process of its own.",
 )
 @range_options
 @look_options
@@ -62,6 +65,23 @@ if TYPE_CHECKING:
 @click.option("--preset", metavar="NAME", help="The encoder's speed preset.")
 @click.option("--pix-fmt", metavar="NAME", help="yuv420p, yuv422p10le…")
 @click.option("--profile", "is_profiled", is_flag=True, help="Also print what each stage costs.")
+@click.option(
+    "--restart", is_flag=True, help="Begin again what was cut off, instead of going on with it."
+)
+@click.option(
+    "--skip-existing", is_flag=True, help="Leave films alone whose output is there already."
+)
+@click.option(
+    "--log",
+    "log_path",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Append what happens to FILE, a line of JSON for each event.",
+)
+@click.option("--no-tag", is_flag=True, help="Do not name filmcolor in the output's metadata.")
+@click.option(
+    "--strict", is_flag=True, help="Exit with 1 when a film was damaged, though it was coloured."
+)
 @force_option
 @quiet_option
 def run(
@@ -74,6 +94,11 @@ def run(
     preset: str | None,
     pix_fmt: str | None,
     is_profiled: bool,
+    restart: bool,
+    skip_existing: bool,
+    log_path: Path | None,
+    no_tag: bool,
+    strict: bool,
     force: bool,
     quiet: bool,
     **choices: Any,
@@ -88,8 +113,8 @@ def run(
     """
     span = span_of(choices)
     is_one = len(films) == 1 and not is_pattern(films[0])
-    if is_profiled and not is_one:
-        raise click.UsageError("--profile is of one film")
+    if is_profiled and not (is_one and jobs == 1):
+        raise click.UsageError("--profile is of one film, in one process")
     listed = list_films(films, output)
 
     with _stopped_like_ctrl_c():
@@ -100,28 +125,59 @@ def run(
             "look": look_of(choices),
             "encoding": Encoding(purpose, codec, crf, preset, pix_fmt),
             "force": force,
+            "restart": restart,
+            "tag": not no_tag,
         }
+        manner = _Manner(jobs, is_profiled, skip_existing, strict, quiet, RunLog(log_path))
         if is_one:
-            _run_one(listed.films[0], output, is_profiled, quiet, wishes)
+            _run_one(listed.films[0], output, manner, wishes)
         else:
-            _run_many(listed, output, jobs, quiet, wishes)
+            _run_many(listed, output, manner, wishes)
 
 
-def _run_one(
-    film: Path, output: Path | None, is_profiled: bool, quiet: bool, wishes: dict[str, Any]
-) -> None:
-    from filmcolor.batch import output_path
+@dataclass(frozen=True, slots=True)
+class _Manner:
+    """How a run goes about its films, whatever they shall look like."""
+
+    jobs: int
+    is_profiled: bool
+    skip_existing: bool
+    strict: bool
+    quiet: bool
+    log: RunLog
+
+
+def _run_one(film: Path, output: Path | None, manner: _Manner, wishes: dict[str, Any]) -> None:
+    from filmcolor.batch import colorize_in_processes, output_path
     from filmcolor.pipeline import colorize
     from filmcolor.profiling import Profile
 
-    profile = Profile() if is_profiled else None
-    if output is not None and output.is_dir():
-        output = output_path(film, output, wishes["encoding"])
-    with progress_bar(quiet) as progress:
-        report = colorize(film, output, progress=progress, profile=profile, **wishes)
-    say(str(report), quiet)
+    profile = Profile() if manner.is_profiled else None
+    target = output
+    if target is None or target.is_dir():
+        target = output_path(film, target, wishes["encoding"])
+    if manner.skip_existing and target.is_file():
+        say(f"{target} is there already, left alone", manner.quiet)
+        return
+    with manner.log.of(film), progress_bar(manner.quiet) as progress:
+        if manner.jobs == 1:
+            report = colorize(film, target, progress=progress, profile=profile, **wishes)
+        else:
+            report = colorize_in_processes(
+                film, target, jobs=manner.jobs, progress=progress, **wishes
+            )
+    manner.log.finished(film, report)
+    say(str(report), manner.quiet)
     if profile:
         click.echo("\n".join(_described(profile, report.num_frames)))
+    for line in report.damage:
+        click.echo(_warning(film, line), err=True)
+    if manner.strict and report.damage:
+        click.get_current_context().exit(EXIT_ERROR)
+
+
+def _warning(film: Path, line: str) -> str:
+    return f"filmcolor: warning: {film}: {line}"
 
 
 def _described(profile: "Profile", num_frames: int) -> Iterator[str]:
@@ -145,39 +201,58 @@ def _described(profile: "Profile", num_frames: int) -> Iterator[str]:
 
 
 def _run_many(
-    listed: FilmList, output: Path | None, jobs: int, quiet: bool, wishes: dict[str, Any]
+    listed: FilmList, output: Path | None, manner: _Manner, wishes: dict[str, Any]
 ) -> None:
     from filmcolor.batch import colorize_films
-    from filmcolor.workers import Outcome
 
     outcomes: list[Outcome] = []
-    with FilmBars(quiet) as bars:
+    with FilmBars(manner.quiet) as bars:
 
-        def finished(outcome: Outcome) -> None:
+        def finished(outcome: "Outcome") -> None:
             outcomes.append(outcome)
             bars.close(outcome.film)
-            if outcome.error is None:
+            if outcome.report:
+                manner.log.finished(outcome.film, outcome.report)
                 bars.say(str(outcome.report))
-            else:
+                for line in outcome.report.damage:
+                    bars.warn(_warning(outcome.film, line))
+            elif outcome.error:
+                manner.log.failed(outcome.film, outcome.error)
                 bars.complain(outcome.film, outcome.error)
 
         try:
             colorize_films(
-                listed.films, output, jobs=jobs, progress=bars.advance, finished=finished, **wishes
+                listed.films,
+                output,
+                jobs=manner.jobs,
+                skip_existing=manner.skip_existing,
+                progress=bars.advance,
+                finished=finished,
+                **wishes,
             )
-            code = EXIT_ERROR if any(outcome.error for outcome in outcomes) else 0
+            code = EXIT_ERROR if any(_is_bad(o, manner.strict) for o in outcomes) else 0
         except KeyboardInterrupt:
             code = EXIT_INTERRUPTED
+    num_done = sum(outcome.report is not None for outcome in outcomes)
+    num_skipped = sum(outcome.is_skipped for outcome in outcomes)
     failed = [outcome.film.name for outcome in outcomes if outcome.error]
-    line = f"{len(outcomes) - len(failed)} of {len(listed.films)} films in colour"
+    line = f"{num_done} of {len(listed.films)} films in colour"
+    if num_skipped:
+        line += f", {num_skipped} were there already"
     if failed:
         line += f", {len(failed)} failed: {', '.join(failed)}"
     if code == EXIT_INTERRUPTED:
-        click.echo(f"filmcolor: interrupted; {line}; nothing else was left behind", err=True)
+        manner.log.write("interrupted")
+        going_on = "the same command with --skip-existing goes on"
+        click.echo(f"filmcolor: interrupted; {line}; {going_on}", err=True)
     else:
         left_out = f"; {len(listed.left_out)} of earlier runs left out" if listed.left_out else ""
-        say(line + left_out, quiet)
+        say(line + left_out, manner.quiet)
     click.get_current_context().exit(code)
+
+
+def _is_bad(outcome: "Outcome", strict: bool) -> bool:
+    return bool(outcome.error) or (strict and bool(outcome.report and outcome.report.damage))
 
 
 @contextmanager

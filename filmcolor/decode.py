@@ -7,19 +7,29 @@ from fractions import Fraction
 from typing import Any
 
 import av
-import av.error
 import cv2
 import numpy as np
 
 from filmcolor.color import Channels, Coding, luma_from_rgb, rgb_from_ycc
 from filmcolor.errors import InputError, RangeError
-from filmcolor.frames import FilmInfo, LumaFrame, Part, Picture, Plane, RgbFrame, Span
-from filmcolor.probing import open_film
+from filmcolor.frames import (
+    DAMAGED,
+    RETIMED,
+    FilmInfo,
+    LumaFrame,
+    Part,
+    Picture,
+    Plane,
+    RgbFrame,
+    Span,
+)
+from filmcolor.probing import frames_of, open_film, packets_of
 
 # bytes from one Y' to the next, and where the first one is
 _PACKED = {"yuyv422": (2, 0), "yvyu422": (2, 0), "uyvy422": (2, 1), "ya8": (2, 0)}
 # (columns, rows) that share a chroma sample, and how FFmpeg calls the planar format
 _PLANAR = {(2, 2): "yuv420p", (2, 1): "yuv422p", (1, 1): "yuv444p"}
+_MAX_SLIP = 1  # seconds that times may go back: more is another clock
 _LARGE = 1 << 22  # bytes: of planes that get pages of their own
 _SEEK_BACK_SECONDS = (0, 2, 10, 60)  # how far before a frame to look for its keyframe
 
@@ -27,23 +37,33 @@ _SEEK_BACK_SECONDS = (0, 2, 10, 60)  # how far before a frame to look for its ke
 class FrameIndex:
     """The display times of a film's frames, read from its packets without decoding.
 
-    `pts` is sorted, in FilmInfo.time_base units. `is_exact` is False where packets do
-    not tell the frames (no pts, or two packets of one pts): such films are decoded from
-    their beginning when a part of them is asked for.
+    `pts` is sorted, in FilmInfo.time_base units; `keyframes` are numbers of frames. `is_exact`
+    is False where packets do not tell the frames (no pts, or two packets of one pts): such
+    films are decoded from their beginning when a part of them is asked for. `num_packets` are
+    there where the header promises `num_promised`, 0 where it promises nothing.
     """
 
     def __init__(self, info: FilmInfo) -> None:
         pts: list[int] = []
+        keys: list[int] = []
         is_exact = not is_without_times(info)
+        self.num_packets = 0
         with open_film(info.path) as container:
-            for packet in container.demux(container.streams[info.video_index]):
+            stream = container.streams[info.video_index]
+            # other containers' figures are guesses, or count what was never there
+            self.num_promised = stream.frames if "mov" in container.format.name else 0
+            for packet in packets_of(container, stream):
+                self.num_packets += packet.size > 0
                 if packet.size == 0 or packet.is_discard:
                     continue
                 if packet.pts is None:
                     is_exact = False
                 else:
                     pts.append(packet.pts)
+                    if packet.is_keyframe:
+                        keys.append(packet.pts)
         self.pts = sorted(pts)
+        self.keyframes = [bisect_left(self.pts, time) for time in sorted(keys)]
         self.is_exact = is_exact and len(set(pts)) == len(pts)
 
     def number_of(self, pts: int) -> int | None:
@@ -64,14 +84,14 @@ def is_without_times(info: FilmInfo) -> bool:
     return info.container == "avi"
 
 
-def resolve(info: FilmInfo, span: Span) -> Part:
-    """Return the part of a film that a span means.
+def resolve(info: FilmInfo, span: Span, index: FrameIndex | None = None) -> Part:
+    """Return the part of a film that a span means; `index`: the film's, where it is at hand.
 
     Raises RangeError when the span holds no frame of the film.
     """
     if span.is_whole:
         return Part()
-    index = FrameIndex(info)
+    index = index or FrameIndex(info)
     is_usable = index.is_exact or is_without_times(info)
     pts = index.pts if is_usable else _decoded_pts(info)
     if not pts:
@@ -107,9 +127,9 @@ def read_luma(
     `num_threads`: the decoder's, 0 for its own choice.
     Raises InputError when the picture changes its size or format on the way.
     """
-    for number, frame, pts in _timed(info, first, stop, index, num_threads):
+    for number, frame, pts, fault in _timed(info, first, stop, index, num_threads):
         luma = _copied(luma_of(frame, info.coding))
-        yield LumaFrame(number, luma, pts, frame.duration or 0)
+        yield LumaFrame(number, luma, pts, frame.duration or 0, fault)
 
 
 def read_rgb(
@@ -121,7 +141,7 @@ def read_rgb(
     coded: FilmInfo tells how to turn them and the shape of their pixels. A film without
     chroma has R' = G' = B' = Y'.
     """
-    for number, frame, pts in _timed(info, first, stop, index):
+    for number, frame, pts, _ in _timed(info, first, stop, index):
         luma = luma_of(frame, info.coding)
         yield RgbFrame(number, rgb_of(frame, info.coding), luma, pts)
 
@@ -222,13 +242,13 @@ def _stored_rgb(frame: av.VideoFrame, depth: int) -> Plane:
 
 
 def _decoded_pts(info: FilmInfo) -> list[int]:
-    return [frame.pts or 0 for frame in _decoded(info)]
+    return [frame.pts or 0 for frame in _decoded(info) if frame is not None]
 
 
 def _timed(
     info: FilmInfo, first: int, stop: int | None, index: FrameIndex | None, num_threads: int = 0
-) -> Iterator[tuple[int, Any, int]]:
-    """Yield (number, frame, pts) from first to stop, times in order and formats alike."""
+) -> Iterator[tuple[int, Any, int, str]]:
+    """Yield (number, frame, pts, fault) from first to stop, times in order and formats alike."""
     if index is None and (first > 0 or is_without_times(info)):
         index = FrameIndex(info)
     last_pts: int | None = None
@@ -250,48 +270,83 @@ def _timed(
         pts = frame.pts
         if index is not None and is_without_times(info) and number < len(index.pts):
             pts = index.pts[number]  # what is guessed for B-frames is not in display order
-        if pts is None or (last_pts is not None and pts <= last_pts):
-            raise InputError(
-                f"{info.path}: frame {number} has no display time after frame {number - 1}'s; "
-                "remux the film to give it timestamps in order"
-            )
-        last_pts = pts
-        yield number, frame, pts
+        fault = DAMAGED if frame.is_corrupt else ""
+        if last_pts is not None and (pts is None or pts <= last_pts):
+            if pts is not None and (last_pts - pts) * info.time_base > _MAX_SLIP:
+                raise InputError(
+                    f"{info.path}: the clock of its picture is set back at frame {number}; "
+                    "split the film there, or remux it to give it timestamps in order"
+                )
+            pts, fault = last_pts + 1, RETIMED
+        last_pts = pts = pts or 0
+        yield number, frame, pts, fault
 
 
 def _numbered(
     info: FilmInfo, index: FrameIndex | None, first: int, num_threads: int
 ) -> Iterator[tuple[int, av.VideoFrame]]:
-    """Yield (number, frame) from `first` or a little before it, without a gap."""
-    expected = first
-    if index is not None and index.is_exact and first < len(index.pts):
+    """Yield (number, frame) from `first` or a little before it, without what is damaged.
+
+    Decoders with several threads tell of damage late or not at all, and drop good pictures
+    with it: from the first that is missing on there is one thread.
+    """
+    last = first - 1
+    for number, frame in _numbered_by(info, index, first, num_threads):
+        if number > last + 1 and num_threads != 1:
+            break
+        yield number, frame
+        last = number
+    else:
+        if num_threads == 1 or index is None or last + 1 >= len(index.pts):
+            return
+    yield from _numbered_by(info, index, last + 1, 1)
+
+
+def _numbered_by(
+    info: FilmInfo, index: FrameIndex | None, first: int, num_threads: int
+) -> Iterator[tuple[int, av.VideoFrame]]:
+    expected, has_begun = first, False
+    has_numbers = index is not None and index.is_exact
+    if index is not None and has_numbers and first < len(index.pts):
         for back in _SEEK_BACK_SECONDS:
             target = index.pts[first] - round(back / info.time_base)
             if target <= index.pts[0]:
                 break
             for frame in _decoded(info, num_threads, target):
+                if frame is None:
+                    continue
                 number = index.number_of(frame.pts)
-                if number is None or number > expected:
+                if number is None or (number > expected and not has_begun):
                     break  # sought too far, or the packets lied: try further back
-                if number == expected:
+                if number >= expected:
+                    has_begun = True  # what is missing from here on could not be decoded
                     yield number, frame
-                    expected += 1
+                    expected = number + 1
             else:
                 return
-    for number, frame in enumerate(_decoded(info, num_threads)):
-        if number >= expected:
-            yield number, frame
+    begun = expected  # what is before has been yielded, or was not asked for
+    expected = 0
+    for frame in _decoded(info, num_threads):
+        if index is not None and has_numbers and frame is not None:
+            # those between could not be decoded
+            expected = max(expected, index.number_of(frame.pts) or 0)
+        if frame is not None and expected >= begun:
+            yield expected, frame
+        if frame is not None or not has_numbers:
+            expected += 1
 
 
 def _decoded(info: FilmInfo, num_threads: int = 0, target: int | None = None) -> Iterator[Any]:
-    """Decode from the beginning, or from the keyframe before the pts `target`."""
+    """Decode from the beginning, or from the keyframe before the pts `target`.
+
+    Yields None in place of what cannot be decoded.
+    """
     with open_film(info.path) as container:
         stream = container.streams[info.video_index]
         stream.thread_type = "AUTO"
         stream.codec_context.thread_count = num_threads
         if target is not None:
             container.seek(target, stream=stream)
-        try:
-            yield from container.decode(stream)
-        except av.error.FFmpegError as error:
-            raise InputError(f"{info.path} cannot be decoded further: {error.strerror}") from error
+        for packet in packets_of(container, stream):
+            frames = frames_of(stream, packet)
+            yield from [None] if frames is None else frames

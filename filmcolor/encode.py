@@ -1,11 +1,11 @@
 """Frames to packets, and stream copy of everything that is not the picture."""
 
-import errno
 import math
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from fractions import Fraction
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -17,8 +17,9 @@ from av.container import InputContainer, OutputContainer
 
 from filmcolor.errors import OutputError
 from filmcolor.frames import Chapter, ColorFrame, FilmInfo, Part, Plane, StreamInfo
+from filmcolor.journal import remedy_for, sync
 from filmcolor.plan import OutputPlan, add_copy, add_video_stream, copy_tags
-from filmcolor.probing import open_film
+from filmcolor.probing import open_film, packets_of
 from filmcolor.profiling import Profile, section
 
 _MOVIE_TIMESCALE = 90_000  # ticks a second at least; FFmpeg's 1000 would round to 1 ms
@@ -34,7 +35,7 @@ def copied_packets(
     pictures = {s.index for s in streams if s.is_picture}
     if part.start:
         container.seek(int(part.start * av.time_base))
-    for packet in container.demux(wanted):
+    for packet in packets_of(container, wanted):
         if packet.size == 0:
             continue
         is_picture = packet.stream_index in pictures
@@ -58,15 +59,21 @@ class FilmWriter:
     """Writes a film beside its target; `keep` renames it there, leaving without it deletes it."""
 
     def __init__(
-        self, info: FilmInfo, plan: OutputPlan, part: Part, profile: Profile | None = None
+        self,
+        info: FilmInfo,
+        plan: OutputPlan,
+        part: Part,
+        profile: Profile | None = None,
+        partial: Path | None = None,
     ) -> None:
         self.info, self.plan, self.part = info, plan, part
         self._profile = profile
-        self.partial = plan.path.with_name(f".{plan.path.name}.partial")
+        self.partial = partial or plan.path.with_name(f".{plan.path.name}.partial")
         self._copies: dict[int, Any] = {}
         self._held: av.Packet | None = None  # the picture's latest, until it is not the last
         self._lag = 0  # of decoding behind display, ticks
         self._end_pts = 0
+        self._is_copied = False  # the picture: its packets came encoded
         self._stack = ExitStack()
 
     def __enter__(self) -> "FilmWriter":
@@ -92,18 +99,30 @@ class FilmWriter:
         with section(self._profile, "copied streams"):
             self._copy_until((frame.pts * self.info.time_base) - self.part.offset)
         with section(self._profile, "frame building"):
-            picture = self._video_frame(frame)
+            picture = video_frame(frame, self.plan, self._ticks(frame.pts), self.info.time_base)
         self._end_pts = self._ticks(frame.pts) + frame.duration
         with section(self._profile, "encode"):
             packets = self._video.encode(picture)
         with section(self._profile, "mux"):
             self._mux_video(packets)
 
+    def add(self, packet: av.Packet, pts: int, dts: int, end_pts: int) -> None:
+        """Copy a packet of the picture that is encoded already; times are the source's."""
+        self._copy_until(dts * self.info.time_base - self.part.offset)
+        packet.stream, packet.time_base = self._video, self.info.time_base
+        packet.pts, packet.dts = self._ticks(pts), self._ticks(dts)
+        packet.duration = end_pts - pts
+        self._end_pts = max(self._end_pts, self._ticks(end_pts))
+        self._is_copied = True
+        with section(self._profile, "mux"):
+            self._mux_video([packet])
+
     def finish(self) -> None:
         """Write what is still on its way and close the file."""
-        with section(self._profile, "encode"):
-            packets = self._video.encode(None)
-        self._mux_video(packets)
+        if not self._is_copied:
+            with section(self._profile, "encode"):
+                packets = self._video.encode(None)
+            self._mux_video(packets)
         if self._held is not None:
             # MP4 counts lengths in order of decoding: what is left until the end is this one's
             end = self._end_pts
@@ -113,14 +132,14 @@ class FilmWriter:
             self._held.duration = max(self._held.duration or 0, left)
             self._mux([self._held])
         self._copy_until(None)
-        try:
+        with written(self.plan.path):
             self._output.close()
-        except (av.error.FFmpegError, OSError) as error:
-            raise OutputError(f"{self.plan.path} cannot be finished: {error}") from error
 
     def keep(self) -> None:
-        """Give the finished file its name."""
-        self.partial.replace(self.plan.path)
+        """Give the finished file its name, once all of it is on the disk."""
+        with written(self.plan.path):
+            sync(self.partial)
+            self.partial.replace(self.plan.path)
 
     def _open(self, stack: ExitStack) -> None:
         self._source = stack.enter_context(open_film(self.info.path))
@@ -130,14 +149,14 @@ class FilmWriter:
             format=self.plan.format,
             container_options=_clock_options(self.plan.format, self.info.time_base),
         )
-        stack.callback(self._abandon)
+        stack.callback(closed, self._output)
         for stream in self.info.streams:
             if stream.index == self.info.video_index:
                 self._video = add_video_stream(self._output, self.info, self.plan)
             elif stream in self.plan.copied:
                 self._copies[stream.index] = add_copy(self._output, self._source, stream)
         copy_tags(self._source.streams[self.info.video_index], self._video)
-        self._output.metadata.update(self.info.metadata)
+        self._output.metadata.update(_metadata(self.info, self.plan))
         _set_chapters(self._output, cut_chapters(self.info.chapters, self.part))
         self._output.start_encoding()
         waiting = copied_packets(self._source, tuple(self.plan.copied), self.part)
@@ -167,33 +186,43 @@ class FilmWriter:
             self._held = packet
 
     def _mux(self, packets: list[av.Packet]) -> None:
-        try:
+        with written(self.plan.path):
             self._output.mux(packets)
-        except (av.error.FFmpegError, OSError) as error:
-            is_full = error.errno == errno.ENOSPC
-            remedy = "the disk is full: make room" if is_full else "check the disk it is on"
-            raise OutputError(
-                f"{self.plan.path} cannot be written further ({error.strerror}); {remedy}"
-            ) from error
-
-    def _video_frame(self, frame: ColorFrame) -> av.VideoFrame:
-        plan = self.plan
-        picture = av.VideoFrame(plan.width, plan.height, plan.pix_fmt)
-        for plane, values in zip(picture.planes, (frame.luma, frame.cb, frame.cr), strict=True):
-            _fill(plane, values)
-        picture.pts = self._ticks(frame.pts)
-        picture.time_base = self.info.time_base
-        picture.duration = frame.duration
-        return picture
-
-    def _abandon(self) -> None:
-        """Close a file that will be deleted: a full disk would refuse its end once more."""
-        with suppress(av.error.FFmpegError, OSError):
-            self._output.close()
 
     def _ticks(self, pts: int) -> int:
         """Return a source frame's time on the output's clock."""
         return pts - round(self.part.offset / self.info.time_base)
+
+
+def video_frame(
+    frame: ColorFrame, plan: OutputPlan, pts: int, time_base: Fraction
+) -> av.VideoFrame:
+    """Return a finished frame as the encoder takes it, shown at `pts`."""
+    picture = av.VideoFrame(plan.width, plan.height, plan.pix_fmt)
+    for plane, values in zip(picture.planes, (frame.luma, frame.cb, frame.cr), strict=True):
+        _fill(plane, values)
+    picture.pts, picture.time_base = pts, time_base
+    picture.duration = frame.duration
+    return picture
+
+
+@contextmanager
+def written(path: Path) -> Iterator[None]:
+    """Turn what goes wrong in writing a file into one line with a remedy."""
+    try:
+        yield
+    except OutputError:
+        raise
+    except (av.error.FFmpegError, OSError) as error:
+        raise OutputError(
+            f"{path} cannot be written ({error.strerror}); {remedy_for(error)}"
+        ) from error
+
+
+def closed(output: OutputContainer) -> None:
+    """Close a file that will be deleted: a full disk would refuse its end once more."""
+    with suppress(av.error.FFmpegError, OSError):
+        output.close()
 
 
 def _clock_options(format_name: str, time_base: Fraction) -> dict[str, str]:
@@ -206,6 +235,16 @@ def _clock_options(format_name: str, time_base: Fraction) -> dict[str, str]:
     # sample of sound
     movie_ticks = ticks * math.ceil(_MOVIE_TIMESCALE / ticks)
     return {"video_track_timescale": str(ticks), "movie_timescale": str(movie_ticks)}
+
+
+def _metadata(info: FilmInfo, plan: OutputPlan) -> dict[str, str]:
+    """Return the film's own metadata, and the tag in its comment."""
+    metadata = dict(info.metadata)
+    if plan.tag:
+        name = next((name for name in metadata if name.lower() == "comment"), "comment")
+        told = metadata.get(name, "")
+        metadata[name] = told if plan.tag in told else "; ".join(filter(None, [told, plan.tag]))
+    return metadata
 
 
 def _set_chapters(output: OutputContainer, chapters: tuple[Chapter, ...]) -> None:

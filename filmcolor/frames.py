@@ -17,6 +17,10 @@ Gray = NDArray[np.uint8]  # (h, w), luma from black 0 to white 255, whatever the
 Picture = NDArray[np.uint8]  # (H, W, 3), R'G'B'
 
 
+DAMAGED = "damaged"  # a picture of which the decoder had to guess a part
+RETIMED = "retimed"  # a picture without a time of its own
+
+
 @dataclass(frozen=True, slots=True)
 class StreamInfo:
     """One stream of a film, as its container describes it."""
@@ -153,6 +157,7 @@ class LumaFrame:
     luma: Plane  # (H, W)
     pts: int  # FilmInfo.time_base units
     duration: int  # the same units; 0 when unknown
+    fault: str = ""  # "", DAMAGED or RETIMED
 
     def __post_init__(self) -> None:
         if self.luma.ndim != 2 or self.luma.dtype not in (np.uint8, np.uint16):
@@ -207,3 +212,4 @@ class ColorFrame:
     cr: Plane
     pts: int
     duration: int
+    fault: str = ""

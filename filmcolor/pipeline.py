@@ -1,29 +1,33 @@
 """Wires the stages with bounded queues: film in, the same film out in colour."""
 
 import time
-from collections.abc import Callable, Generator, Iterable
-from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
 import torch
 
 import filmcolor.weights as weights_store
+from filmcolor import __version__
 from filmcolor.anchors import REACH, every_frame, track
 from filmcolor.chroma import SUBSAMPLING_420, ChromaPlan, Subsampling, add_chroma
 from filmcolor.color import Coding
 from filmcolor.cores import num_decoder_threads, set_pools
+from filmcolor.damage import damage_of
 from filmcolor.decode import FrameIndex, read_luma, resolve
 from filmcolor.encode import FilmWriter
-from filmcolor.errors import SettingsError
+from filmcolor.errors import InputError, SettingsError
 from filmcolor.frames import WHOLE, AbFrame, ColorFrame, FilmInfo, Part, Span
 from filmcolor.gpu import finished_on
-from filmcolor.plan import Encoding, plan_output
+from filmcolor.journal import Identity, Journal, Piece, hint, source_of
+from filmcolor.plan import Encoding, av_versions, plan_output
 from filmcolor.predict import Predictor
 from filmcolor.prefetch import Prefetch
 from filmcolor.probing import probe
 from filmcolor.profiling import Profile, section, timed
+from filmcolor.segments import cut_into_pieces, join, write_pieces
 from filmcolor.shots import LOOK, mark_cuts
 from filmcolor.small import DEFAULT_SIZE, add_small
 from filmcolor.smooth import DEFAULT, LEVELS, steady, window_of
@@ -73,6 +77,7 @@ class Report:
     film_seconds: float
     wall_seconds: float
     notes: tuple[str, ...]
+    damage: tuple[str, ...] = ()  # of the film: what could not be shown as it was
 
     def __str__(self) -> str:
         rate = self.num_frames / max(self.wall_seconds, 1e-9)
@@ -163,6 +168,115 @@ def _finished(
                 yield add_chroma(frame, plan)
 
 
+class Run:
+    """One film on its way into colour: what is written, and what of it is done already.
+
+    It is coloured in pieces, each of which is finished for good. Raises a FilmcolorError
+    when it cannot be done, before anything is written.
+    """
+
+    def __init__(
+        self,
+        film: str | Path,
+        output: str | Path | None = None,
+        *,
+        span: Span = WHOLE,
+        look: Look | None = None,
+        encoding: Encoding | None = None,
+        force: bool = False,
+        tag: bool = True,
+    ) -> None:
+        self.info = probe(film)
+        self.look = look or Look()
+        target = None if output is None else Path(output)
+        plan = plan_output(self.info, target, encoding or Encoding())
+        self._weights = weights_store.sha256(weights_store.find(self.look.weights))[:16]
+        told = f"colour added by filmcolor {__version__}, weights {self._weights}"
+        self.plan = replace(plan, tag=told if tag else "")
+        check_target(self.plan.path, self.info.path, force)
+        self.index = FrameIndex(self.info)
+        self.part = resolve(self.info, span, self.index)
+        self.journal = Journal(self.plan.path)
+        self.pieces = cut_into_pieces(self.index, self.part, self.info.frame_rate)
+        self._state = _state_of(self.info.path)
+
+    @property
+    def num_frames(self) -> int | None:
+        """How many frames there are to colour, as far as that is known."""
+        if self.part.stop is not None:
+            return self.part.stop - self.part.first
+        return len(self.index.pts) or self.info.num_frames_told
+
+    def missing(self) -> list[list[Piece]]:
+        """Return the pieces that are not finished, those that follow each other together."""
+        return self.journal.missing(self.pieces)
+
+    def num_done(self) -> int:
+        """Return how many frames the finished pieces hold."""
+        return sum(len(piece.pts) for piece in self.journal.finished().values())
+
+    @contextmanager
+    def held(self, restart: bool = False) -> Iterator[None]:
+        """Hold the output, and go on from what an earlier run finished of it."""
+        with self.journal:
+            self.pieces = self.journal.begin(self._identity(), self.pieces, restart)
+            with hint(self.journal, self.pieces):
+                yield
+
+    def color(
+        self,
+        pieces: Sequence[Piece],
+        colorizer: Colorizer,
+        profile: Profile | None = None,
+    ) -> Generator[ColorFrame, None, None]:
+        """Write pieces which follow each other; yield each frame once it is with the encoder."""
+        part, plan = Part(pieces[0].first, pieces[-1].stop), self.plan
+        colored = colorizer.frames(
+            self.info, part, plan.coding, plan.subsampling, self.index, profile
+        )
+        with closing(colored):
+            yield from write_pieces(self.journal, pieces, colored, self.info, plan, profile)
+
+    def join(self, profile: Profile | None = None) -> Report:
+        """Make the film of its finished pieces, verify it and give it its name.
+
+        The pieces are taken away. The report's wall time is yet to be filled in.
+        """
+        if _state_of(self.info.path) != self._state:
+            raise InputError(f"{self.info.path} changed while it was coloured; run it again")
+        done = self.journal.finished().values()
+        if not any(piece.pts for piece in done):
+            raise InputError(f"{self.info.path}: none of the frames asked for can be decoded")
+        faults = dict(fault for piece in done for fault in piece.faults)
+        partial = self.journal.partial("joined")
+        with FilmWriter(self.info, self.plan, self.part, profile, partial) as writer:
+            pts = join(self.journal, self.pieces, writer)
+            writer.finish()
+            with section(profile, "verify"):
+                verify(self.info, partial, pts, self.part, self.plan.copied)
+            writer.keep()
+        self.journal.remove()
+        length = (pts[-1] - pts[0]) * self.info.time_base + 1 / self.info.frame_rate
+        damage = damage_of(self.info, self.index, self.part, pts, faults)
+        return Report(self.plan.path, len(pts), float(length), 0.0, self.plan.notes, damage)
+
+    def _identity(self) -> Identity:
+        look, plan = self.look, self.plan
+        settings = {
+            "filmcolor": __version__,
+            "libavcodec": ".".join(map(str, av_versions()["libavcodec"])),
+            "weights": self._weights,
+            "size": look.size,
+            "saturation": look.saturation,
+            "smooth": look.smooth,
+            "codec": plan.codec,
+            "options": plan.options,
+            "pixel format": plan.pix_fmt,
+            "frames": [self.part.first, self.part.stop],
+        }
+        return Identity(source_of(self.info.path), settings)
+
+
 def colorize(
     film: str | Path,
     output: str | Path | None = None,
@@ -171,6 +285,8 @@ def colorize(
     look: Look | None = None,
     encoding: Encoding | None = None,
     force: bool = False,
+    restart: bool = False,
+    tag: bool = True,
     progress: Progress | None = None,
     colorizer: Colorizer | None = None,
     profile: Profile | None = None,
@@ -178,29 +294,40 @@ def colorize(
     """Colour a film, or a span of it, and write it with everything else it holds.
 
     The output is verified against the source before it gets its name; `output` None
-    puts it beside the source as NAME.color.*. `progress(done, total)` is called after
-    every frame. A `colorizer` brings its own look, and its weights loaded; a `profile` is
-    told what each stage costs. Raises a FilmcolorError, and leaves nothing behind, when it
-    cannot.
+    puts it beside the source as NAME.color.*. What a run of the same film and settings
+    finished before it was cut off is used, unless `restart`. `tag`: say in the output's
+    metadata that its colour was added, and by which weights. `progress(done, total)` is
+    called after every frame. A `colorizer` brings its own look, and its weights loaded; a
+    `profile` is told what each stage costs. Raises a FilmcolorError when it cannot; then
+    only finished pieces are left behind, for the next run.
     """
     started = time.monotonic()
-    info = probe(film)
-    plan = plan_output(info, None if output is None else Path(output), encoding or Encoding())
-    check_target(plan.path, info.path, force)
-    part = resolve(info, span)
-    colorizer = colorizer or Colorizer(look)
-    total = info.num_frames_told if part.stop is None else part.stop - part.first
-    pts: list[int] = []
-    colored = colorizer.frames(info, part, plan.coding, plan.subsampling, profile=profile)
-    with closing(colored), FilmWriter(info, plan, part, profile) as writer:
-        for frame in colored:
-            writer.write(frame)
-            pts.append(frame.pts)
+    look = colorizer.look if colorizer else look
+    run = Run(film, output, span=span, look=look, encoding=encoding, force=force, tag=tag)
+    with run.held(restart):
+        color_missing(run, colorizer or Colorizer(look), progress, run.pieces, profile)
+        report = run.join(profile)
+    return replace(report, wall_seconds=time.monotonic() - started)
+
+
+def color_missing(
+    run: Run,
+    colorizer: Colorizer,
+    progress: Progress | None,
+    pieces: Sequence[Piece],
+    profile: Profile | None = None,
+) -> None:
+    """Colour those of a run's pieces that are not finished."""
+    done = run.journal.finished()
+    num_done = sum(len(done[piece.number].pts) for piece in pieces if piece.number in done)
+    for together in run.journal.missing(pieces):
+        for _ in run.color(together, colorizer, profile):
+            num_done += 1
             if progress:
-                progress(len(pts), total)
-        writer.finish()
-        with section(profile, "verify"):
-            verify(info, writer.partial, pts, part, plan.copied)
-        writer.keep()
-    length = (max(pts) - min(pts)) * info.time_base + 1 / info.frame_rate
-    return Report(plan.path, len(pts), float(length), time.monotonic() - started, plan.notes)
+                progress(num_done, run.num_frames)
+
+
+def _state_of(path: Path) -> tuple[int, int]:
+    """Return what changes when a file is written to."""
+    state = path.stat()
+    return state.st_size, state.st_mtime_ns

@@ -95,6 +95,12 @@ class OutputPlan:
     copied: tuple[StreamInfo, ...] = ()
     left_out: tuple[StreamInfo, ...] = ()
     notes: tuple[str, ...] = ()
+    tag: str = ""  # added to the film's comment, so that no one takes its colour for its own
+
+
+def av_versions() -> dict[str, tuple[int, int, int]]:
+    """Return the versions of FFmpeg's libraries, by their names."""
+    return dict(av.library_versions)
 
 
 def plan_output(info: FilmInfo, path: Path | None, encoding: Encoding) -> OutputPlan:

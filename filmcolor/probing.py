@@ -1,6 +1,7 @@
 """Path to FilmInfo: everything known before a film is decoded."""
 
 import os
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from filmcolor.errors import InputError
 from filmcolor.frames import Chapter, FilmInfo, StreamInfo
 
 MPEG_RANGE, JPEG_RANGE = 1, 2  # AVColorRange
+_MAX_FAILURES = 100  # to read on, one after the other
 _TEXT_FORMATS = frozenset({"tty"})  # FFmpeg draws any text file as a film
 _DISPOSITIONS = tuple(flag.name for flag in Disposition if flag.name)
 
@@ -42,6 +44,31 @@ def open_film(path: Path) -> InputContainer:
         container.close()
         raise InputError(f"{path} is text, not a film; name a video file")
     return container
+
+
+def packets_of(container: InputContainer, streams: Any) -> Iterator[av.Packet]:
+    """Yield the packets of streams, stepping over what cannot be read; empty ones at the end."""
+    num_failures = 0
+    while True:
+        try:
+            for packet in container.demux(streams):
+                num_failures = 0
+                yield packet
+            return
+        except (av.error.InvalidDataError, av.error.OSError, av.error.UnknownError):
+            num_failures += 1
+            if num_failures > _MAX_FAILURES:
+                return
+
+
+def frames_of(stream: Any, packet: av.Packet) -> list[av.VideoFrame] | None:
+    """Return the pictures that a packet completes; None where it cannot be decoded."""
+    try:
+        return list(stream.decode(packet))
+    except EOFError:
+        return []
+    except av.error.FFmpegError:
+        return None
 
 
 def probe(path: str | os.PathLike[str], video: int | None = None) -> FilmInfo:
@@ -119,13 +146,13 @@ def _has_disposition(stream: Any, name: str) -> bool:
 
 
 def _first_frame(container: InputContainer, stream: Any, path: Path) -> av.VideoFrame:
-    try:
-        for frame in container.decode(stream):
+    has_packets = False
+    for packet in packets_of(container, stream):
+        has_packets |= packet.size > 0
+        for frame in frames_of(stream, packet) or ():
             return frame
-    except (av.error.FFmpegError, EOFError) as error:
-        raise InputError(
-            f"{path}: its first picture cannot be decoded ({_reason(error)}); is the file complete?"
-        ) from error
+    if has_packets:
+        raise InputError(f"{path}: none of its pictures can be decoded; is the file complete?")
     raise InputError(f"{path} has a video stream but no picture in it; is the file complete?")
 
 

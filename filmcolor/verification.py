@@ -1,13 +1,17 @@
 """Compares a finished film with its source: checked, not hoped for."""
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import zip_longest
 from pathlib import Path
 
 import av
+import numpy as np
 
-from filmcolor.decode import FrameIndex
+from filmcolor.color import convert_luma
+from filmcolor.decode import FrameIndex, read_luma
 from filmcolor.encode import copied_packets, cut_chapters
 from filmcolor.errors import VerifyError
 from filmcolor.frames import FilmInfo, Part, StreamInfo
@@ -28,19 +32,76 @@ def verify(
 
     `pts`: the source frames' times as decoded, FilmInfo.time_base units; read from its
     packets when None. `part`: the part that the output holds, the whole when None.
-    `copied`: the streams that were to be copied, all but the picture when None.
+    `copied`: the streams that were to be copied; when None all but the picture, and but data
+    that no one plays.
     Raises VerifyError, which says what differs.
     """
     part = part or Part()
     if pts is None:
         pts = [p for p in FrameIndex(source).pts if part.holds(p * source.time_base)]
+    kinds: tuple[str, ...] = ("audio", "subtitle", "attachment", "data", "video")
     if copied is None:
         copied = [s for s in source.streams if s.index != source.video_index]
+        kinds = ("audio", "subtitle", "attachment", "video")
     result = probe(output, source.video_number)  # copies keep the streams' order
     _compare_times(source, result, pts, part)
     _compare_geometry(source, result)
     _compare_chapters(source, result, part)
-    _compare_streams(source, result, list(copied), part)
+    _compare_streams(source, result, list(copied), kinds, part)
+
+
+def verify_film(source: FilmInfo, output: Path) -> int:
+    """Compare a whole film's output with it, and return the number of frames.
+
+    Where the packets of a damaged source promise frames that cannot be decoded, those which
+    can be are what the output must hold.
+    """
+    index = FrameIndex(source)
+    pts = index.pts
+    try:
+        verify(source, output, pts)
+    except VerifyError:
+        decoded = [frame.pts for frame in read_luma(source, index=index)]
+        if decoded == pts:
+            raise
+        pts = decoded
+        verify(source, output, pts)
+    return len(pts)
+
+
+@dataclass(frozen=True, slots=True)
+class LumaDifference:
+    """How far an output's luma is from its source's, over all frames."""
+
+    num_frames: int
+    num_different: int
+    psnr: float  # dB, of code values at the lower of the two depths; infinite where none differs
+
+
+def compare_luma(
+    source: FilmInfo, output: FilmInfo, progress: Callable[[int, int | None], None] | None = None
+) -> LumaDifference:
+    """Decode both films and compare their luma, frame by frame; raises VerifyError on count."""
+    depth = min(source.coding.bit_depth, output.coding.bit_depth)
+    num_different, total, num_samples, num = 0, 0.0, 0, 0
+    for num, (theirs, ours) in enumerate(zip_longest(read_luma(source), read_luma(output)), 1):
+        if theirs is None or ours is None:
+            less = output.path if ours is None else source.path
+            raise VerifyError(f"{less} ends after {num - 1} frames, the other has more")
+        height, width = theirs.luma.shape  # an odd one may have been made even
+        planes = [
+            convert_luma(f.luma[:height, :width], i.coding, replace(i.coding, bit_depth=depth))
+            for f, i in ((theirs, source), (ours, output))
+        ]
+        squares = (planes[0].astype(np.int64) - planes[1]) ** 2
+        error = float(squares.sum())
+        num_different += error > 0
+        total, num_samples = total + error, num_samples + squares.size
+        if progress:
+            progress(num, source.num_frames_told)
+    peak = (1 << depth) - 1
+    psnr = 10.0 * math.log10(peak**2 * num_samples / total) if total else math.inf
+    return LumaDifference(num, num_different, psnr)
 
 
 def _compare_times(source: FilmInfo, result: FilmInfo, pts: Sequence[int], part: Part) -> None:
@@ -85,10 +146,14 @@ def _compare_chapters(source: FilmInfo, result: FilmInfo, part: Part) -> None:
 
 
 def _compare_streams(
-    source: FilmInfo, result: FilmInfo, copied: list[StreamInfo], part: Part
+    source: FilmInfo,
+    result: FilmInfo,
+    copied: list[StreamInfo],
+    kinds: tuple[str, ...],
+    part: Part,
 ) -> None:
     others = [s for s in result.streams if s.index != result.video_index]
-    for kind in ("audio", "subtitle", "attachment", "data", "video"):
+    for kind in kinds:
         ours = [s for s in others if _kind(s) == kind]
         theirs = [s for s in copied if _kind(s) == kind]
         if len(ours) != len(theirs):

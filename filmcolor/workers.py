@@ -1,7 +1,7 @@
-"""Colours films one after the other, here or in several processes.
+"""Colours films, or pieces of one, one after the other, here or in several processes.
 
-A process keeps its weights for its next film. One that dies takes no other with it: its film
-is given to a new one, once.
+A process keeps its weights for its next task. One that dies takes no other with it: its task
+is given to a new one, once, which goes on from the pieces that were finished.
 """
 
 import logging
@@ -18,10 +18,12 @@ from typing import Any
 
 from filmcolor.errors import FilmcolorError
 from filmcolor.frames import Span
-from filmcolor.pipeline import Colorizer, Look, Report, colorize
+from filmcolor.journal import Piece, tidy
+from filmcolor.pipeline import Colorizer, Look, Report, Run, color_missing, colorize
 from filmcolor.plan import Encoding
 
 FilmProgress = Callable[[Path, int, int | None], None]  # film, frames done, in all where known
+TaskProgress = Callable[["Task", int, int | None], None]
 Finished = Callable[["Outcome"], None]
 _NUM_TRIES = 2  # of a film whose process dies
 _STOP_SECONDS = 10.0  # for a process to clean up in; then it is killed
@@ -30,10 +32,11 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One film to colour, and where to."""
+    """One film to colour, and where to; some pieces of it where its others are not ours."""
 
     film: Path
     output: Path
+    pieces: tuple[Piece, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,19 +47,25 @@ class Settings:
     encoding: Encoding
     span: Span
     force: bool
+    restart: bool = False
+    tag: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one film: its report, or one line that says why there is none."""
+    """What became of one film: its report, or one line that says why there is none.
+
+    Of pieces there is neither, when they are finished.
+    """
 
     film: Path
     report: Report | None = None
     error: str | None = None
+    is_skipped: bool = False  # its output was there
 
 
 def color_here(
-    tasks: Sequence[Task], settings: Settings, progress: FilmProgress, finished: Finished
+    tasks: Sequence[Task], settings: Settings, progress: TaskProgress, finished: Finished
 ) -> None:
     """Colour films one by one in this process."""
     colorizer = Colorizer(settings.look)
@@ -68,10 +77,10 @@ def color_in_processes(
     tasks: Sequence[Task],
     settings: Settings,
     num_workers: int,
-    progress: FilmProgress,
+    progress: TaskProgress,
     finished: Finished,
 ) -> None:
-    """Colour films in `num_workers` processes, which are stopped whatever ends this."""
+    """Do tasks in `num_workers` processes, which are stopped whatever ends this."""
     waiting = deque(tasks)
     num_deaths = dict.fromkeys(tasks, 0)
     workers: dict[Connection, _Worker] = {}
@@ -85,7 +94,7 @@ def color_in_processes(
                 task = worker.task
                 kind, facts = worker.hear()
                 if kind == "progress":
-                    progress(task.film, *facts)
+                    progress(task, *facts)
                 elif kind == "refused":  # what no film of this run could do without
                     raise facts[0]
                 elif kind == "finished":
@@ -101,6 +110,7 @@ def color_in_processes(
                         waiting.appendleft(task)
                     else:
                         reason += ": out of memory? try --jobs 1"
+                        tidy(task.output)
                         finished(Outcome(task.film, error=reason))
     finally:
         for worker in workers.values():
@@ -113,7 +123,7 @@ def color_in_processes(
 
 
 def work(pipe: Connection, settings: Settings, num_workers: int) -> None:
-    """Colour the films that come through a pipe, until it is closed: a process's whole life."""
+    """Do the tasks that come through a pipe, until it is closed: a process's whole life."""
     for name in ("SIGINT", "SIGHUP"):  # these are for the parent, who then stops us
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
@@ -174,13 +184,11 @@ class _Worker:
         return self.join()
 
     def join(self) -> str:
-        """Wait for the process's end, take away what it may have left, and say how it ended."""
+        """Wait for the process's end and say how it ended."""
         self.process.join(_STOP_SECONDS)
         if self.process.exitcode is None:
             self.process.kill()
             self.process.join()
-        # what FilmWriter itself takes away, but not when it is killed
-        self.task.output.with_name(f".{self.task.output.name}.partial").unlink(missing_ok=True)
         code = self.process.exitcode or 0
         return f"its process died ({f'signal {-code}' if code < 0 else f'exit code {code}'})"
 
@@ -193,16 +201,28 @@ class _Worker:
                 yield facts[0]
 
 
-def _color(task: Task, settings: Settings, colorizer: Colorizer, progress: FilmProgress) -> Outcome:
+def _color(task: Task, settings: Settings, colorizer: Colorizer, progress: TaskProgress) -> Outcome:
+    def tell(done: int, total: int | None) -> None:
+        progress(task, done, total)
+
+    wishes: dict[str, Any] = {
+        "span": settings.span,
+        "encoding": settings.encoding,
+        "force": settings.force,
+    }
     try:
+        if task.pieces:
+            run = Run(task.film, task.output, look=colorizer.look, **wishes)
+            color_missing(run, colorizer, tell, task.pieces)
+            return Outcome(task.film)
         report = colorize(
             task.film,
             task.output,
-            span=settings.span,
-            encoding=settings.encoding,
-            force=settings.force,
-            progress=lambda done, total: progress(task.film, done, total),
+            restart=settings.restart,
+            tag=settings.tag,
+            progress=tell,
             colorizer=colorizer,
+            **wishes,
         )
     except FilmcolorError as error:
         return Outcome(task.film, error=str(error))

@@ -349,7 +349,8 @@ def test_an_interrupted_run_leaves_nothing_behind(
         process.wait()
     assert (process.returncode, said) == (130, ""), err
     last = err.splitlines()[-1]
-    assert last.endswith("interrupted; 0 of 2 films in colour; nothing else was left behind"), err
+    told = "interrupted; 0 of 2 films in colour; the same command with --skip-existing goes on"
+    assert last.endswith(told), err
     assert "Traceback" not in err
     assert names(tmp_path) == {"a.mp4", "b.mp4"}
 
@@ -371,7 +372,7 @@ def test_other_ends_are_like_ctrl_c(
 
     def draw(*facts: Any) -> None:
         bar(*facts)
-        if partials(tmp_path)[0].name == f".{films[-1].stem}.color.mp4.partial":
+        if partials(tmp_path)[0].parent.name == f"{films[-1].stem}.color.mp4.filmcolor":
             signal.raise_signal(number)
 
     monkeypatch.setattr(cli_options, "_draw", draw)
@@ -382,8 +383,9 @@ def test_other_ends_are_like_ctrl_c(
     finally:
         signal.signal(number, before)
     assert code == 130
-    told = "nothing" if is_one else "1 of 2 films in colour; nothing else"
-    assert err.endswith(f"filmcolor: interrupted; {told} was left behind\n")
+    others = "1 of 2 films in colour; the same command with --skip-existing goes on"
+    told = "nothing was left behind" if is_one else others
+    assert err.endswith(f"filmcolor: interrupted; {told}\n")
     assert names(tmp_path) == ({"a.mp4"} if is_one else {"a.mp4", "a.color.mp4", "b.mp4"})
 
 
@@ -401,7 +403,8 @@ def test_a_worker_ends_when_its_parent_is_gone(
 
 
 def partials(folder: Path) -> list[Path]:
-    return list(folder.glob(".*.partial"))
+    """Return the files that are being written in the folders of runs."""
+    return list(folder.glob("*.filmcolor/[0-9]*.partial"))
 
 
 def wait_until(is_so: Callable[[], bool]) -> None:

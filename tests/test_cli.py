@@ -725,7 +725,7 @@ def test_an_interrupted_run_leaves_nothing_behind(
     )
     try:
         deadline = time.monotonic() + PATIENCE_SECONDS
-        partial = tmp_path / ".film.color.mp4.partial"
+        partial = tmp_path / "film.color.mp4.filmcolor" / "000000.partial"
         while not partial.exists():
             assert process.poll() is None, process.communicate()
             assert time.monotonic() < deadline, "the run never began to write"

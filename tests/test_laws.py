@@ -155,14 +155,15 @@ def test_the_shots_have_colors_of_their_own(whole: list[ColorFrame]) -> None:
 # lowest first: a module imports from lower lines only
 FLOORS = (
     {"errors", "color", "blocks", "cores", "profiling"},
-    {"frames", "model", "prefetch"},
+    {"frames", "model", "prefetch", "journal"},
     {"weights", "small", "flow", "thumbs", "targets", "dither", "upsample", "film_list"},
     {"metrics", "dissolves", "sheets"},
     {"anchors", "probing", "views", "plots"},
     {"decode", "predict", "shots", "smooth", "chroma", "strips"},
-    {"plan", "shot_list", "measuring", "gpu"},
+    {"plan", "shot_list", "measuring", "gpu", "damage"},
     {"encode"},
-    {"verification"},
+    {"verification", "pieces"},
+    {"segments"},
     {"pipeline"},
     {"previews", "photo", "workers"},
     {"batch"},
@@ -176,11 +177,12 @@ FLOORS = (
     {"train.card", "train.start"},
     {"train.trainer"},
     {"train.fit"},
-    {"cli_options"},
-    {"cli_run", "cli_training", "cli_stills", "cli_shots", "cli_evaluate", "cli_measure"},
+    {"cli_options", "cli_log"},
+    {"cli_run", "cli_training", "cli_stills", "cli_shots"},
+    {"cli_evaluate", "cli_measure", "cli_verify"},
     {"cli"},
 )
-USERS_OF_AV = {"probing", "plan", "decode", "encode", "verification"}
+USERS_OF_AV = {"probing", "plan", "decode", "encode", "verification", "pieces", "segments"}
 ROOT = Path(__file__).parent.parent
 
 

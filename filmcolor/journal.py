@@ -1,0 +1,247 @@
+"""What a run has finished, kept in a folder beside its output until the output is whole.
+
+    OUT.filmcolor/
+        lock            held by the run that writes here
+        journal.json    whose film, which settings, which pieces
+        000003.nut      a finished piece: a closed group of pictures, of the picture alone
+        000003.json     the times of its frames; a piece is finished when this is there
+
+A run that was cut off, however roughly, goes on from the last finished piece.
+"""
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from filmcolor.errors import FilmcolorError, OutputError
+
+_FORMAT = 1  # of the journal
+_MAX_NAME = 255  # bytes, of nearly all file systems
+_SAMPLE = 1 << 16  # bytes at either end of a film that tell it from others
+_JOURNAL, _LOCK = "journal.json", "lock"
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A stretch of the film that is encoded by itself: frames `first` to `stop`, half-open."""
+
+    number: int
+    first: int
+    stop: int | None  # None: to the film's end
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """What a finished piece holds."""
+
+    pts: tuple[int, ...]  # of its frames in order of display, FilmInfo.time_base units
+    end_pts: int  # when its last frame ends
+    delay: int  # frames by which decoding runs ahead of display
+    format: str  # FFmpeg's name of its container
+    faults: tuple[tuple[int, str], ...] = ()  # (pts, fault) of frames that were not whole
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What makes two runs one: the film, and all settings that decide how its pieces look."""
+
+    source: Mapping[str, Any]
+    settings: Mapping[str, Any]
+
+
+def source_of(path: Path) -> dict[str, Any]:
+    """Return what tells a film from others wherever it lies: its size, and both its ends."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        ends = file.read(_SAMPLE)
+        file.seek(max(0, size - _SAMPLE))
+        ends += file.read(_SAMPLE)
+    return {"size": size, "ends": hashlib.sha256(ends).hexdigest()}
+
+
+class Journal:
+    """The folder of a run. Enter it to hold it: a second run on the same output is refused."""
+
+    def __init__(self, target: Path) -> None:
+        self.target = target
+        self.folder = _folder_of(target)
+        self._lock = FileLock(self.folder / _LOCK, blocking=False)
+
+    def __enter__(self) -> "Journal":
+        while True:
+            self._make()
+            try:
+                self._lock.acquire()
+                return self
+            except Timeout:
+                raise OutputError(
+                    f"another run is writing {self.target}; wait for it, or choose another output"
+                ) from None
+            except FileNotFoundError:
+                continue  # that other run has just finished
+            except OSError as error:
+                raise self._refused(_LOCK, error) from error
+
+    def __exit__(self, *_: object) -> None:
+        if self.folder.exists() and not self.finished():
+            self.remove()
+        self._lock.release()
+
+    def begin(
+        self, identity: Identity, pieces: Sequence[Piece], restart: bool = False
+    ) -> tuple[Piece, ...]:
+        """Return the run's pieces: those of the run that was cut off here, if there was one.
+
+        Raises OutputError when that was of another film or had other settings, unless
+        `restart`.
+        """
+        before = None if restart else self._read()
+        if before is not None and self.finished():
+            self._compare(before, identity)
+            pieces = [Piece(*fields) for fields in before["pieces"]]
+        for path in self.folder.iterdir():
+            is_old = before is None and path.name != _LOCK
+            if path.name.endswith(".partial") or is_old:
+                path.unlink()
+        listed = [[p.number, p.first, p.stop] for p in pieces]
+        self._write(_JOURNAL, {"format": _FORMAT, **asdict(identity), "pieces": listed})
+        return tuple(pieces)
+
+    def partial(self, name: str) -> Path:
+        """Return where something is written until it is whole."""
+        return self.folder / f"{name}.partial"
+
+    def media(self, piece: Piece, format_name: str) -> Path:
+        """Return where a finished piece lies."""
+        return self.folder / f"{piece.number:06d}.{format_name}"
+
+    def keep(self, piece: Piece, written: Path, facts: Finished) -> None:
+        """Take a piece that is written in as finished; it outlives a power cut from now on."""
+        if facts.pts:
+            try:
+                sync(written)
+                written.replace(self.media(piece, facts.format))
+            except OSError as error:
+                raise self._refused(written.name, error) from error
+        self._write(f"{piece.number:06d}.json", asdict(facts))
+
+    def finished(self) -> dict[int, Finished]:
+        """Return what is finished, by the numbers of the pieces."""
+        found = {}
+        for path in self.folder.glob("[0-9]*.json"):
+            with suppress(OSError, ValueError, KeyError, TypeError):
+                facts = json.loads(path.read_text(encoding="utf-8"))
+                pts, faults = tuple(facts.pop("pts")), tuple(map(tuple, facts.pop("faults")))
+                number = int(path.stem)
+                piece = Finished(pts, faults=faults, **facts)
+                if not pts or self.media(Piece(number, 0, None), piece.format).exists():
+                    found[number] = piece
+        return found
+
+    def missing(self, pieces: Sequence[Piece]) -> list[list[Piece]]:
+        """Return the pieces that are not finished, those that follow each other together."""
+        done = self.finished()
+        runs = groupby(pieces, lambda piece: piece.number in done)
+        return [list(run) for is_done, run in runs if not is_done]
+
+    def remove(self) -> None:
+        """Take the folder away, with all in it."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _make(self) -> None:
+        try:
+            self.folder.mkdir(exist_ok=True)
+        except OSError as error:
+            raise self._refused(self.folder.name, error) from error
+
+    def _read(self) -> dict[str, Any] | None:
+        try:
+            journal = json.loads((self.folder / _JOURNAL).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        return journal if journal.get("format") == _FORMAT else None
+
+    def _write(self, name: str, facts: Mapping[str, Any]) -> None:
+        partial = self.partial(name)
+        try:
+            partial.write_text(json.dumps(facts), encoding="utf-8")
+            sync(partial)
+            partial.replace(self.folder / name)
+        except OSError as error:
+            raise self._refused(name, error) from error
+
+    def _refused(self, name: str, error: OSError) -> OutputError:
+        return OutputError(
+            f"{self.target} cannot be written ({name}: {error.strerror}); {remedy_for(error)}"
+        )
+
+    def _compare(self, before: Mapping[str, Any], identity: Identity) -> None:
+        ways = "to begin again add --restart, to keep it choose another output"
+        if before["source"] != identity.source:
+            raise OutputError(f"{self.folder} holds pieces of another film; {ways}")
+        was, now = before["settings"], json.loads(json.dumps(identity.settings))
+        changed = [name for name in now if was.get(name) != now[name]]
+        if changed:
+            told = ", ".join(f"{name} {was.get(name)} (now {now[name]})" for name in changed)
+            raise OutputError(f"{self.folder} holds pieces of a run with {told}; {ways}")
+
+
+def tidy(target: Path) -> None:
+    """Take away what a run that was killed has left of an output, but for finished pieces."""
+    journal = Journal(target)
+    if journal.folder.is_dir():
+        with suppress(OutputError), journal:
+            pass
+
+
+def remedy_for(error: Exception) -> str:
+    """Return what to do about a file that cannot be written."""
+    number = getattr(error, "errno", None)
+    if number in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)):
+        return "the disk is full: make room"
+    if number in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return "check the folder's permissions, or choose another"
+    return "check the disk it is on"
+
+
+def sync(path: Path) -> None:
+    """Wait until a file's bytes are on the disk."""
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+@contextmanager
+def hint(journal: Journal, pieces: Sequence[Piece]) -> Iterator[None]:
+    """Say, with whatever ends a run early, what is kept and how to go on."""
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        raise KeyboardInterrupt(_kept(journal, pieces)) from stop
+    except FilmcolorError as error:
+        if journal.finished():
+            raise type(error)(f"{error}; {_kept(journal, pieces)}") from error
+        raise
+
+
+def _kept(journal: Journal, pieces: Sequence[Piece]) -> str:
+    num = len(journal.finished())
+    if not num:
+        return "nothing was left behind"
+    return f"{num} of {len(pieces)} pieces are done, the same command goes on from there"
+
+
+def _folder_of(target: Path) -> Path:
+    name = f"{target.name}.filmcolor"
+    if len(os.fsencode(name)) > _MAX_NAME:
+        name = f"{hashlib.sha256(os.fsencode(name)).hexdigest()[:32]}.filmcolor"
+    return target.with_name(name)

@@ -1,0 +1,278 @@
+"""Damaged films: what can be decoded is coloured at its time, what cannot is told."""
+
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import media
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from media import Sound, shoot
+
+from filmcolor import segments
+from filmcolor.cli import cli
+from filmcolor.damage import damage_of
+from filmcolor.decode import FrameIndex, read_luma
+from filmcolor.errors import InputError
+from filmcolor.frames import DAMAGED, RETIMED, Part
+from filmcolor.pipeline import Look, colorize
+from filmcolor.plan import Encoding
+from filmcolor.probing import probe
+from filmcolor.verification import verify_film
+
+MakeFilm = Callable[..., Path]
+NUM_FRAMES = 40
+LOSSLESS = Encoding(purpose="master")
+
+
+def remuxed(
+    film: Path,
+    path: Path,
+    spoil: Callable[[int, av.Packet], av.Packet | None] = lambda _, packet: packet,
+    **options: str,
+) -> Path:
+    """Copy a film, each packet of its picture as `spoil(place, packet)` gives it back."""
+    with av.open(str(film)) as source, av.open(str(path), "w", options=options) as output:
+        streams = {s.index: output.add_stream_from_template(s) for s in source.streams}
+        place = 0
+        for packet in source.demux():
+            if packet.size == 0:
+                continue
+            is_picture = packet.stream.type == "video"
+            kept = spoil(place, packet) if is_picture else packet
+            place += is_picture
+            if kept is not None:
+                kept.stream = streams[packet.stream_index]
+                output.mux(kept)
+    return path
+
+
+def zeroed(*places: int) -> Callable[[int, av.Packet], av.Packet]:
+    """Spoil the packets at these places: as many bytes as before, all of them zero."""
+
+    def spoil(place: int, packet: av.Packet) -> av.Packet:
+        if place not in places:
+            return packet
+        broken = av.Packet(bytes(packet.size))
+        broken.pts, broken.dts, broken.duration = packet.pts, packet.dts, packet.duration
+        broken.time_base = packet.time_base
+        return broken
+
+    return spoil
+
+
+@pytest.fixture
+def stills_film(make_film: MakeFilm) -> Path:
+    """A film whose every frame stands alone, so that damage stays where it is."""
+    return make_film(
+        "stills.mkv", lumas=shoot(NUM_FRAMES), codec="mjpeg", pix_fmt="yuvj420p", sounds=[Sound()]
+    )
+
+
+# ---------------------------------------------------------------- pictures that cannot be decoded
+
+
+def test_what_can_be_decoded_is_shown_at_its_time(
+    stills_film: Path, look: Look, tmp_path: Path
+) -> None:
+    broken = remuxed(stills_film, tmp_path / "broken.mkv", zeroed(5, 20, 21, 22))
+    report = colorize(broken, tmp_path / "out.mkv", look=look, encoding=LOSSLESS)
+    lost = {5, 20, 21, 22}
+    wanted = [f for n, f in enumerate(media.frames(stills_film)) if n not in lost]
+    found = media.frames(tmp_path / "out.mkv")
+    assert report.num_frames == len(wanted) == NUM_FRAMES - 4
+    for ours, theirs in zip(found, wanted, strict=True):
+        assert ours.seconds == theirs.seconds
+        assert np.array_equal(ours.luma, theirs.luma)
+    assert media.packets(tmp_path / "out.mkv", "audio") == media.packets(stills_film, "audio")
+    (line,) = report.damage
+    assert line.startswith("4 frames could not be decoded")
+    assert "00:00:00.208 (frame 5), 00:00:00.833 (frames 20 to 22)" in line
+
+
+@pytest.mark.parametrize("first", [0, 4, 5, 6, 19, 21, 30])
+def test_a_part_of_a_damaged_film_is_that_of_the_whole(
+    stills_film: Path, tmp_path: Path, first: int
+) -> None:
+    info = probe(remuxed(stills_film, tmp_path / "broken.mkv", zeroed(5, 20, 21, 22)))
+    index = FrameIndex(info)
+    whole = [f for f in read_luma(info, index=index) if first <= f.number < first + 10]
+    part = list(read_luma(info, first, first + 10, index))
+    assert [(f.number, f.pts) for f in part] == [(f.number, f.pts) for f in whole]
+    assert all(np.array_equal(a.luma, b.luma) for a, b in zip(part, whole, strict=True))
+
+
+def test_a_damaged_film_in_pieces_is_that_of_one(
+    stills_film: Path, look: Look, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = remuxed(stills_film, tmp_path / "broken.mkv", zeroed(9, 10, 11, 12, 13))
+    one = colorize(broken, tmp_path / "one.mkv", look=look, encoding=LOSSLESS)
+    monkeypatch.setattr(segments, "_SECONDS", Fraction(10, 24))  # the second begins with damage
+    many = colorize(broken, tmp_path / "many.mkv", look=look, encoding=LOSSLESS)
+    assert one.damage == many.damage != ()
+    for a, b in zip(
+        media.frames(tmp_path / "one.mkv"), media.frames(tmp_path / "many.mkv"), strict=True
+    ):
+        assert a.seconds == b.seconds
+        assert all(np.array_equal(x, y) for x, y in zip(a.planes, b.planes, strict=True))
+
+
+def test_an_avi_keeps_its_sound_in_step_after_damage(
+    make_film: MakeFilm, look: Look, tmp_path: Path
+) -> None:
+    film = make_film(
+        "film.avi",
+        lumas=shoot(NUM_FRAMES),
+        codec="mjpeg",
+        pix_fmt="yuvj420p",
+        time_base=Fraction(1, 24),
+        sounds=[Sound("pcm_s16le")],
+    )
+    whole = media.frames(film)
+    broken = remuxed(film, tmp_path / "broken.avi", zeroed(7, 8))
+    colorize(broken, tmp_path / "out.mkv", look=look, encoding=LOSSLESS)
+    found = media.frames(tmp_path / "out.mkv")
+    for frame in found[10:]:  # after the damage each picture is where it was
+        near = [w for w in whole if abs(w.seconds - frame.seconds) < Fraction(1, 100)]
+        assert any(np.array_equal(frame.luma, w.luma) for w in near)
+
+
+def test_a_film_whose_beginning_is_broken(stills_film: Path, look: Look, tmp_path: Path) -> None:
+    broken = remuxed(stills_film, tmp_path / "broken.mkv", zeroed(0, 1, 2))
+    report = colorize(broken, tmp_path / "out.mkv", look=look)
+    assert report.num_frames == NUM_FRAMES - 3
+    assert "frames 0 to 2" in report.damage[0]
+    assert media.seconds(tmp_path / "out.mkv") == media.seconds(stills_film)[3:]
+
+
+def test_a_film_without_a_picture_that_can_be_decoded(
+    stills_film: Path, look: Look, tmp_path: Path
+) -> None:
+    broken = remuxed(stills_film, tmp_path / "broken.mkv", zeroed(*range(NUM_FRAMES)))
+    with pytest.raises(InputError, match="none of its pictures can be decoded"):
+        colorize(broken, tmp_path / "out.mkv", look=look)
+    assert not list(tmp_path.glob("out*"))
+
+
+def test_damage_between_key_frames_ends_with_them(
+    make_film: MakeFilm, look: Look, tmp_path: Path
+) -> None:
+    film = make_film(
+        "film.mkv", lumas=shoot(NUM_FRAMES), options={"g": "10", "bf": "0", "sc_threshold": "0"}
+    )
+    broken = remuxed(film, tmp_path / "broken.mkv", zeroed(13))
+    report = colorize(broken, tmp_path / "out.mkv", look=look, encoding=LOSSLESS)
+    assert report.damage
+    seconds = media.seconds(film)
+    found = {f.seconds: f.luma for f in media.frames(tmp_path / "out.mkv")}
+    for number, frame in enumerate(media.frames(film)):
+        if not 13 <= number < 20:  # what is whole is whole
+            assert np.array_equal(found[seconds[number]], frame.luma)
+
+
+# ---------------------------------------------------------------- films that end too early
+
+
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
+def test_a_film_that_was_cut_off(
+    make_film: MakeFilm, look: Look, tmp_path: Path, share: float
+) -> None:
+    film = make_film("film.mp4", lumas=shoot(NUM_FRAMES, grain=0.1), sounds=[Sound()])
+    whole = remuxed(film, tmp_path / "whole.mp4", movflags="faststart")
+    short = tmp_path / "short.mp4"
+    short.write_bytes(whole.read_bytes()[: round(share * whole.stat().st_size)])
+    report = colorize(short, tmp_path / "out.mp4", look=look)
+    assert 0 < report.num_frames < NUM_FRAMES
+    assert f"of the {NUM_FRAMES} frames that its header promises" in report.damage[-1]
+    found = media.seconds(tmp_path / "out.mp4")
+    times = media.seconds(film)  # of the last pictures those which others need come first
+    assert found[:-3] == times[: len(found) - 3] and set(found) <= set(times)
+    assert verify_film(probe(short), tmp_path / "out.mp4") == report.num_frames
+
+
+def test_a_film_without_its_header_is_said(make_film: MakeFilm, look: Look, tmp_path: Path) -> None:
+    film = make_film("film.mp4", lumas=shoot(NUM_FRAMES))
+    film.write_bytes(film.read_bytes()[: film.stat().st_size // 2])
+    with pytest.raises(InputError, match="is it complete, and a video file"):
+        colorize(film, tmp_path / "out.mp4", look=look)
+
+
+# ---------------------------------------------------------------- times
+
+
+def test_repeated_times_are_set_apart(make_film: MakeFilm, look: Look, tmp_path: Path) -> None:
+    film = make_film("film.mkv", lumas=shoot(12), codec="mjpeg", pix_fmt="yuvj420p")
+    stamps = [n * 40 for n in range(12)]
+    stamps[5] = stamps[4]  # milliseconds
+
+    def repeat(place: int, packet: av.Packet) -> av.Packet:
+        packet.pts = packet.dts = stamps[place]
+        packet.time_base = Fraction(1, 1000)
+        return packet
+
+    twice = remuxed(film, tmp_path / "twice.mkv", repeat)
+    report = colorize(twice, tmp_path / "out.mkv", look=look, encoding=LOSSLESS)
+    found = [1000 * s for s in media.seconds(tmp_path / "out.mkv")]
+    assert found == [*stamps[:5], stamps[4] + 1, *stamps[6:]]
+    (line,) = report.damage
+    assert line.startswith("1 frame without a time of their own") and "(frame 5)" in line
+
+
+def test_a_clock_that_is_set_back_is_said(make_film: MakeFilm, look: Look, tmp_path: Path) -> None:
+    film = make_film("film.mkv", lumas=shoot(60), codec="mjpeg", pix_fmt="yuvj420p")
+
+    def set_back(place: int, packet: av.Packet) -> av.Packet:
+        packet.pts = packet.dts = place * 40 if place < 40 else (place - 40) * 40 + 5
+        packet.time_base = Fraction(1, 1000)
+        return packet
+
+    back = tmp_path / "back.mkv"
+    try:
+        remuxed(film, back, set_back)
+    except av.error.FFmpegError:
+        pytest.skip("this muxer refuses such times")
+    with pytest.raises(InputError, match=r"set back at frame 40.*split"):
+        colorize(back, tmp_path / "out.mkv", look=look)
+
+
+# ---------------------------------------------------------------- what is said
+
+
+def test_strict_runs_fail_on_damage_but_keep_the_film(
+    stills_film: Path, look: Look, tmp_path: Path
+) -> None:
+    broken = remuxed(stills_film, tmp_path / "broken.mkv", zeroed(5))
+    words = ["run", str(broken), "--weights", look.weights, "--size", "32", "--device", "cpu"]
+    for number, (more, code) in enumerate((([], 0), (["--strict"], 1))):
+        output = tmp_path / f"out{number}.mkv"
+        result = CliRunner().invoke(cli, [*words, "-o", str(output), *more])
+        assert result.exit_code == code
+        assert output.exists()
+        assert f"filmcolor: warning: {broken}: 1 frame could not be decoded" in result.stderr
+
+
+def test_a_sound_film_has_no_damage(make_film: MakeFilm, look: Look, tmp_path: Path) -> None:
+    assert colorize(make_film(), tmp_path / "out.mp4", look=look).damage == ()
+
+
+def test_only_so_many_places_are_named(make_film: MakeFilm) -> None:
+    info = probe(make_film(lumas=shoot(NUM_FRAMES)))
+    index = FrameIndex(info)
+    shown = index.pts[::2]
+    (line,) = damage_of(info, index, Part(), shown, {})
+    assert line.startswith("20 frames could not be decoded")
+    assert line.count("frame ") == 5 and line.endswith("and 15 more places")
+
+
+def test_each_kind_of_damage_has_a_line(make_film: MakeFilm) -> None:
+    info = probe(make_film(lumas=shoot(12)))
+    index = FrameIndex(info)
+    faults = {index.pts[3]: DAMAGED, index.pts[4]: DAMAGED, index.pts[9]: RETIMED}
+    damaged, retimed = damage_of(info, index, Part(), index.pts, faults)
+    assert damaged.startswith("2 frames damaged") and damaged.endswith(
+        "00:00:00.125 (frames 3 to 4)"
+    )
+    assert retimed.startswith("1 frame without") and retimed.endswith("00:00:00.375 (frame 9)")
+    assert damage_of(info, index, Part(0, 3), index.pts[:3], faults) == ()
