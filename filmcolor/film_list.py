@@ -7,6 +7,7 @@ from glob import glob
 from pathlib import Path
 
 from filmcolor.errors import InputError
+from filmcolor.journal import SUFFIX
 
 _MADE_HERE = re.compile(r"(.+)\.(?:color|preview(?:-\d+)?)")  # the stem of what filmcolor wrote
 
@@ -28,7 +29,8 @@ def list_films(names: Iterable[str | Path], output_dir: str | Path | None = None
     """Return each film once, in the order of its names; a pattern's own are sorted.
 
     `**` in a pattern is any number of folders. What a pattern matches is left out where it
-    is named as an output of another film here, and stands beside it or in `output_dir`.
+    is named as an output of another film here, and stands beside it or in `output_dir`; so
+    are the pieces of runs that were cut off.
     """
     found: dict[Path, Path] = {}
     named: set[Path] = set()
@@ -59,7 +61,7 @@ def list_films(names: Iterable[str | Path], output_dir: str | Path | None = None
 def _matches(pattern: Path) -> list[Path]:
     matches = glob(str(pattern), recursive=True)  # noqa: PTH207  # Path's takes no absolute one
     paths = sorted(map(Path, matches))
-    files = [path for path in paths if path.is_file()]
+    files = [p for p in paths if p.is_file() and not p.parent.name.endswith(SUFFIX)]
     if not files:
         raise InputError(f"no file matches {str(pattern)!r}; check the pattern and the folder")
     return files

@@ -25,6 +25,7 @@ from filelock import FileLock, Timeout
 
 from filmcolor.errors import FilmcolorError, OutputError
 
+SUFFIX = ".filmcolor"  # of the folder's name
 _FORMAT = 1  # of the journal
 _MAX_NAME = 255  # bytes, of nearly all file systems
 _SAMPLE = 1 << 16  # bytes at either end of a film that tell it from others
@@ -241,7 +242,7 @@ def _kept(journal: Journal, pieces: Sequence[Piece]) -> str:
 
 
 def _folder_of(target: Path) -> Path:
-    name = f"{target.name}.filmcolor"
+    name = f"{target.name}{SUFFIX}"
     if len(os.fsencode(name)) > _MAX_NAME:
-        name = f"{hashlib.sha256(os.fsencode(name)).hexdigest()[:32]}.filmcolor"
+        name = f"{hashlib.sha256(os.fsencode(name)).hexdigest()[:32]}{SUFFIX}"
     return target.with_name(name)

@@ -113,6 +113,8 @@ def test_patterns_leave_out_what_earlier_runs_wrote(
     assert set(listed.left_out) == {color, preview, clip}
     assert list_films([color, tmp_path / "*.m*"]).films == (color, a, orphan)  # it was named
     everything = tmp_path / "**" / "*.m*"
+    (piece,) = empty("a.color.mkv.filmcolor/000000.mov")
+    assert piece not in list_films([everything]).films
     assert there in list_films([everything]).films
     assert there in list_films([everything], tmp_path / "out").left_out
 
