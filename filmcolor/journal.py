@@ -90,6 +90,8 @@ class Journal:
                 ) from None
             except FileNotFoundError:
                 continue  # that other run has just finished
+            except NotImplementedError:  # some network drives have no locks
+                return self
             except OSError as error:
                 raise self._refused(_LOCK, error) from error
 
