@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from fractions import Fraction
+from heapq import merge
 from pathlib import Path
 from typing import Any
 
@@ -30,22 +31,27 @@ def make_films(folder: Path, num_frames: int = 24, size: tuple[int, int] = (96, 
     return [make_film(folder / name, num_frames, size) for name in KINDS]
 
 
-def make_film(path: Path, num_frames: int, size: tuple[int, int] = (96, 64)) -> Path:
+def make_film(
+    path: Path, num_frames: int, size: tuple[int, int] = (96, 64), rate: int = RATE
+) -> Path:
     """Film a texture that pans, with a cut in its midst and a tone; its name is one of KINDS."""
     codec, pix_fmt, options, sound = KINDS[path.name]
     options_of_mov = {"movflags": "faststart"} if path.suffix in (".mp4", ".mov") else {}
     with av.open(str(path), "w", options=options_of_mov) as output:
-        video = output.add_stream(codec, rate=RATE, options=options)
+        video = output.add_stream(codec, rate=rate, options=options)
         video.width, video.height, video.pix_fmt = *size, pix_fmt
         audio = output.add_stream(sound, rate=48000)
         audio.codec_context.layout = "mono"
-        packets = list(_pictures(video, num_frames, size)) + list(_tone(audio, num_frames))
-        for packet in sorted(packets, key=lambda p: p.dts * p.time_base):
+        pictures = _pictures(video, num_frames, size, rate)
+        sounds = _tone(audio, num_frames * 48000 // rate)
+        for packet in merge(pictures, sounds, key=lambda p: (p.dts or 0) * p.time_base):
             output.mux(packet)
     return path
 
 
-def _pictures(stream: Any, num_frames: int, size: tuple[int, int]) -> Iterator[av.Packet]:
+def _pictures(
+    stream: Any, num_frames: int, size: tuple[int, int], rate: int
+) -> Iterator[av.Packet]:
     width, height = size
     rng = np.random.default_rng(num_frames)
     period = 256  # of the pan: pictures are made as they are needed, a film may be long
@@ -60,18 +66,17 @@ def _pictures(stream: Any, num_frames: int, size: tuple[int, int]) -> Iterator[a
         grain = rng.integers(-3, 4, view.shape)
         luma = np.clip(view + grain, 16, 235).astype(np.uint8)
         frame = av.VideoFrame.from_ndarray(luma, "gray").reformat(format=stream.pix_fmt)
-        frame.pts, frame.time_base = number, Fraction(1, RATE)
+        frame.pts, frame.time_base = number, Fraction(1, rate)
         yield from stream.encode(frame)
     yield from stream.encode(None)
 
 
-def _tone(stream: Any, num_frames: int) -> Iterator[av.Packet]:
-    num_samples = num_frames * 48000 // RATE
+def _tone(stream: Any, num_samples: int) -> Iterator[av.Packet]:
     name = stream.codec_context.format.name
     size = stream.codec_context.frame_size or 1024
     for first in range(0, num_samples, size):
         time = np.arange(first, min(first + size, num_samples)) / 48000
-        heard = (0.3 * np.sin(2 * np.pi * (200 + 40 * time) * time))[None]
+        heard = (0.3 * np.sin(2 * np.pi * (200 + 40 * (time % 9)) * time))[None]
         values = (heard * 32767).astype(np.int16) if "s16" in name else heard.astype(np.float32)
         frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(values), name, "mono")
         frame.sample_rate, frame.pts, frame.time_base = 48000, first, Fraction(1, 48000)
@@ -82,7 +87,7 @@ def _tone(stream: Any, num_frames: int) -> Iterator[av.Packet]:
 # ---------------------------------------------------------------- bytes
 
 
-def _bits(data: bytearray, rng: Random, films: list[Path]) -> None:
+def _bits(data: bytearray, rng: Random, _films: list[Path]) -> None:
     """Flip bits: anywhere, or where headers and indexes are."""
     num = int(2 ** rng.uniform(0, 8))
     end = len(data) if rng.random() < 0.6 else min(len(data), 2048)
@@ -90,12 +95,12 @@ def _bits(data: bytearray, rng: Random, films: list[Path]) -> None:
         data[place] ^= 1 << int(rng.integers(8))
 
 
-def _tail_bits(data: bytearray, rng: Random, films: list[Path]) -> None:
+def _tail_bits(data: bytearray, rng: Random, _films: list[Path]) -> None:
     for place in rng.integers(max(0, len(data) - 1024), len(data), int(rng.integers(1, 20))):
         data[place] ^= 1 << int(rng.integers(8))
 
 
-def _field(data: bytearray, rng: Random, films: list[Path]) -> None:
+def _field(data: bytearray, rng: Random, _films: list[Path]) -> None:
     """Put an extreme number of 1 to 8 bytes into a header."""
     size = int(rng.choice([1, 2, 4, 8]))
     place = int(rng.integers(0, min(len(data), 4096)))
@@ -103,7 +108,7 @@ def _field(data: bytearray, rng: Random, films: list[Path]) -> None:
     data[place : place + size] = value[int(rng.integers(4))][:size]
 
 
-def _cut_off(data: bytearray, rng: Random, films: list[Path]) -> None:
+def _cut_off(data: bytearray, rng: Random, _films: list[Path]) -> None:
     del data[int(rng.integers(1, len(data))) :]
 
 
@@ -112,17 +117,17 @@ def _stretch(rng: Random, length: int) -> slice:
     return slice(first, min(length, first + int(2 ** rng.uniform(0, 13))))
 
 
-def _zeros(data: bytearray, rng: Random, films: list[Path]) -> None:
+def _zeros(data: bytearray, rng: Random, _films: list[Path]) -> None:
     part = _stretch(rng, len(data))
     data[part] = bytes(part.stop - part.start)
 
 
-def _noise(data: bytearray, rng: Random, films: list[Path]) -> None:
+def _noise(data: bytearray, rng: Random, _films: list[Path]) -> None:
     part = _stretch(rng, len(data))
     data[part] = rng.bytes(part.stop - part.start)
 
 
-def _hole(data: bytearray, rng: Random, films: list[Path]) -> None:
+def _hole(data: bytearray, rng: Random, _films: list[Path]) -> None:
     del data[_stretch(rng, len(data))]
 
 
@@ -167,9 +172,7 @@ def _spoil_packets(packets: list[av.Packet], rng: Random) -> list[av.Packet]:
         return [half[n] if n in some else p for n, p in enumerate(packets)]
     ticks = int(rng.choice([-1, 1, 3, 40, 1000, 90_000, 2**33, 2**40]))
     for n, packet in enumerate(packets):
-        if way == 5 and n in some:  # a few are late or early
-            _shift(packet, ticks)
-        elif way == 6 and n >= first:  # all from here on
+        if (way == 5 and n in some) or (way == 6 and n >= first):  # a few, or all from here on
             _shift(packet, ticks)
         elif way == 7 and n >= first:  # the clock is set back
             _shift(packet, -abs(ticks))

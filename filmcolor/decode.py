@@ -38,9 +38,10 @@ class FrameIndex:
     """The display times of a film's frames, read from its packets without decoding.
 
     `pts` is sorted, in FilmInfo.time_base units; `keyframes` are numbers of frames. `is_exact`
-    is False where packets do not tell the frames (no pts, or two packets of one pts): such
-    films are decoded from their beginning when a part of them is asked for. `num_packets` are
-    there where the header promises `num_promised`, 0 where it promises nothing.
+    is False where packets do not tell the frames (no pts, two packets of one pts, or a clock
+    that goes back): such films are decoded from their beginning when a part of them is asked
+    for. `num_packets` are there where the header promises `num_promised`, 0 where it promises
+    nothing.
     """
 
     def __init__(self, info: FilmInfo) -> None:
@@ -48,6 +49,7 @@ class FrameIndex:
         keys: list[int] = []
         is_exact = not is_without_times(info)
         self.num_packets = 0
+        last_dts: int | None = None
         with open_film(info.path) as container:
             stream = container.streams[info.video_index]
             # other containers' figures are guesses, or count what was never there
@@ -56,6 +58,9 @@ class FrameIndex:
                 self.num_packets += packet.size > 0
                 if packet.size == 0 or packet.is_discard:
                     continue
+                if packet.dts is not None:
+                    is_exact &= last_dts is None or packet.dts >= last_dts
+                    last_dts = packet.dts
                 if packet.pts is None:
                     is_exact = False
                 else:
@@ -66,8 +71,10 @@ class FrameIndex:
         self.keyframes = [bisect_left(self.pts, time) for time in sorted(keys)]
         self.is_exact = is_exact and len(set(pts)) == len(pts)
 
-    def number_of(self, pts: int) -> int | None:
+    def number_of(self, pts: int | None) -> int | None:
         """Return the number of the frame shown at `pts`, None when there is none."""
+        if pts is None:
+            return None
         number = bisect_left(self.pts, pts)
         is_there = number < len(self.pts) and self.pts[number] == pts
         return number if is_there else None
@@ -255,8 +262,6 @@ def _timed(
     for number, frame in _numbered(info, index, first, num_threads):
         if stop is not None and number >= stop:
             return
-        if number < first:
-            continue
         if (frame.width, frame.height, frame.format.name) != (
             info.width,
             info.height,
@@ -279,7 +284,8 @@ def _timed(
                 )
             pts, fault = last_pts + 1, RETIMED
         last_pts = pts = pts or 0
-        yield number, frame, pts, fault
+        if number >= first:  # those before may have set its time
+            yield number, frame, pts, fault
 
 
 def _numbered(
@@ -323,13 +329,17 @@ def _numbered_by(
                     yield number, frame
                     expected = number + 1
             else:
-                return
+                if has_begun:  # else what is there was skipped by seeking
+                    return
     begun = expected  # what is before has been yielded, or was not asked for
     expected = 0
     for frame in _decoded(info, num_threads):
         if index is not None and has_numbers and frame is not None:
+            number = index.number_of(frame.pts)
+            if number is not None and number < expected:
+                continue  # it comes after its time: its place is told as missing
             # those between could not be decoded
-            expected = max(expected, index.number_of(frame.pts) or 0)
+            expected = expected if number is None else number
         if frame is not None and expected >= begun:
             yield expected, frame
         if frame is not None or not has_numbers:
