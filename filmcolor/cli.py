@@ -1,5 +1,6 @@
 """The command line: the film commands, exit codes. Only the cli modules know click and tqdm."""
 
+import io
 import json
 import os
 import sys
@@ -204,7 +205,10 @@ def _open_standard_files() -> None:
         except OSError:
             os.open(os.devnull, os.O_RDWR)
         if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, "r+"))  # noqa: SIM115, PTH123
+            setattr(sys, name, open(os.devnull, "r+", encoding="utf-8"))  # noqa: SIM115, PTH123
+    for file in (sys.stdout, sys.stderr):  # names need not be text, terminals know few signs
+        if isinstance(file, io.TextIOWrapper):
+            file.reconfigure(errors="surrogateescape" if file.encoding == "utf-8" else "replace")
 
 
 def _usage_line(error: click.ClickException) -> str:
