@@ -15,9 +15,9 @@ Random = np.random.Generator
 RATE = 24
 # name: encoder, its pixel format, its options, the sound's encoder
 KINDS: dict[str, tuple[str, str, dict[str, str], str]] = {
-    "h264.mp4": ("libx264", "yuv420p", {"g": "8"}, "aac"),
+    "h264.mp4": ("libx264", "yuv420p", {"g": "8", "preset": "veryfast"}, "aac"),
     "h264.mkv": ("libx264", "yuv420p", {"g": "10", "x264-params": "open-gop=1"}, "flac"),
-    "h264.ts": ("libx264", "yuv420p", {"g": "8"}, "aac"),
+    "h264.ts": ("libx264", "yuv420p", {"g": "8", "preset": "veryfast"}, "aac"),
     "mpeg2.ts": ("mpeg2video", "yuv420p", {"g": "9", "bf": "2"}, "mp2"),
     "mpeg4.avi": ("mpeg4", "yuv420p", {"g": "12"}, "pcm_s16le"),
     "mjpeg.mov": ("mjpeg", "yuvj420p", {}, "pcm_s16le"),

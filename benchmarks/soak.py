@@ -187,7 +187,8 @@ def attempt(film: Path, output: Path, colorizer: Colorizer, seed: int = 0) -> tu
         return "not vouched for", str(error)
     if report.num_frames != num_frames:
         return "not vouched for", f"{report.num_frames} frames were told, {num_frames} are there"
-    if report.num_frames < FrameIndex(probe(film)).num_packets and not report.damage:
+    index = FrameIndex(probe(film))
+    if report.num_frames < index.num_packets - index.num_hidden and not report.damage:
         return "silently shorter", f"{report.num_frames} frames"
     output.unlink()
     return ("damaged", "; ".join(report.damage)) if report.damage else ("whole", "")

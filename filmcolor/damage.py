@@ -29,7 +29,7 @@ def damage_of(
                 + _places(places, info)
             )
     elif part.stop is None and not info.is_interlaced:  # of those, two fields may be a frame
-        num_missing = index.num_packets - part.first - len(pts)
+        num_missing = index.num_packets - index.num_hidden - part.first - len(pts)
         if num_missing > 0:
             found.append(f"{_frames(num_missing)} could not be decoded")
     for fault, told in (

@@ -2,11 +2,12 @@
 
 import mmap
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from typing import Any
 
 import av
+import av.error
 import cv2
 import numpy as np
 
@@ -32,6 +33,8 @@ _PLANAR = {(2, 2): "yuv420p", (2, 1): "yuv422p", (1, 1): "yuv444p"}
 _MAX_SLIP = 1  # seconds that times may go back: more is another clock
 _LARGE = 1 << 22  # bytes: of planes that get pages of their own
 _SEEK_BACK_SECONDS = (0, 2, 10, 60)  # how far before a frame to look for its keyframe
+# and after damage: what is decoded next is as if all had been decoded, keyframes may be damaged too
+_SEEK_FAR_BACK_SECONDS = (10, 60)
 
 
 class FrameIndex:
@@ -41,14 +44,14 @@ class FrameIndex:
     is False where packets do not tell the frames (no pts, two packets of one pts, or a clock
     that goes back): such films are decoded from their beginning when a part of them is asked
     for. `num_packets` are there where the header promises `num_promised`, 0 where it promises
-    nothing.
+    nothing; `num_hidden` of them are not to be shown.
     """
 
     def __init__(self, info: FilmInfo) -> None:
         pts: list[int] = []
         keys: list[int] = []
         is_exact = not is_without_times(info)
-        self.num_packets = 0
+        self.num_packets = self.num_hidden = 0
         last_dts: int | None = None
         with open_film(info.path) as container:
             stream = container.streams[info.video_index]
@@ -56,6 +59,7 @@ class FrameIndex:
             self.num_promised = stream.frames if "mov" in container.format.name else 0
             for packet in packets_of(container, stream):
                 self.num_packets += packet.size > 0
+                self.num_hidden += packet.size > 0 and packet.is_discard
                 if packet.size == 0 or packet.is_discard:
                     continue
                 if packet.dts is not None:
@@ -305,16 +309,20 @@ def _numbered(
     else:
         if num_threads == 1 or index is None or last + 1 >= len(index.pts):
             return
-    yield from _numbered_by(info, index, last + 1, 1)
+    yield from _numbered_by(info, index, last + 1, 1, _SEEK_FAR_BACK_SECONDS)
 
 
 def _numbered_by(
-    info: FilmInfo, index: FrameIndex | None, first: int, num_threads: int
+    info: FilmInfo,
+    index: FrameIndex | None,
+    first: int,
+    num_threads: int,
+    seek_back_seconds: Sequence[int] = _SEEK_BACK_SECONDS,
 ) -> Iterator[tuple[int, av.VideoFrame]]:
     expected, has_begun = first, False
     has_numbers = index is not None and index.is_exact
     if index is not None and has_numbers and first < len(index.pts):
-        for back in _SEEK_BACK_SECONDS:
+        for back in seek_back_seconds:
             target = index.pts[first] - round(back / info.time_base)
             if target <= index.pts[0]:
                 break
@@ -356,7 +364,10 @@ def _decoded(info: FilmInfo, num_threads: int = 0, target: int | None = None) ->
         stream.thread_type = "AUTO"
         stream.codec_context.thread_count = num_threads
         if target is not None:
-            container.seek(target, stream=stream)
+            try:
+                container.seek(target, stream=stream)
+            except av.error.FFmpegError:  # in a damaged index
+                return
         for packet in packets_of(container, stream):
             frames = frames_of(stream, packet)
             yield from [None] if frames is None else frames

@@ -41,7 +41,8 @@ def copied_packets(
         return
     pictures = {s.index for s in streams if s.is_picture}
     if part.start and (mending is None or not mending.is_needed):
-        container.seek(int(part.start * av.time_base))
+        with suppress(av.error.FFmpegError):  # a damaged index: then from the beginning
+            container.seek(int(part.start * av.time_base))
     for packet in packets_of(container, wanted):
         if packet.size == 0:
             continue
@@ -209,7 +210,7 @@ class FilmWriter:
             self._latest[stream.index] = dts
         try:
             self._output.mux(packet)
-        except (av.error.ValueError, av.error.InvalidDataError) as error:
+        except (av.error.ArgumentError, av.error.InvalidDataError) as error:
             seconds = float((packet.dts or 0) * Fraction(packet.time_base))
             raise ContainerError(
                 f"{self.plan.path} cannot hold a packet of {seconds:.3f} s of its stream "
