@@ -1,5 +1,6 @@
 """Frames to packets, and stream copy of everything that is not the picture."""
 
+import errno
 import math
 import os
 from collections.abc import Iterator
@@ -261,8 +262,9 @@ def written(path: Path) -> Iterator[None]:
 
 def unwritten(path: Path, error: Exception) -> OutputError:
     """Return one line, with a remedy, for what went wrong in writing a file."""
-    reason = getattr(error, "strerror", None) or error
-    return OutputError(f"{path} cannot be written ({reason}); {remedy_for(error)}")
+    number, reason = getattr(error, "errno", None), getattr(error, "strerror", None) or error
+    kind = ContainerError if number == errno.EINVAL else OutputError
+    return kind(f"{path} cannot be written ({reason}); {remedy_for(error)}")
 
 
 def closed(output: OutputContainer) -> None:

@@ -23,7 +23,13 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from filmcolor.errors import FilmcolorError, InputError, OutputError, VerifyError
+from filmcolor.errors import (
+    ContainerError,
+    FilmcolorError,
+    InputError,
+    OutputError,
+    VerifyError,
+)
 
 _FORMAT = 1  # of the journal
 _MAX_NAME = 255  # bytes, of nearly all file systems
@@ -261,7 +267,7 @@ def hint(journal: Journal, pieces: Sequence[Piece]) -> Iterator[None]:
         yield
     except KeyboardInterrupt as stop:
         raise KeyboardInterrupt(_kept(journal, pieces)) from stop
-    except VerifyError:
+    except (ContainerError, VerifyError):
         raise  # to go on would come to the same
     except FilmcolorError as error:
         if journal.finished():
