@@ -263,6 +263,7 @@ def _timed(
     if index is None and (first > 0 or is_without_times(info)):
         index = FrameIndex(info)
     last_pts: int | None = None
+    step = max(1, round(1 / (info.frame_rate * info.time_base)))
     for number, frame in _numbered(info, index, first, num_threads):
         if stop is not None and number >= stop:
             return
@@ -280,14 +281,17 @@ def _timed(
         if index is not None and is_without_times(info) and number < len(index.pts):
             pts = index.pts[number]  # what is guessed for B-frames is not in display order
         fault = DAMAGED if frame.is_corrupt else ""
-        if last_pts is not None and (pts is None or pts <= last_pts):
-            if pts is not None and (last_pts - pts) * info.time_base > _MAX_SLIP:
+        if pts is None:
+            pts = 0 if last_pts is None else last_pts + (frame.duration or step)
+            fault = RETIMED if index is None or index.pts else fault  # else no frame has a time
+        if last_pts is not None and pts <= last_pts:
+            if (last_pts - pts) * info.time_base > _MAX_SLIP:
                 raise InputError(
                     f"{info.path}: the clock of its picture is set back at frame {number}; "
                     "split the film there, or remux it to give it timestamps in order"
                 )
             pts, fault = last_pts + 1, RETIMED
-        last_pts = pts = pts or 0
+        last_pts = pts
         if number >= first:  # those before may have set its time
             yield number, frame, pts, fault
 

@@ -19,6 +19,7 @@ from types import ModuleType
 from typing import Any
 
 import av
+import media
 import pytest
 from media import Sound, shoot
 
@@ -153,6 +154,20 @@ def test_a_clock_that_is_set_back_a_little_is_the_same_in_pieces_and_after_a_sto
     two = colorize(back, tmp_path / "two.mkv", look=look, encoding=LOSSLESS)
     assert two.damage == one.damage
     assert soak.contents(tmp_path / "two.mkv") == soak.contents(tmp_path / "one.mkv")
+
+
+def test_a_film_without_any_times_is_as_long_as_its_rate_says(look: Look, tmp_path: Path) -> None:
+    film, raw = mutants.make_film(tmp_path / "h264.mp4", 48), tmp_path / "raw.h264"
+    with av.open(str(film)) as source, av.open(str(raw), "w") as output:
+        stream = output.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.size:
+                packet.stream = stream
+                output.mux(packet)
+    report = colorize(raw, tmp_path / "out.mkv", look=look)
+    assert report.damage == ()
+    assert media.seconds(report.output) == [Fraction(n, 25) for n in range(48)]
+    assert verify_film(probe(raw), report.output) == 48
 
 
 # ---------------------------------------------------------------- kills, full disks, folders
