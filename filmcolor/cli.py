@@ -1,6 +1,8 @@
 """The command line: the film commands, exit codes. Only the cli modules know click and tqdm."""
 
+import io
 import json
+import os
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -19,6 +21,7 @@ from filmcolor.cli_options import (
     Timecode,
     film_argument,
     force_option,
+    in_one_line,
     look_of,
     look_options,
     output_option,
@@ -174,10 +177,11 @@ cli.add_command(measure)
 
 def main() -> None:
     """Run the command line; every FilmcolorError becomes one line and exit code 1."""
+    _open_standard_files()
     try:
         code = cli.main(prog_name="filmcolor", standalone_mode=False)
     except FilmcolorError as error:
-        click.echo(f"filmcolor: {error}", err=True)
+        click.echo(in_one_line(f"filmcolor: {error}"), err=True)
         code = EXIT_ERROR
     except click.exceptions.Exit as error:
         code = error.exit_code
@@ -191,6 +195,20 @@ def main() -> None:
     except BrokenPipeError:
         code = EXIT_ERROR
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _open_standard_files() -> None:
+    """Open those that were closed, or the next file gets their number, and what is printed."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "r+", encoding="utf-8"))  # noqa: SIM115, PTH123
+    for file in (sys.stdout, sys.stderr):  # names need not be text, terminals know few signs
+        if isinstance(file, io.TextIOWrapper):
+            file.reconfigure(errors="surrogateescape" if file.encoding == "utf-8" else "replace")
 
 
 def _usage_line(error: click.ClickException) -> str:

@@ -10,6 +10,7 @@ from typing import Any, TextIO, TypeVar
 
 import click
 
+from filmcolor.errors import OutputError
 from filmcolor.frames import Span
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -212,14 +213,36 @@ class FilmBars:
     def _write(self, line: str, file: TextIO, end: str = "\n") -> None:
         from tqdm import tqdm
 
-        tqdm.write(line, file=file, end=end)
-        file.flush()
+        with _printed():
+            tqdm.write(in_one_line(line), file=file, end=end)
+            file.flush()
 
 
 def say(line: str, quiet: bool) -> None:
     """Print a line of results on stdout, unless quiet."""
     if not quiet:
-        click.echo(line)
+        with _printed():
+            click.echo(in_one_line(line))
+
+
+@contextmanager
+def _printed() -> Iterator[None]:
+    """Say in one line when what is printed goes to a disk that is full."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OutputError(
+            f"the results cannot be printed ({error.strerror}); the film is done, see its folder"
+        ) from error
+
+
+def in_one_line(message: str) -> str:
+    """Return a message that names of films can neither break nor give orders to a terminal."""
+    return "".join(
+        c if c.isprintable() or "\ud800" <= c <= "\udfff" else repr(c)[1:-1] for c in message
+    )
 
 
 def table(

@@ -15,6 +15,7 @@ from filmcolor.cli_options import (
     EXIT_INTERRUPTED,
     FilmBars,
     force_option,
+    in_one_line,
     look_of,
     look_options,
     progress_bar,
@@ -171,7 +172,7 @@ def _run_one(film: Path, output: Path | None, manner: _Manner, wishes: dict[str,
     if profile:
         click.echo("\n".join(_described(profile, report.num_frames)))
     for line in report.damage:
-        click.echo(_warning(film, line), err=True)
+        click.echo(in_one_line(_warning(film, line)), err=True)
     if manner.strict and report.damage:
         click.get_current_context().exit(EXIT_ERROR)
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 
-from filmcolor.decode import FrameIndex
+from filmcolor.decode import FrameIndex, is_without_times
 from filmcolor.frames import DAMAGED, RETIMED, FilmInfo, Part
 from filmcolor.sheets import timecode
 
@@ -18,7 +18,7 @@ def damage_of(
     `pts`: of the frames that were coloured; `faults`: of those which were not whole, by pts.
     """
     found = []
-    if index.is_exact:
+    if index.is_exact or is_without_times(info):
         stop = len(index.pts) if part.stop is None else part.stop
         shown = set(pts)
         missing = [n for n in range(part.first, stop) if index.pts[n] not in shown]
@@ -28,6 +28,10 @@ def damage_of(
                 f"{_frames(len(missing))} could not be decoded, the one before is shown longer: "
                 + _places(places, info)
             )
+    elif part.stop is None and not info.is_interlaced:  # of those, two fields may be a frame
+        num_missing = index.num_packets - index.num_hidden - part.first - len(pts)
+        if num_missing > 0:
+            found.append(f"{_frames(num_missing)} could not be decoded")
     for fault, told in (
         (DAMAGED, "damaged, coloured as far as they could be decoded"),
         (RETIMED, "without a time of their own, shown right after the one before"),

@@ -2,11 +2,12 @@
 
 import mmap
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from typing import Any
 
 import av
+import av.error
 import cv2
 import numpy as np
 
@@ -32,30 +33,38 @@ _PLANAR = {(2, 2): "yuv420p", (2, 1): "yuv422p", (1, 1): "yuv444p"}
 _MAX_SLIP = 1  # seconds that times may go back: more is another clock
 _LARGE = 1 << 22  # bytes: of planes that get pages of their own
 _SEEK_BACK_SECONDS = (0, 2, 10, 60)  # how far before a frame to look for its keyframe
+# and after damage: what is decoded next is as if all had been decoded, keyframes may be damaged too
+_SEEK_FAR_BACK_SECONDS = (10, 60)
 
 
 class FrameIndex:
     """The display times of a film's frames, read from its packets without decoding.
 
     `pts` is sorted, in FilmInfo.time_base units; `keyframes` are numbers of frames. `is_exact`
-    is False where packets do not tell the frames (no pts, or two packets of one pts): such
-    films are decoded from their beginning when a part of them is asked for. `num_packets` are
-    there where the header promises `num_promised`, 0 where it promises nothing.
+    is False where packets do not tell the frames (no pts, two packets of one pts, or a clock
+    that goes back): such films are decoded from their beginning when a part of them is asked
+    for. `num_packets` are there where the header promises `num_promised`, 0 where it promises
+    nothing; `num_hidden` of them are not to be shown.
     """
 
     def __init__(self, info: FilmInfo) -> None:
         pts: list[int] = []
         keys: list[int] = []
         is_exact = not is_without_times(info)
-        self.num_packets = 0
+        self.num_packets = self.num_hidden = 0
+        last_dts: int | None = None
         with open_film(info.path) as container:
             stream = container.streams[info.video_index]
             # other containers' figures are guesses, or count what was never there
             self.num_promised = stream.frames if "mov" in container.format.name else 0
             for packet in packets_of(container, stream):
                 self.num_packets += packet.size > 0
+                self.num_hidden += packet.size > 0 and packet.is_discard
                 if packet.size == 0 or packet.is_discard:
                     continue
+                if packet.dts is not None:
+                    is_exact &= last_dts is None or packet.dts >= last_dts
+                    last_dts = packet.dts
                 if packet.pts is None:
                     is_exact = False
                 else:
@@ -66,8 +75,10 @@ class FrameIndex:
         self.keyframes = [bisect_left(self.pts, time) for time in sorted(keys)]
         self.is_exact = is_exact and len(set(pts)) == len(pts)
 
-    def number_of(self, pts: int) -> int | None:
+    def number_of(self, pts: int | None) -> int | None:
         """Return the number of the frame shown at `pts`, None when there is none."""
+        if pts is None:
+            return None
         number = bisect_left(self.pts, pts)
         is_there = number < len(self.pts) and self.pts[number] == pts
         return number if is_there else None
@@ -252,11 +263,10 @@ def _timed(
     if index is None and (first > 0 or is_without_times(info)):
         index = FrameIndex(info)
     last_pts: int | None = None
+    step = max(1, round(1 / (info.frame_rate * info.time_base)))
     for number, frame in _numbered(info, index, first, num_threads):
         if stop is not None and number >= stop:
             return
-        if number < first:
-            continue
         if (frame.width, frame.height, frame.format.name) != (
             info.width,
             info.height,
@@ -271,15 +281,19 @@ def _timed(
         if index is not None and is_without_times(info) and number < len(index.pts):
             pts = index.pts[number]  # what is guessed for B-frames is not in display order
         fault = DAMAGED if frame.is_corrupt else ""
-        if last_pts is not None and (pts is None or pts <= last_pts):
-            if pts is not None and (last_pts - pts) * info.time_base > _MAX_SLIP:
+        if pts is None:
+            pts = 0 if last_pts is None else last_pts + (frame.duration or step)
+            fault = RETIMED if index is None or index.pts else fault  # else no frame has a time
+        if last_pts is not None and pts <= last_pts:
+            if (last_pts - pts) * info.time_base > _MAX_SLIP:
                 raise InputError(
                     f"{info.path}: the clock of its picture is set back at frame {number}; "
                     "split the film there, or remux it to give it timestamps in order"
                 )
             pts, fault = last_pts + 1, RETIMED
-        last_pts = pts = pts or 0
-        yield number, frame, pts, fault
+        last_pts = pts
+        if number >= first:  # those before may have set its time
+            yield number, frame, pts, fault
 
 
 def _numbered(
@@ -299,16 +313,20 @@ def _numbered(
     else:
         if num_threads == 1 or index is None or last + 1 >= len(index.pts):
             return
-    yield from _numbered_by(info, index, last + 1, 1)
+    yield from _numbered_by(info, index, last + 1, 1, _SEEK_FAR_BACK_SECONDS)
 
 
 def _numbered_by(
-    info: FilmInfo, index: FrameIndex | None, first: int, num_threads: int
+    info: FilmInfo,
+    index: FrameIndex | None,
+    first: int,
+    num_threads: int,
+    seek_back_seconds: Sequence[int] = _SEEK_BACK_SECONDS,
 ) -> Iterator[tuple[int, av.VideoFrame]]:
     expected, has_begun = first, False
     has_numbers = index is not None and index.is_exact
     if index is not None and has_numbers and first < len(index.pts):
-        for back in _SEEK_BACK_SECONDS:
+        for back in seek_back_seconds:
             target = index.pts[first] - round(back / info.time_base)
             if target <= index.pts[0]:
                 break
@@ -323,13 +341,17 @@ def _numbered_by(
                     yield number, frame
                     expected = number + 1
             else:
-                return
+                if has_begun:  # else what is there was skipped by seeking
+                    return
     begun = expected  # what is before has been yielded, or was not asked for
     expected = 0
     for frame in _decoded(info, num_threads):
         if index is not None and has_numbers and frame is not None:
+            number = index.number_of(frame.pts)
+            if number is not None and number < expected:
+                continue  # it comes after its time: its place is told as missing
             # those between could not be decoded
-            expected = max(expected, index.number_of(frame.pts) or 0)
+            expected = expected if number is None else number
         if frame is not None and expected >= begun:
             yield expected, frame
         if frame is not None or not has_numbers:
@@ -346,7 +368,10 @@ def _decoded(info: FilmInfo, num_threads: int = 0, target: int | None = None) ->
         stream.thread_type = "AUTO"
         stream.codec_context.thread_count = num_threads
         if target is not None:
-            container.seek(target, stream=stream)
+            try:
+                container.seek(target, stream=stream)
+            except av.error.FFmpegError:  # in a damaged index
+                return
         for packet in packets_of(container, stream):
             frames = frames_of(stream, packet)
             yield from [None] if frames is None else frames

@@ -1,5 +1,6 @@
 """Frames to packets, and stream copy of everything that is not the picture."""
 
+import errno
 import math
 import os
 from collections.abc import Iterator
@@ -15,9 +16,10 @@ import cv2
 import numpy as np
 from av.container import InputContainer, OutputContainer
 
-from filmcolor.errors import OutputError
+from filmcolor.errors import ContainerError, OutputError
 from filmcolor.frames import Chapter, ColorFrame, FilmInfo, Part, Plane, StreamInfo
-from filmcolor.journal import remedy_for, sync
+from filmcolor.journal import remedy_for, sync, sync_folder
+from filmcolor.mending import Mending
 from filmcolor.plan import OutputPlan, add_copy, add_video_stream, copy_tags
 from filmcolor.probing import open_film, packets_of
 from filmcolor.profiling import Profile, section
@@ -26,18 +28,30 @@ _MOVIE_TIMESCALE = 90_000  # ticks a second at least; FFmpeg's 1000 would round 
 
 
 def copied_packets(
-    container: InputContainer, streams: tuple[StreamInfo, ...], part: Part
+    container: InputContainer,
+    streams: tuple[StreamInfo, ...],
+    part: Part,
+    mending: Mending | None = None,
 ) -> Iterator[av.Packet]:
-    """Yield the packets of the streams that are copied, in the container's order."""
+    """Yield the packets of the streams that are copied, in the container's order.
+
+    `mending`: for these streams, so that every container takes them; as they are when None.
+    """
     wanted = [container.streams[s.index] for s in streams]
     if not wanted:
         return
     pictures = {s.index for s in streams if s.is_picture}
-    if part.start:
-        container.seek(int(part.start * av.time_base))
+    if part.start and (mending is None or not mending.is_needed):
+        with suppress(av.error.FFmpegError):  # a damaged index: then from the beginning
+            container.seek(int(part.start * av.time_base))
     for packet in packets_of(container, wanted):
         if packet.size == 0:
             continue
+        if mending is not None:
+            mended = mending.mended(packet)
+            if mended is None:
+                continue
+            packet = mended
         is_picture = packet.stream_index in pictures
         stamp = packet.dts if packet.pts is None else packet.pts
         if is_picture or stamp is None or part.holds(stamp * Fraction(packet.time_base)):
@@ -74,6 +88,7 @@ class FilmWriter:
         self._lag = 0  # of decoding behind display, ticks
         self._end_pts = 0
         self._is_copied = False  # the picture: its packets came encoded
+        self._latest: dict[int, int] = {}  # time of each copied stream, ticks of the output
         self._stack = ExitStack()
 
     def __enter__(self) -> "FilmWriter":
@@ -140,6 +155,7 @@ class FilmWriter:
         with written(self.plan.path):
             sync(self.partial)
             self.partial.replace(self.plan.path)
+            sync_folder(self.plan.path.parent)
 
     def _open(self, stack: ExitStack) -> None:
         self._source = stack.enter_context(open_film(self.info.path))
@@ -159,7 +175,9 @@ class FilmWriter:
         self._output.metadata.update(_metadata(self.info, self.plan))
         _set_chapters(self._output, cut_chapters(self.info.chapters, self.part))
         self._output.start_encoding()
-        waiting = copied_packets(self._source, tuple(self.plan.copied), self.part)
+        copied = tuple(self.plan.copied)
+        self.mending = Mending(self.info.path, copied)
+        waiting = copied_packets(self._source, copied, self.part, self.mending)
         self._waiting = (p for p in waiting if self._copies[p.stream_index] is not None)
         self._next = next(self._waiting, None)
 
@@ -174,8 +192,33 @@ class FilmWriter:
             packet.pts = packet.pts if packet.pts is None else packet.pts - offset
             packet.dts = packet.dts if packet.dts is None else packet.dts - offset
             packet.stream = self._copies[packet.stream_index]
-            self._mux([packet])
+            self._mux_copy(packet)
             self._next = next(self._waiting, None)
+
+    def _mux_copy(self, packet: av.Packet) -> None:
+        """Write a copied packet; MP4 and MOV take no time twice, so it may come a tick later."""
+        stream = packet.stream
+        if packet.dts is not None and self.plan.format in ("mp4", "mov"):
+            ticks = packet.time_base / stream.time_base
+            dts = math.floor(packet.dts * ticks + Fraction(1, 2))
+            least = self._latest.get(stream.index, dts - 1) + 1
+            if dts < least:
+                delay = 0 if packet.pts is None else packet.pts - packet.dts
+                packet.time_base = stream.time_base
+                packet.duration = math.floor((packet.duration or 0) * ticks)
+                packet.dts = dts = least
+                packet.pts = dts + math.floor(delay * ticks)
+            self._latest[stream.index] = dts
+        try:
+            self._output.mux(packet)
+        except (av.error.ArgumentError, av.error.InvalidDataError) as error:
+            seconds = float((packet.dts or 0) * Fraction(packet.time_base))
+            raise ContainerError(
+                f"{self.plan.path} cannot hold a packet of {seconds:.3f} s of its stream "
+                f"{stream.index} ({stream.type}); name another output, .mkv takes most"
+            ) from error
+        except (av.error.FFmpegError, OSError) as error:
+            raise unwritten(self.plan.path, error) from error
 
     def _mux_video(self, packets: list[av.Packet]) -> None:
         for packet in packets:
@@ -214,9 +257,14 @@ def written(path: Path) -> Iterator[None]:
     except OutputError:
         raise
     except (av.error.FFmpegError, OSError) as error:
-        raise OutputError(
-            f"{path} cannot be written ({error.strerror}); {remedy_for(error)}"
-        ) from error
+        raise unwritten(path, error) from error
+
+
+def unwritten(path: Path, error: Exception) -> OutputError:
+    """Return one line, with a remedy, for what went wrong in writing a file."""
+    number, reason = getattr(error, "errno", None), getattr(error, "strerror", None) or error
+    kind = ContainerError if number == errno.EINVAL else OutputError
+    return kind(f"{path} cannot be written ({reason}); {remedy_for(error)}")
 
 
 def closed(output: OutputContainer) -> None:

@@ -23,7 +23,13 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from filmcolor.errors import FilmcolorError, OutputError
+from filmcolor.errors import (
+    ContainerError,
+    FilmcolorError,
+    InputError,
+    OutputError,
+    VerifyError,
+)
 
 SUFFIX = ".filmcolor"  # of the folder's name
 _FORMAT = 1  # of the journal
@@ -62,11 +68,14 @@ class Identity:
 
 def source_of(path: Path) -> dict[str, Any]:
     """Return what tells a film from others wherever it lies: its size, and both its ends."""
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        ends = file.read(_SAMPLE)
-        file.seek(max(0, size - _SAMPLE))
-        ends += file.read(_SAMPLE)
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            ends = file.read(_SAMPLE)
+            file.seek(max(0, size - _SAMPLE))
+            ends += file.read(_SAMPLE)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}); is it still there?") from error
     return {"size": size, "ends": hashlib.sha256(ends).hexdigest()}
 
 
@@ -94,6 +103,10 @@ class Journal:
                 return self
             except OSError as error:
                 raise self._refused(_LOCK, error) from error
+            except NotImplementedError as error:  # some network drives
+                raise OutputError(
+                    f"{self.folder} is on a disk that locks no files; choose another output"
+                ) from error
 
     def __exit__(self, *_: object) -> None:
         if self.folder.exists() and not self.finished():
@@ -112,17 +125,23 @@ class Journal:
         if before is not None and self.finished():
             self._compare(before, identity)
             pieces = [Piece(*fields) for fields in before["pieces"]]
-        for path in self.folder.iterdir():
-            is_old = before is None and path.name != _LOCK
-            if path.name.endswith(".partial") or is_old:
-                path.unlink()
+        try:
+            for path in self.folder.iterdir():
+                is_old = before is None and path.name != _LOCK
+                if path.name.endswith(".partial") or is_old:
+                    path.unlink()
+        except OSError as error:
+            raise self._refused(self.folder.name, error) from error
         listed = [[p.number, p.first, p.stop] for p in pieces]
         self._write(_JOURNAL, {"format": _FORMAT, **asdict(identity), "pieces": listed})
         return tuple(pieces)
 
     def partial(self, name: str) -> Path:
-        """Return where something is written until it is whole."""
-        return self.folder / f"{name}.partial"
+        """Return where this process writes something until it is whole.
+
+        One that was orphaned may not have noticed yet, and must not take ours for its own.
+        """
+        return self.folder / f"{name}.{os.getpid()}.partial"
 
     def media(self, piece: Piece, format_name: str) -> Path:
         """Return where a finished piece lies."""
@@ -134,6 +153,7 @@ class Journal:
             try:
                 sync(written)
                 written.replace(self.media(piece, facts.format))
+                sync_folder(self.folder)
             except OSError as error:
                 raise self._refused(written.name, error) from error
         self._write(f"{piece.number:06d}.json", asdict(facts))
@@ -142,7 +162,7 @@ class Journal:
         """Return what is finished, by the numbers of the pieces."""
         found = {}
         for path in self.folder.glob("[0-9]*.json"):
-            with suppress(OSError, ValueError, KeyError, TypeError):
+            with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
                 facts = json.loads(path.read_text(encoding="utf-8"))
                 pts, faults = tuple(facts.pop("pts")), tuple(map(tuple, facts.pop("faults")))
                 number = int(path.stem)
@@ -170,9 +190,12 @@ class Journal:
     def _read(self) -> dict[str, Any] | None:
         try:
             journal = json.loads((self.folder / _JOURNAL).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            is_ours = journal["format"] == _FORMAT and journal["pieces"]
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
             return None
-        return journal if journal.get("format") == _FORMAT else None
+        except OSError as error:  # nothing is begun again because it could not be read
+            raise self._refused(_JOURNAL, error) from error
+        return journal if is_ours else None
 
     def _write(self, name: str, facts: Mapping[str, Any]) -> None:
         partial = self.partial(name)
@@ -180,6 +203,7 @@ class Journal:
             partial.write_text(json.dumps(facts), encoding="utf-8")
             sync(partial)
             partial.replace(self.folder / name)
+            sync_folder(self.folder)
         except OSError as error:
             raise self._refused(name, error) from error
 
@@ -214,6 +238,12 @@ def remedy_for(error: Exception) -> str:
         return "the disk is full: make room"
     if number in (errno.EACCES, errno.EPERM, errno.EROFS):
         return "check the folder's permissions, or choose another"
+    if number == errno.ENOENT:
+        return "its folder is gone: put it back, or choose another"
+    if number == errno.EINVAL:
+        return "its format cannot hold what the film holds: name another output, .mkv takes most"
+    if number == errno.EFBIG:
+        return "files may not be that large here: raise the limit, or choose another disk"
     return "check the disk it is on"
 
 
@@ -223,6 +253,16 @@ def sync(path: Path) -> None:
         os.fsync(file.fileno())
 
 
+def sync_folder(path: Path) -> None:
+    """Wait until the names in a folder are on the disk, where that can be asked for."""
+    with suppress(OSError, AttributeError):  # Windows opens no folders
+        number = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(number)
+        finally:
+            os.close(number)
+
+
 @contextmanager
 def hint(journal: Journal, pieces: Sequence[Piece]) -> Iterator[None]:
     """Say, with whatever ends a run early, what is kept and how to go on."""
@@ -230,6 +270,8 @@ def hint(journal: Journal, pieces: Sequence[Piece]) -> Iterator[None]:
         yield
     except KeyboardInterrupt as stop:
         raise KeyboardInterrupt(_kept(journal, pieces)) from stop
+    except (ContainerError, VerifyError):
+        raise  # to go on would come to the same
     except FilmcolorError as error:
         if journal.finished():
             raise type(error)(f"{error}; {_kept(journal, pieces)}") from error

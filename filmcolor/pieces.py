@@ -15,7 +15,7 @@ from filmcolor.errors import OutputError
 from filmcolor.frames import ColorFrame, FilmInfo
 from filmcolor.journal import Finished
 from filmcolor.plan import OutputPlan, add_video_stream
-from filmcolor.probing import open_film
+from filmcolor.probing import open_film, packets_of
 from filmcolor.profiling import Profile, section
 
 # NUT keeps every packet as the encoder gave it; it has no name for ProRes
@@ -114,9 +114,8 @@ def piece_packets(path: Path) -> Iterator[tuple[av.Packet, Fraction]]:
     """Yield the packets of a piece and when each is shown, seconds from its first frame."""
     with open_film(path) as container:
         first: int | None = None  # a closed group begins with the frame that is shown first
-        for packet in container.demux(container.streams.video[0]):
-            if packet.size == 0:
-                continue
-            assert packet.pts is not None
+        for packet in packets_of(container, container.streams[0]):  # it has no other
+            if packet.size == 0 or packet.pts is None:
+                continue  # without a time it is damaged: whoever counts will miss it
             first = packet.pts if first is None else first
             yield packet, (packet.pts - first) * Fraction(packet.time_base)

@@ -186,6 +186,7 @@ class Run:
         force: bool = False,
         tag: bool = True,
     ) -> None:
+        self._state = _state_of(Path(film))  # before anything is read
         self.info = probe(film)
         self.look = look or Look()
         target = None if output is None else Path(output)
@@ -198,7 +199,6 @@ class Run:
         self.part = resolve(self.info, span, self.index)
         self.journal = Journal(self.plan.path)
         self.pieces = cut_into_pieces(self.index, self.part, self.info.frame_rate)
-        self._state = _state_of(self.info.path)
 
     @property
     def num_frames(self) -> int | None:
@@ -243,7 +243,11 @@ class Run:
         The pieces are taken away. The report's wall time is yet to be filled in.
         """
         if _state_of(self.info.path) != self._state:
-            raise InputError(f"{self.info.path} changed while it was coloured; run it again")
+            self.journal.remove()  # no one knows what they show
+            raise InputError(
+                f"{self.info.path} changed while it was coloured, or went: "
+                "what was done is of no use; run it again"
+            )
         done = self.journal.finished().values()
         if not any(piece.pts for piece in done):
             raise InputError(f"{self.info.path}: none of the frames asked for can be decoded")
@@ -257,7 +261,7 @@ class Run:
             writer.keep()
         self.journal.remove()
         length = (pts[-1] - pts[0]) * self.info.time_base + 1 / self.info.frame_rate
-        damage = damage_of(self.info, self.index, self.part, pts, faults)
+        damage = damage_of(self.info, self.index, self.part, pts, faults) + writer.mending.damage
         return Report(self.plan.path, len(pts), float(length), 0.0, self.plan.notes, damage)
 
     def _identity(self) -> Identity:
@@ -327,7 +331,10 @@ def color_missing(
                 progress(num_done, run.num_frames)
 
 
-def _state_of(path: Path) -> tuple[int, int]:
-    """Return what changes when a file is written to."""
-    state = path.stat()
+def _state_of(path: Path) -> tuple[int, int] | None:
+    """Return what changes when a file is written to; None where there is none."""
+    try:
+        state = path.stat()
+    except OSError:
+        return None
     return state.st_size, state.st_mtime_ns

@@ -18,7 +18,7 @@ from filmcolor.chroma import SUBSAMPLING_420, SUBSAMPLING_422, SUBSAMPLING_444, 
 from filmcolor.color import UNSPECIFIED, Coding
 from filmcolor.errors import ContainerError, OutputError, SettingsError
 from filmcolor.frames import FilmInfo, StreamInfo
-from filmcolor.probing import JPEG_RANGE, MPEG_RANGE, open_film
+from filmcolor.probing import JPEG_RANGE, MPEG_RANGE, open_film, packets_of
 
 FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
 
@@ -333,7 +333,7 @@ def _encoder_message(plan: OutputPlan, error: Exception) -> str:
 def _sort_streams(
     info: FilmInfo, plan: OutputPlan
 ) -> tuple[tuple[StreamInfo, ...], tuple[StreamInfo, ...]]:
-    """Return the streams that are copied, and the data streams that no one plays."""
+    """Return the streams that are copied, and those left out: data that no one plays, nothing."""
     copied, left_out = [], []
     with open_film(info.path) as source:
         for stream in info.streams:
@@ -341,7 +341,7 @@ def _sort_streams(
                 continue
             if _can_hold(plan.format, source, stream):
                 copied.append(stream)
-            elif stream.kind in ("data", "unknown"):
+            elif stream.kind in ("data", "unknown") or _is_empty(info.path, stream):
                 left_out.append(stream)
             else:
                 suits = _who_can_hold(source, stream)
@@ -350,6 +350,15 @@ def _sort_streams(
                     + (f"name the output {suits}" if suits else "no container here can")
                 )
     return tuple(copied), tuple(left_out)
+
+
+def _is_empty(path: Path, stream: StreamInfo) -> bool:
+    """Tell whether nothing of a stream is there: a damaged header told of it."""
+    if stream.kind == "attachment":
+        return False
+    with open_film(path) as source:
+        packets = packets_of(source, source.streams[stream.index])
+        return not any(packet.size for packet in packets)
 
 
 def _can_hold(format_name: str, source: InputContainer, stream: StreamInfo) -> bool:

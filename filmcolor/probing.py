@@ -55,7 +55,7 @@ def packets_of(container: InputContainer, streams: Any) -> Iterator[av.Packet]:
                 num_failures = 0
                 yield packet
             return
-        except (av.error.InvalidDataError, av.error.OSError, av.error.UnknownError):
+        except (av.error.FFmpegError, MemoryError):  # the latter of a size that cannot be
             num_failures += 1
             if num_failures > _MAX_FAILURES:
                 return

@@ -66,15 +66,19 @@ def join(journal: Journal, pieces: Sequence[Piece], writer: FilmWriter) -> list[
     as one run of the encoder would have them.
     """
     done = journal.finished()
+    gone = [f"{piece.number:06d}" for piece in pieces if piece.number not in done]
+    if gone:
+        raise OutputError(
+            f"pieces of {journal.folder} are gone ({', '.join(gone)}); run again to have them made"
+        )
     pts = [time for piece in pieces for time in done[piece.number].pts]
-    end = max(done[piece.number].end_pts for piece in pieces)
+    end = max(done[piece.number].end_pts for piece in pieces if done[piece.number].pts)
     delay = max(done[piece.number].delay for piece in pieces)
     ends = dict(zip(pts, [*pts[1:], max(end, pts[-1])]))
     decoded = _early(pts, delay)
     for piece in pieces:
         facts = done[piece.number]
-        for packet, since in _packets(journal, piece, facts):
-            time = facts.pts[0] + round(since / writer.info.time_base)
+        for packet, time in _packets(journal, piece, facts, writer.info.time_base):
             writer.add(packet, time, next(decoded), ends[time])
     return pts
 
@@ -86,17 +90,19 @@ def _early(pts: Sequence[int], delay: int) -> Iterator[int]:
 
 
 def _packets(
-    journal: Journal, piece: Piece, facts: Finished
-) -> Iterator[tuple[av.Packet, Fraction]]:
+    journal: Journal, piece: Piece, facts: Finished, time_base: Fraction
+) -> Iterator[tuple[av.Packet, int]]:
     if not facts.pts:
         return
     path = journal.media(piece, facts.format)
-    num_packets = 0
-    for found in piece_packets(path):
-        num_packets += 1
-        yield found
-    if num_packets != len(facts.pts):
+    wanted = set(facts.pts)
+    for packet, since in piece_packets(path):
+        time = facts.pts[0] + round(since / time_base)
+        if time in wanted:
+            wanted.remove(time)
+            yield packet, time
+    if wanted:
         raise OutputError(
-            f"{path} holds {num_packets} pictures of {len(facts.pts)}; "
+            f"{path} holds {len(facts.pts) - len(wanted)} pictures of {len(facts.pts)}; "
             "delete that file, and run again to have it made anew"
         )

@@ -159,7 +159,7 @@ FLOORS = (
     {"weights", "small", "flow", "thumbs", "targets", "dither", "upsample", "film_list"},
     {"metrics", "dissolves", "sheets"},
     {"anchors", "probing", "views", "plots"},
-    {"decode", "predict", "shots", "smooth", "chroma", "strips"},
+    {"decode", "predict", "shots", "smooth", "chroma", "strips", "mending"},
     {"plan", "shot_list", "measuring", "gpu", "damage"},
     {"encode"},
     {"verification", "pieces"},
@@ -182,7 +182,16 @@ FLOORS = (
     {"cli_evaluate", "cli_measure", "cli_verify"},
     {"cli"},
 )
-USERS_OF_AV = {"probing", "plan", "decode", "encode", "verification", "pieces", "segments"}
+USERS_OF_AV = {
+    "probing",
+    "plan",
+    "decode",
+    "encode",
+    "verification",
+    "pieces",
+    "segments",
+    "mending",
+}
 ROOT = Path(__file__).parent.parent
 
 
