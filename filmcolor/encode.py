@@ -16,6 +16,7 @@ import numpy as np
 from av.container import InputContainer, OutputContainer
 
 from filmcolor.errors import OutputError
+from filmcolor.fields import Marker
 from filmcolor.frames import Chapter, ColorFrame, FilmInfo, Part, Plane, StreamInfo
 from filmcolor.journal import remedy_for, sync
 from filmcolor.plan import OutputPlan, add_copy, add_video_stream, copy_tags
@@ -74,6 +75,7 @@ class FilmWriter:
         self._lag = 0  # of decoding behind display, ticks
         self._end_pts = 0
         self._is_copied = False  # the picture: its packets came encoded
+        self._picture = Pictures(info, plan)
         self._stack = ExitStack()
 
     def __enter__(self) -> "FilmWriter":
@@ -99,7 +101,7 @@ class FilmWriter:
         with section(self._profile, "copied streams"):
             self._copy_until((frame.pts * self.info.time_base) - self.part.offset)
         with section(self._profile, "frame building"):
-            picture = video_frame(frame, self.plan, self._ticks(frame.pts), self.info.time_base)
+            picture = self._picture(frame, self._ticks(frame.pts))
         self._end_pts = self._ticks(frame.pts) + frame.duration
         with section(self._profile, "encode"):
             packets = self._video.encode(picture)
@@ -194,16 +196,22 @@ class FilmWriter:
         return pts - round(self.part.offset / self.info.time_base)
 
 
-def video_frame(
-    frame: ColorFrame, plan: OutputPlan, pts: int, time_base: Fraction
-) -> av.VideoFrame:
-    """Return a finished frame as the encoder takes it, shown at `pts`."""
-    picture = av.VideoFrame(plan.width, plan.height, plan.pix_fmt)
-    for plane, values in zip(picture.planes, (frame.luma, frame.cb, frame.cr), strict=True):
-        _fill(plane, values)
-    picture.pts, picture.time_base = pts, time_base
-    picture.duration = frame.duration
-    return picture
+class Pictures:
+    """Makes finished frames into what the encoder takes, fields marked where there are two."""
+
+    def __init__(self, info: FilmInfo, plan: OutputPlan) -> None:
+        self._plan, self._time_base = plan, info.time_base
+        self._marker = Marker(info.field_order)
+
+    def __call__(self, frame: ColorFrame, pts: int) -> av.VideoFrame:
+        """Return a frame, shown at `pts`."""
+        plan = self._plan
+        picture = av.VideoFrame(plan.width, plan.height, plan.pix_fmt)
+        for plane, values in zip(picture.planes, (frame.luma, frame.cb, frame.cr), strict=True):
+            _fill(plane, values)
+        picture.pts, picture.time_base = pts, self._time_base
+        picture.duration = frame.duration
+        return self._marker.marked(picture) if frame.is_interlaced else picture
 
 
 @contextmanager

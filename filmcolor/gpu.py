@@ -75,7 +75,9 @@ def _ended(pending: _Pending) -> ColorFrame:
         pending.done.synchronize()
     film = pending.frame.frame
     cb, cr = pending.chroma.numpy()
-    return ColorFrame(film.number, pending.luma, cb, cr, film.pts, film.duration, film.fault)
+    return ColorFrame(
+        film.number, pending.luma, cb, cr, film.pts, film.duration, film.fault, film.is_interlaced
+    )
 
 
 def _sent(plane: Plane, device: torch.device) -> torch.Tensor:

@@ -19,7 +19,7 @@ from filmcolor.damage import damage_of
 from filmcolor.decode import FrameIndex, read_luma, resolve
 from filmcolor.encode import FilmWriter
 from filmcolor.errors import InputError, SettingsError
-from filmcolor.frames import WHOLE, AbFrame, ColorFrame, FilmInfo, Part, Span
+from filmcolor.frames import PROGRESSIVE, WHOLE, AbFrame, ColorFrame, FilmInfo, Part, Span
 from filmcolor.gpu import finished_on
 from filmcolor.journal import Identity, Journal, Piece, hint, source_of
 from filmcolor.plan import Encoding, av_versions, plan_output
@@ -47,7 +47,8 @@ class Look:
     """How frames are coloured.
 
     `size`: short side that the network sees, pixels. `smooth`: how far colours are steadied
-    in time, one of `filmcolor.smooth.LEVELS`.
+    in time, one of `filmcolor.smooth.LEVELS`. `deinterlace`: each frame's two fields become one
+    picture, before all else.
     """
 
     weights: str = weights_store.DEFAULT
@@ -56,6 +57,7 @@ class Look:
     size: int = DEFAULT_SIZE
     saturation: float = 1.1  # chosen from the curve in train/LOG.md
     smooth: str = DEFAULT
+    deinterlace: bool = False
 
     def __post_init__(self) -> None:
         if not 32 <= self.size <= 2048:
@@ -150,7 +152,9 @@ class Colorizer:
         """Yield a part's finished frames, coded as `target` (the source's by default)."""
         plan = ChromaPlan(info.coding, target or info.coding, subsampling, self.look.saturation)
         finished = _finished(
-            self.ab_frames(info, part, index, profile), plan, self.predictor.device
+            self.ab_frames(info, part, index, profile),
+            plan,
+            torch.device("cpu") if info.shown_order > PROGRESSIVE else self.predictor.device,
         )
         colored = timed(profile, "chroma", finished)
         with Prefetch(colored, _FRAMES_READY, profile) as frames:
@@ -186,8 +190,8 @@ class Run:
         force: bool = False,
         tag: bool = True,
     ) -> None:
-        self.info = probe(film)
         self.look = look or Look()
+        self.info = replace(probe(film), is_deinterlaced=self.look.deinterlace)
         target = None if output is None else Path(output)
         plan = plan_output(self.info, target, encoding or Encoding())
         self._weights = weights_store.sha256(weights_store.find(self.look.weights))[:16]
@@ -269,6 +273,7 @@ class Run:
             "size": look.size,
             "saturation": look.saturation,
             "smooth": look.smooth,
+            "deinterlace": look.deinterlace,
             "codec": plan.codec,
             "options": plan.options,
             "pixel format": plan.pix_fmt,

@@ -17,7 +17,7 @@ from av.container import InputContainer, OutputContainer
 from filmcolor.chroma import SUBSAMPLING_420, SUBSAMPLING_422, SUBSAMPLING_444, Subsampling
 from filmcolor.color import UNSPECIFIED, Coding
 from filmcolor.errors import ContainerError, OutputError, SettingsError
-from filmcolor.frames import FilmInfo, StreamInfo
+from filmcolor.frames import PROGRESSIVE, FilmInfo, StreamInfo
 from filmcolor.probing import JPEG_RANGE, MPEG_RANGE, open_film
 
 FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
@@ -59,6 +59,7 @@ _CODEC_OPTIONS = {
     "libx265": {"x265-params": "log-level=error"},
     "ffv1": {"level": "3", "slicecrc": "1"},  # version 3: slices, each with a checksum
 }
+_CODE_FIELDS = frozenset({"libx264", "prores_ks", "ffv1", "mpeg2video"})
 _DEFAULT_CRF = {"libx264": 20, "libx265": 20, "libsvtav1": 28}
 
 
@@ -253,10 +254,21 @@ def add_video_stream(output: OutputContainer, info: FilmInfo, plan: OutputPlan) 
     context.color_range = JPEG_RANGE if plan.coding.is_full_range else MPEG_RANGE
     context.colorspace = plan.coding.matrix
     context.color_primaries, context.color_trc = plan.primaries, plan.transfer
+    if info.shown_order:
+        context.field_order = info.shown_order
+    if is_coded_as_fields(info, plan):
+        context.flags |= Flags.interlaced_dct | Flags.interlaced_me
     context.flags |= Flags.frame_duration  # packets as long as their frames, not as the rate says
     if info.rotation:
         stream.set_display_rotation(info.rotation)
     return stream
+
+
+def is_coded_as_fields(info: FilmInfo, plan: OutputPlan) -> bool:
+    """Tell whether the encoder codes fields where that is better, and says so in each frame."""
+    rows = 2 * plan.subsampling.y if plan.codec == "libx264" else 1  # of a field's blocks
+    is_able = plan.codec in _CODE_FIELDS and plan.height % rows == 0
+    return is_able and info.shown_order > PROGRESSIVE
 
 
 def add_copy(output: OutputContainer, source: InputContainer, stream: StreamInfo) -> Any:
@@ -421,6 +433,12 @@ def _with_notes(
             told = [s for s in copied if s.language not in (None, "und")]
             lost = [s for s in told if _loses_language(source, s)]
         notes += [f".mov has no code for the language of {s.name}; .mkv has" for s in lost]
+    if info.is_deinterlaced:
+        notes.append("deinterlaced by bwdif, a frame for a frame: luma is the filter's")
+    if info.origin < 0:
+        notes.append(
+            f"begins {float(-info.origin):.3f} s before zero: all times moved, so that it is zero"
+        )
     is_rounded = plan.format in ("matroska", "webm") and (info.time_base / _MILLISECOND) % 1 != 0
     if is_rounded:
         notes.append(f"times rounded to 1 ms, all that {plan.path.suffix} keeps")

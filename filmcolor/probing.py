@@ -13,6 +13,7 @@ from av.stream import Discard, Disposition
 
 from filmcolor.color import UNSPECIFIED, Coding, default_matrix, is_known_matrix
 from filmcolor.errors import InputError
+from filmcolor.fields import field_order_of, is_two_fields
 from filmcolor.frames import Chapter, FilmInfo, StreamInfo
 
 MPEG_RANGE, JPEG_RANGE = 1, 2  # AVColorRange
@@ -89,6 +90,7 @@ def probe(path: str | os.PathLike[str], video: int | None = None) -> FilmInfo:
             raise InputError(f"{path}: no decoder for its video in this build of PyAV")
         frame = _first_frame(container, stream, path)
         tags = _color_tags(stream.codec_context, frame)
+        field_order = field_order_of(stream.codec_context.field_order, frame)
         return FilmInfo(
             path=path,
             container=container.format.name,
@@ -100,7 +102,7 @@ def probe(path: str | os.PathLike[str], video: int | None = None) -> FilmInfo:
             **tags,
             sar=Fraction(stream.sample_aspect_ratio or 1) or Fraction(1),
             rotation=frame.rotation,
-            is_interlaced=frame.interlaced_frame,
+            is_interlaced=is_two_fields(field_order),
             time_base=Fraction(stream.time_base),
             frame_rate=_frame_rate(stream),
             start_pts=frame.pts or 0,
@@ -110,6 +112,9 @@ def probe(path: str | os.PathLike[str], video: int | None = None) -> FilmInfo:
             streams=streams,
             chapters=_chapters(container),
             metadata=dict(container.metadata),
+            field_order=field_order,
+            origin=_origin(container, stream, frame),
+            has_times=frame.pts is not None,
         )
 
 
@@ -185,6 +190,14 @@ def _duration(container: InputContainer, stream: Any) -> Fraction | None:
     if stream.duration:
         return stream.duration * Fraction(stream.time_base)
     return Fraction(container.duration, av.time_base) if container.duration else None
+
+
+def _origin(container: InputContainer, stream: Any, frame: av.VideoFrame) -> Fraction:
+    """Return 0, or when the first of its streams begins if the picture begins before zero."""
+    if (frame.pts or 0) >= 0:
+        return Fraction(0)
+    starts = [s.start_time * Fraction(s.time_base) for s in container.streams if s.start_time]
+    return min(frame.pts * Fraction(stream.time_base), *starts)
 
 
 def _end_pts(stream: Any) -> int | None:

@@ -36,7 +36,7 @@ def verify(
     that no one plays.
     Raises VerifyError, which says what differs.
     """
-    part = part or Part()
+    part = part or Part(origin=source.origin)
     if pts is None:
         pts = [p for p in FrameIndex(source).pts if part.holds(p * source.time_base)]
     kinds: tuple[str, ...] = ("audio", "subtitle", "attachment", "data", "video")

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import av
+import av.filter
 import cv2
 import numpy as np
+from av.codec.context import Flags
 from av.stream import Disposition
 
 SIZE = (96, 64)  # (width, height)
@@ -21,6 +23,7 @@ TICK = Fraction(1, 24000)  # the default clock: a frame at 24 frames/s is 1000 t
 MPEG_RANGE, JPEG_RANGE = 1, 2  # AVColorRange
 NAMES_OF_MATRIX = {1: "BT.709", 5: "BT.601 625", 6: "BT.601 525"}  # ITU-T H.273
 NO_DISPOSITION = Disposition(0)
+FIELD_ORDERS = {"tff": 2, "bff": 3}  # AVFieldOrder: coded and shown top first, bottom first
 _LIMITED_8_BIT = 16, 235
 _SAMPLES = {"flt": (np.float32, 1.0), "s16": (np.int16, 2**15 - 1), "s32": (np.int32, 2**31 - 1)}
 
@@ -112,6 +115,7 @@ class Film:
     attachments: Sequence[tuple[str, str, bytes]] = ()  # (name, mimetype, data)
     cover: bytes | None = None  # JPEG, as an attached picture
     chromas: Sequence[tuple[np.ndarray, np.ndarray]] = ()  # each frame's (Cb, Cr); else neutral
+    scan: str = ""  # "tff" or "bff": frames of two fields, the top or the bottom one first
 
     @property
     def size(self) -> tuple[int, int]:
@@ -135,7 +139,7 @@ class Film:
 def make(path: Path, film: Film) -> Path:
     """Write a film; its container is what the path's suffix says."""
     options = {}
-    if path.suffix in (".mp4", ".mov"):
+    if path.suffix in (".mp4", ".mov", ".m4v"):
         options["video_track_timescale"] = str(film.time_base.denominator)
     with av.open(str(path), "w", container_options=options) as output:
         video = _add_video(output, film)
@@ -177,6 +181,9 @@ def _add_video(output: Any, film: Film) -> Any:
         stream.set_display_rotation(film.rotation)
     for name, value in film.color.items():
         setattr(context, name, value)
+    if film.scan:
+        context.flags |= Flags.interlaced_dct | Flags.interlaced_me
+        context.field_order = FIELD_ORDERS[film.scan]
     stream.metadata.update(film.tags)
     return stream
 
@@ -225,8 +232,22 @@ def _video_packets(stream: Any, film: Film) -> Iterator[av.Packet]:
     for number, (luma, stamp, step) in enumerate(zip(film.lumas, pts, steps)):
         frame = picture(film.pix_fmt, luma, *(film.chromas[number] if film.chromas else ()))
         frame.pts, frame.time_base, frame.duration = stamp, film.time_base, step
-        yield from stream.encode(frame)
+        yield from stream.encode(scanned(frame, film.scan) if film.scan else frame)
     yield from stream.encode(None)
+
+
+def scanned(frame: av.VideoFrame, scan: str) -> av.VideoFrame:
+    """Return a frame marked as two fields, "tff" or "bff": PyAV leaves that to a filter."""
+    graph: Any = av.filter.Graph()
+    size = {"width": frame.width, "height": frame.height, "format": frame.format.name}
+    steps = [
+        graph.add_buffer(**size, time_base=frame.time_base),
+        graph.add("setfield", scan),
+        graph.add("buffersink"),
+    ]
+    graph.link_nodes(*steps).configure()
+    graph.push(frame)
+    return graph.pull()
 
 
 def picture(pix_fmt: str, luma: np.ndarray, *chroma: np.ndarray) -> av.VideoFrame:

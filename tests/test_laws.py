@@ -156,7 +156,7 @@ def test_the_shots_have_colors_of_their_own(whole: list[ColorFrame]) -> None:
 FLOORS = (
     {"errors", "color", "blocks", "cores", "profiling"},
     {"frames", "model", "prefetch", "journal"},
-    {"weights", "small", "flow", "thumbs", "targets", "dither", "upsample", "film_list"},
+    {"fields", "weights", "small", "flow", "thumbs", "targets", "dither", "upsample", "film_list"},
     {"metrics", "dissolves", "sheets"},
     {"anchors", "probing", "views", "plots"},
     {"decode", "predict", "shots", "smooth", "chroma", "strips"},
@@ -182,7 +182,16 @@ FLOORS = (
     {"cli_evaluate", "cli_measure", "cli_verify"},
     {"cli"},
 )
-USERS_OF_AV = {"probing", "plan", "decode", "encode", "verification", "pieces", "segments"}
+USERS_OF_AV = {
+    "fields",
+    "probing",
+    "plan",
+    "decode",
+    "encode",
+    "verification",
+    "pieces",
+    "segments",
+}
 ROOT = Path(__file__).parent.parent
 
 
