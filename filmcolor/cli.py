@@ -17,6 +17,7 @@ from filmcolor.cli_options import (
     EXIT_ERROR,
     EXIT_INTERRUPTED,
     Timecode,
+    deinterlace_option,
     film_argument,
     force_option,
     look_of,
@@ -62,6 +63,7 @@ def cli() -> None:
     help="One PNG of N frames instead of a clip; with --at, of the frames at those times.",
 )
 @look_options
+@deinterlace_option
 @force_option
 @quiet_option
 def preview_command(
@@ -145,10 +147,12 @@ def probe_command(film: Path, as_json: bool) -> None:
     try:
         plan = plan_output(info, None, Encoding())
         fates = {s.index: "copied" for s in plan.copied}
+        fates |= {index: f"converted to {codec}" for index, codec in plan.conversions.items()}
         fates |= {s.index: "left out" for s in plan.left_out}
         target, notes = str(plan.path), list(plan.notes)
     except FilmcolorError as error:
         fates, target, notes = {}, "", [str(error)]
+    fates |= {s.index: "kept as a tag" for s in info.streams if target and s.is_timecode}
     fates[info.video_index] = "coloured"
     facts = {
         "num_frames": len(index.pts),

@@ -19,9 +19,10 @@ from filmcolor.errors import OutputError
 from filmcolor.fields import Marker
 from filmcolor.frames import Chapter, ColorFrame, FilmInfo, Part, Plane, StreamInfo
 from filmcolor.journal import remedy_for, sync
-from filmcolor.plan import OutputPlan, add_copy, add_video_stream, copy_tags
+from filmcolor.plan import OutputPlan, add_copy, add_video_stream, converted_packet, copy_tags
 from filmcolor.probing import open_film, packets_of
 from filmcolor.profiling import Profile, section
+from filmcolor.subtitles import MOV_TEXT
 
 _MOVIE_TIMESCALE = 90_000  # ticks a second at least; FFmpeg's 1000 would round to 1 ms
 
@@ -43,6 +44,11 @@ def copied_packets(
         stamp = packet.dts if packet.pts is None else packet.pts
         if is_picture or stamp is None or part.holds(stamp * Fraction(packet.time_base)):
             yield packet
+
+
+def has_text(packet: av.Packet) -> bool:
+    """Tell MP4's subtitles from the empty ones that it fills the gaps between them with."""
+    return packet.size > 2  # the first two bytes are the text's length
 
 
 def cut_chapters(chapters: tuple[Chapter, ...], part: Part) -> tuple[Chapter, ...]:
@@ -156,14 +162,32 @@ class FilmWriter:
             if stream.index == self.info.video_index:
                 self._video = add_video_stream(self._output, self.info, self.plan)
             elif stream in self.plan.copied:
-                self._copies[stream.index] = add_copy(self._output, self._source, stream)
+                codec = self.plan.conversions.get(stream.index)
+                self._copies[stream.index] = add_copy(self._output, self._source, stream, codec)
         copy_tags(self._source.streams[self.info.video_index], self._video)
         self._output.metadata.update(_metadata(self.info, self.plan))
+        if not self.plan.keeps_timecode:
+            for tags in (self._video.metadata, self._output.metadata):
+                for name in [name for name in tags if name.lower() == "timecode"]:
+                    del tags[name]
         _set_chapters(self._output, cut_chapters(self.info.chapters, self.part))
         self._output.start_encoding()
-        waiting = copied_packets(self._source, tuple(self.plan.copied), self.part)
-        self._waiting = (p for p in waiting if self._copies[p.stream_index] is not None)
+        self._waiting = self._copied()
         self._next = next(self._waiting, None)
+
+    def _copied(self) -> Iterator[av.Packet]:
+        """Yield the copied packets, those of subtitles converted where the plan says so."""
+        codecs = {s.index: s.codec for s in self.plan.copied}
+        for packet in copied_packets(self._source, self.plan.copied, self.part):
+            index = packet.stream_index
+            if self._copies[index] is None:
+                continue
+            if target := self.plan.conversions.get(index):
+                if codecs[index] == MOV_TEXT and not has_text(packet):
+                    continue
+                packet = converted_packet(packet, codecs[index], target)
+            packet.stream = self._copies[index]
+            yield packet
 
     def _copy_until(self, seconds: Fraction | None) -> None:
         while (packet := self._next) is not None:
@@ -175,7 +199,6 @@ class FilmWriter:
             offset = round(self.part.offset / base)
             packet.pts = packet.pts if packet.pts is None else packet.pts - offset
             packet.dts = packet.dts if packet.dts is None else packet.dts - offset
-            packet.stream = self._copies[packet.stream_index]
             self._mux([packet])
             self._next = next(self._waiting, None)
 

@@ -117,7 +117,7 @@ def _values(frame: av.VideoFrame, dtype: Any) -> Plane:
 
 
 def _graph(frame: av.VideoFrame, name: str, options: str | None = None) -> Any:
-    graph = av.filter.Graph()
+    graph: Any = av.filter.Graph()
     source = graph.add_buffer(
         width=frame.width,
         height=frame.height,

@@ -45,6 +45,11 @@ class StreamInfo:
         return "attached_pic" in self.disposition
 
     @property
+    def is_timecode(self) -> bool:
+        """True for QuickTime's track of timecodes, which the picture's tag has too."""
+        return self.kind == "data" and "timecode" in self.metadata
+
+    @property
     def name(self) -> str:
         """How messages call it: "stream 2 (subtitle, subrip, fre)"."""
         words = [w for w in (self.kind, self.codec, self.language) if w]
@@ -91,6 +96,16 @@ class FilmInfo:
     is_deinterlaced: bool = False  # as it is decoded: each frame is then one picture
     origin: Fraction = Fraction(0)  # seconds, below 0 where the film begins before its clock does
     has_times: bool = True  # frames have them: bare streams do not
+
+    @property
+    def timecode(self) -> str | None:
+        """Of the first frame, where the film or its picture is tagged with one."""
+        pictures = (s.metadata for s in self.streams if s.index == self.video_index)
+        for tags in (self.metadata, *pictures):
+            for name, value in tags.items():
+                if name.lower() == "timecode":
+                    return value
+        return None
 
     @property
     def shown_order(self) -> int:

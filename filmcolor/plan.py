@@ -3,7 +3,8 @@
 import io
 import os
 import re
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
@@ -18,7 +19,8 @@ from filmcolor.chroma import SUBSAMPLING_420, SUBSAMPLING_422, SUBSAMPLING_444, 
 from filmcolor.color import UNSPECIFIED, Coding
 from filmcolor.errors import ContainerError, OutputError, SettingsError
 from filmcolor.frames import PROGRESSIVE, FilmInfo, StreamInfo
-from filmcolor.probing import JPEG_RANGE, MPEG_RANGE, open_film
+from filmcolor.probing import JPEG_RANGE, MPEG_RANGE, open_film, packets_of
+from filmcolor.subtitles import HEADER, MOV_TEXT, SUBRIP, converted, is_convertible
 
 FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
 
@@ -72,6 +74,7 @@ class Encoding:
     crf: int | None = None
     preset: str | None = None
     pix_fmt: str | None = None
+    drop_unsupported: bool = False  # leave out what the container cannot hold, and say so
 
     def __post_init__(self) -> None:
         if self.purpose not in PURPOSES:
@@ -95,6 +98,8 @@ class OutputPlan:
     transfer: int
     copied: tuple[StreamInfo, ...] = ()
     left_out: tuple[StreamInfo, ...] = ()
+    conversions: Mapping[int, str] = field(default_factory=dict)  # index of a copied → codec
+    keeps_timecode: bool = True
     notes: tuple[str, ...] = ()
     tag: str = ""  # added to the film's comment, so that no one takes its colour for its own
 
@@ -111,27 +116,35 @@ def plan_output(info: FilmInfo, path: Path | None, encoding: Encoding) -> Output
     SettingsError when the encoder does not exist or cannot do what is asked,
     OutputError when the folder is missing.
     """
-    purpose = PURPOSES[encoding.purpose]
     if path is not None:
-        return _plan_for(info, path, encoding)
+        return _plan_for(info, path, encoding, True, encoding.drop_unsupported)
     problem: ContainerError | None = None
-    for suffix in purpose.suffixes:
-        own = info.path.suffix.lower()
-        if not suffix and not _is_own_container(info, own):
-            continue
-        try:
-            return _plan_for(info, info.path.with_suffix(f".color{suffix or own}"), encoding)
-        except ContainerError as error:
-            problem = problem or error
+    # what holds all as it is, before what converts, before what leaves out
+    ways = [(False, False), (True, False), (True, True)]
+    for convert, drop in ways if encoding.drop_unsupported else ways[:2]:
+        for target in _targets(info, PURPOSES[encoding.purpose]):
+            try:
+                return _plan_for(info, target, encoding, convert, drop)
+            except ContainerError as error:
+                problem = problem or error
     assert problem is not None  # every purpose names a container that is tried
     raise problem
+
+
+def _targets(info: FilmInfo, purpose: Purpose) -> Iterator[Path]:
+    own = info.path.suffix.lower()
+    for suffix in purpose.suffixes:
+        if suffix or _is_own_container(info, own):
+            yield info.path.with_suffix(f".color{suffix or own}")
 
 
 def _is_own_container(info: FilmInfo, suffix: str) -> bool:
     return suffix in FORMATS and suffix != ".webm" and FORMATS[suffix] in info.container
 
 
-def _plan_for(info: FilmInfo, path: Path, encoding: Encoding) -> OutputPlan:
+def _plan_for(
+    info: FilmInfo, path: Path, encoding: Encoding, convert: bool, drop: bool
+) -> OutputPlan:
     suffix = path.suffix.lower()
     if suffix not in FORMATS:
         raise ContainerError(
@@ -164,8 +177,7 @@ def _plan_for(info: FilmInfo, path: Path, encoding: Encoding) -> OutputPlan:
         raise ContainerError(
             f"{path}: {suffix} does not keep {codec}'s pixels of {info.sar}; name the output .mp4"
         )
-    copied, left_out = _sort_streams(info, plan)
-    return _with_notes(info, plan, copied, left_out)
+    return _with_notes(info, _with_streams(info, plan, convert, drop))
 
 
 def _choose_pix_fmt(codec: str, depth: int, min_depth: int) -> str:
@@ -271,8 +283,13 @@ def is_coded_as_fields(info: FilmInfo, plan: OutputPlan) -> bool:
     return is_able and info.shown_order > PROGRESSIVE
 
 
-def add_copy(output: OutputContainer, source: InputContainer, stream: StreamInfo) -> Any:
-    """Add a stream whose packets are copied; None for what is no packets, an attachment."""
+def add_copy(
+    output: OutputContainer, source: InputContainer, stream: StreamInfo, codec: str | None = None
+) -> Any:
+    """Add a stream whose packets are copied; None for what is no packets, an attachment.
+
+    `codec`: of subtitles whose packets are converted to it.
+    """
     original: Any = source.streams[stream.index]
     if stream.kind == "attachment":
         output.add_attachment(original.name or "attachment", original.mimetype, original.data)
@@ -280,9 +297,26 @@ def add_copy(output: OutputContainer, source: InputContainer, stream: StreamInfo
     if stream.is_picture and output.format.name == "matroska":
         _attach_picture(output, source, stream)
         return None
-    copy = output.add_stream_from_template(original)
+    copy: Any
+    if codec == MOV_TEXT:
+        copy = output.add_stream(codec)
+        copy.codec_context.subtitle_header = HEADER
+    elif codec:
+        copy = output.add_mux_stream(codec)
+    else:
+        copy = output.add_stream_from_template(original)
+    if codec:
+        copy.time_base = original.time_base
     copy_tags(original, copy)
     return copy
+
+
+def converted_packet(packet: av.Packet, source: str, target: str) -> av.Packet:
+    """Return a packet of subtitles in another codec, shown at the same time."""
+    made = av.Packet(converted(bytes(packet), source, target))
+    made.pts, made.dts, made.duration = packet.pts, packet.dts, packet.duration
+    made.time_base, made.is_keyframe = packet.time_base, True
+    return made
 
 
 def copy_tags(original: Any, copy: Any) -> None:
@@ -342,55 +376,103 @@ def _encoder_message(plan: OutputPlan, error: Exception) -> str:
     )
 
 
-def _sort_streams(
-    info: FilmInfo, plan: OutputPlan
-) -> tuple[tuple[StreamInfo, ...], tuple[StreamInfo, ...]]:
-    """Return the streams that are copied, and the data streams that no one plays."""
-    copied, left_out = [], []
+def _with_streams(info: FilmInfo, plan: OutputPlan, convert: bool, drop: bool) -> OutputPlan:
+    """Return the plan with what becomes of each stream; data that no one plays is left out."""
+    copied, left_out, conversions = [], [], {}
     with open_film(info.path) as source:
         for stream in info.streams:
             if stream.index == info.video_index:
                 continue
+            codec = _conversion(plan.format, info, stream) if convert else None
+            if stream.is_timecode:
+                continue  # made anew of the picture's tag
             if _can_hold(plan.format, source, stream):
                 copied.append(stream)
-            elif stream.kind in ("data", "unknown"):
+            elif codec and _can_hold(plan.format, source, stream, codec):
+                copied.append(stream)
+                conversions[stream.index] = codec
+            elif drop or stream.kind in ("data", "unknown"):
                 left_out.append(stream)
             else:
                 suits = _who_can_hold(source, stream)
                 raise ContainerError(
                     f"{plan.path.suffix} cannot hold {stream.name} of {info.path}; "
-                    + (f"name the output {suits}" if suits else "no container here can")
+                    + (f"name the output {suits}, or" if suits else "no container here can;")
+                    + " add --drop-unsupported to go on without it"
                 )
-    return tuple(copied), tuple(left_out)
+    return replace(
+        plan,
+        copied=tuple(copied),
+        left_out=tuple(left_out),
+        conversions=conversions,
+        keeps_timecode=_takes_timecode(info, plan),
+    )
 
 
-def _can_hold(format_name: str, source: InputContainer, stream: StreamInfo) -> bool:
+def _takes_timecode(info: FilmInfo, plan: OutputPlan) -> bool:
+    """QuickTime counts timecodes in whole frames a second: write a header in memory and see."""
+    if plan.format not in ("mp4", "mov") or info.timecode is None:
+        return True
+    try:
+        with av.open(io.BytesIO(), "w", format=plan.format) as output:
+            add_video_stream(output, info, plan)
+            output.metadata["timecode"] = info.timecode
+            output.start_encoding()
+    except (av.error.FFmpegError, OSError):
+        return False
+    return True
+
+
+def _conversion(format_name: str, info: FilmInfo, stream: StreamInfo) -> str | None:
+    """Return the codec that a container has a stream's text in, where nothing is lost by that."""
+    codec = MOV_TEXT if format_name in ("mp4", "mov") else SUBRIP
+    if not is_convertible(stream.codec, codec):
+        return None
+    return None if codec == MOV_TEXT and _overlaps(info.path, stream) else codec
+
+
+def _overlaps(path: Path, stream: StreamInfo) -> bool:
+    """Tell whether subtitles are shown two at a time: in MP4 each ends where the next begins."""
+    end = None
+    with open_film(path) as source:
+        for packet in packets_of(source, source.streams[stream.index]):
+            if packet.size and packet.pts is not None:
+                if end is not None and packet.pts < end:
+                    return True
+                end = packet.pts + (packet.duration or 0)
+    return False
+
+
+def _can_hold(
+    format_name: str, source: InputContainer, stream: StreamInfo, codec: str | None = None
+) -> bool:
     """Write the stream's beginning in memory: some refusals come with the first packet."""
     try:
-        copy, _ = _try_copy(format_name, source, stream)
+        copy, _ = _try_copy(format_name, source, stream, codec)
         return copy is not None or format_name == "matroska"  # others drop attachments unsaid
     except (av.error.FFmpegError, OSError, ValueError, NotImplementedError):
         return False
 
 
-def _loses_language(source: InputContainer, stream: StreamInfo) -> bool:
+def _loses_language(source: InputContainer, stream: StreamInfo, codec: str | None) -> bool:
     """QuickTime has a short list of languages: write the stream's beginning and see."""
-    copy, memory = _try_copy("mov", source, stream)
+    copy, memory = _try_copy("mov", source, stream, codec)
     with av.open(memory) as written:
         told = [s.metadata.get("language") for s in written.streams]
     return bool(told) and told[0] != copy.metadata.get("language")
 
 
 def _try_copy(
-    format_name: str, source: InputContainer, stream: StreamInfo
+    format_name: str, source: InputContainer, stream: StreamInfo, codec: str | None
 ) -> tuple[Any, io.BytesIO]:
     """Return a copy of the stream, None for an attachment, and the file made with it."""
     memory = io.BytesIO()
     with av.open(memory, "w", format=format_name) as output:
-        copy = add_copy(output, source, stream)
+        copy = add_copy(output, source, stream, codec)
         if copy is not None:
             output.start_encoding()
             if first := _first_packet(Path(source.name), stream):
+                first = first if codec is None else converted_packet(first, stream.codec, codec)
                 first.stream = copy
                 output.mux(first)
     memory.seek(0)
@@ -411,13 +493,14 @@ def _who_can_hold(source: InputContainer, stream: StreamInfo) -> str:
     return " or ".join(s for name, s in formats.items() if _can_hold(name, source, stream))
 
 
-def _with_notes(
-    info: FilmInfo,
-    plan: OutputPlan,
-    copied: tuple[StreamInfo, ...],
-    left_out: tuple[StreamInfo, ...],
-) -> OutputPlan:
-    notes = [f"left out, {plan.path.suffix} cannot hold it: {s.name}" for s in left_out]
+def _with_notes(info: FilmInfo, plan: OutputPlan) -> OutputPlan:
+    notes = [f"left out, {plan.path.suffix} cannot hold it: {s.name}" for s in plan.left_out]
+    notes += [
+        f"{s.name} converted to {plan.conversions[s.index]}: text, times, bold, italics and "
+        "underlines are kept, colours and places are not"
+        for s in plan.copied
+        if s.index in plan.conversions
+    ]
     if (plan.width, plan.height) != (info.width, info.height):
         notes.append(
             f"{info.width}×{info.height} is odd, coded as {plan.width}×{plan.height}, "
@@ -430,9 +513,11 @@ def _with_notes(
         )
     if plan.format == "mov":
         with open_film(info.path) as source:
-            told = [s for s in copied if s.language not in (None, "und")]
-            lost = [s for s in told if _loses_language(source, s)]
+            told = [s for s in plan.copied if s.language not in (None, "und")]
+            lost = [s for s in told if _loses_language(source, s, plan.conversions.get(s.index))]
         notes += [f".mov has no code for the language of {s.name}; .mkv has" for s in lost]
+    if not plan.keeps_timecode:
+        notes.append(f"timecode {info.timecode} left out: it does not go with the frame rate")
     if info.is_deinterlaced:
         notes.append("deinterlaced by bwdif, a frame for a frame: luma is the filter's")
     if info.origin < 0:
@@ -442,4 +527,4 @@ def _with_notes(
     is_rounded = plan.format in ("matroska", "webm") and (info.time_base / _MILLISECOND) % 1 != 0
     if is_rounded:
         notes.append(f"times rounded to 1 ms, all that {plan.path.suffix} keeps")
-    return replace(plan, copied=copied, left_out=left_out, notes=tuple(notes))
+    return replace(plan, notes=tuple(notes))

@@ -17,6 +17,7 @@ from filmcolor.fields import field_order_of, is_two_fields
 from filmcolor.frames import Chapter, FilmInfo, StreamInfo
 
 MPEG_RANGE, JPEG_RANGE = 1, 2  # AVColorRange
+_MAX_RATE = 1000  # frames a second: more is a clock
 _MAX_FAILURES = 100  # to read on, one after the other
 _TEXT_FORMATS = frozenset({"tty"})  # FFmpeg draws any text file as a film
 _DISPOSITIONS = tuple(flag.name for flag in Disposition if flag.name)
@@ -182,8 +183,9 @@ def _color_tags(context: Any, frame: av.VideoFrame) -> dict[str, Any]:
 
 
 def _frame_rate(stream: Any) -> Fraction:
-    rate = stream.average_rate or stream.guessed_rate or stream.base_rate
-    return Fraction(rate) if rate else Fraction(25)
+    rates = stream.average_rate, stream.guessed_rate, stream.base_rate
+    # a bare DV file's mean is the ticks of its clock
+    return next((Fraction(r) for r in rates if r and r <= _MAX_RATE), Fraction(25))
 
 
 def _duration(container: InputContainer, stream: Any) -> Fraction | None:
@@ -196,8 +198,9 @@ def _origin(container: InputContainer, stream: Any, frame: av.VideoFrame) -> Fra
     """Return 0, or when the first of its streams begins if the picture begins before zero."""
     if (frame.pts or 0) >= 0:
         return Fraction(0)
-    starts = [s.start_time * Fraction(s.time_base) for s in container.streams if s.start_time]
-    return min(frame.pts * Fraction(stream.time_base), *starts)
+    streams: list[Any] = list(container.streams)
+    starts = [s.start_time * Fraction(s.time_base) for s in streams if s.start_time]
+    return min([(frame.pts or 0) * Fraction(stream.time_base), *starts])
 
 
 def _end_pts(stream: Any) -> int | None:

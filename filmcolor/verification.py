@@ -12,11 +12,13 @@ import numpy as np
 
 from filmcolor.color import convert_luma
 from filmcolor.decode import FrameIndex, read_luma
-from filmcolor.encode import copied_packets, cut_chapters
+from filmcolor.encode import copied_packets, cut_chapters, has_text
 from filmcolor.errors import VerifyError
 from filmcolor.frames import FilmInfo, Part, StreamInfo
 from filmcolor.probing import open_film, probe
+from filmcolor.subtitles import MOV_TEXT, is_convertible, styled_text
 
+_FIELD_CODECS = ("h264", "ffv1", "prores", "mpeg2video")  # which tell it everywhere
 _ADTS_HEADER = (7, 9)  # bytes which MP4 and Matroska take off each AAC packet of an MPEG-TS
 _CHAPTER_TOLERANCE = Fraction(1, 500)  # seconds: containers round chapters to 1 ms
 
@@ -124,7 +126,10 @@ def _compare_times(source: FilmInfo, result: FilmInfo, pts: Sequence[int], part:
 
 
 def _compare_geometry(source: FilmInfo, result: FilmInfo) -> None:
-    for name in ("sar", "rotation"):
+    names = ["sar", "rotation"]
+    if source.is_interlaced and not source.is_deinterlaced and result.codec in _FIELD_CODECS:
+        names.append("field_order")
+    for name in names:
         ours, theirs = getattr(result, name), getattr(source, name)
         if ours != theirs:
             raise VerifyError(f"{result.path} has {name} {ours} where {source.path} has {theirs}")
@@ -152,7 +157,7 @@ def _compare_streams(
     kinds: tuple[str, ...],
     part: Part,
 ) -> None:
-    others = [s for s in result.streams if s.index != result.video_index]
+    others = [s for s in result.streams if s.index != result.video_index and not s.is_timecode]
     for kind in kinds:
         ours = [s for s in others if _kind(s) == kind]
         theirs = [s for s in copied if _kind(s) == kind]
@@ -180,13 +185,14 @@ def _compare_packets(
     with open_film(source.path) as container, open_film(result.path) as other:
         wanted = copied_packets(container, (original,), part)
         found = copied_packets(other, (copy,), Part())
-        if original.codec == "mov_text":  # MP4 fills the gaps between titles with empty ones
-            wanted, found = (filter(_has_text, packets) for packets in (wanted, found))
+        # MP4 fills the gaps between titles with empty ones
+        wanted = filter(has_text, wanted) if original.codec == MOV_TEXT else wanted
+        found = filter(has_text, found) if copy.codec == MOV_TEXT else found
         for number, (theirs, ours) in enumerate(zip_longest(wanted, found)):
             if theirs is None or ours is None:
                 less = result.path if ours is None else source.path
                 raise VerifyError(f"{original.name}: {less} ends after packet {number}")
-            if not _is_same(bytes(theirs), bytes(ours)):
+            if not _is_same(bytes(theirs), bytes(ours), original.codec, copy.codec):
                 raise VerifyError(
                     f"{original.name}: packet {number} of {result.path} is not the source's"
                 )
@@ -197,13 +203,11 @@ def _is_quicktime(film: FilmInfo) -> bool:
     return film.metadata.get("major_brand", "").strip() == "qt"
 
 
-def _has_text(packet: av.Packet) -> bool:
-    return packet.size > 2  # the first two bytes are the text's length
-
-
-def _is_same(theirs: bytes, ours: bytes) -> bool:
-    if theirs == ours:
+def _is_same(theirs: bytes, ours: bytes, codec: str, our_codec: str) -> bool:
+    if theirs == ours and codec == our_codec:
         return True
+    if is_convertible(codec, our_codec):
+        return styled_text(theirs, codec) == styled_text(ours, our_codec)
     is_adts = theirs[:1] == b"\xff" and len(theirs) - len(ours) in _ADTS_HEADER
     return is_adts and theirs.endswith(ours)
 

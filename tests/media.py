@@ -80,15 +80,22 @@ class Sound:
     pitch: float = 440.0  # Hz
     sample_rate: int = 48000
     layout: str = "mono"  # or "stereo", the same in both
+    bit_rate: int | None = None  # where the encoder has none of its own
 
 
 @dataclass(frozen=True)
 class Titles:
-    """Subtitles: (start, end, text) in milliseconds from the picture's first frame."""
+    """Subtitles: (start, end, text) in milliseconds from the picture's first frame.
+
+    What is not text is the packet itself.
+    """
 
     codec: str = "subrip"
     language: str | None = None
-    lines: Sequence[tuple[int, int, str]] = ((40, 160, "Silence"), (250, 400, "She speaks"))
+    lines: Sequence[tuple[int, int, str | bytes]] = (
+        (40, 160, "Silence"),
+        (250, 400, "She speaks"),
+    )
     disposition: Disposition = NO_DISPOSITION
 
 
@@ -191,6 +198,8 @@ def _add_video(output: Any, film: Film) -> Any:
 def _add_sound(output: Any, sound: Sound) -> Any:
     stream = output.add_stream(sound.codec, rate=sound.sample_rate)
     stream.codec_context.layout = sound.layout
+    if sound.bit_rate:
+        stream.codec_context.bit_rate = sound.bit_rate
     tags = {"language": sound.language, "title": sound.title}
     stream.metadata.update({name: tag for name, tag in tags.items() if tag})
     stream.disposition = sound.disposition
@@ -257,10 +266,16 @@ def picture(pix_fmt: str, luma: np.ndarray, *chroma: np.ndarray) -> av.VideoFram
     for number, plane in enumerate(frame.planes):
         rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: plane.height]
         depth = frame.format.components[number].bits
-        values = rows.view(luma.dtype)[:, : plane.width]
+        values = rows.view(_dtype(frame))[:, : plane.width]
         neutral = 1 << (depth - 1)
         values[:] = (luma, *chroma)[number] if number <= len(chroma) else neutral
     return frame
+
+
+def _dtype(frame: av.VideoFrame) -> str:
+    if frame.format.components[0].bits == 8:
+        return "u1"
+    return ">u2" if frame.format.is_big_endian else "<u2"
 
 
 def _sound_packets(stream: Any, sound: Sound, film: Film) -> list[av.Packet]:
@@ -289,8 +304,8 @@ def _title_packets(stream: Any, titles: Titles, film: Film) -> list[av.Packet]:
     packets = []
     offset = round(film.start * 1000)
     for start, end, line in titles.lines:
-        text = line.encode()
-        if titles.codec == "mov_text":
+        text = line.encode() if isinstance(line, str) else line
+        if titles.codec == "mov_text" and isinstance(line, str):
             text = len(text).to_bytes(2, "big") + text
         packets.append(_packet(stream, text, start + offset, end - start))
     return packets
@@ -360,6 +375,53 @@ def frames(path: Path) -> list[Shown]:
             )
             for frame in film.decode(stream)
         ]
+
+
+def lumas(path: Path) -> list[np.ndarray]:
+    """Return each frame's luma; of R'G'B' what BT.601 makes of it, in limited range."""
+    with av.open(str(path)) as film:
+        return [_luma(frame) for frame in film.decode(film.streams.best("video"))]
+
+
+def _luma(frame: av.VideoFrame) -> np.ndarray:
+    pixels = frame.format
+    if not (pixels.is_rgb or pixels.has_palette or pixels.is_bit_stream):
+        packed = {"yuyv422": slice(0, None, 2), "uyvy422": slice(1, None, 2)}
+        if pixels.name in packed:
+            plane: Any = frame.planes[0]
+            rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
+            return rows[: frame.height, : 2 * frame.width][:, packed[pixels.name]].copy()
+        return _planes(frame)[0]
+    rgb = frame.to_ndarray(format="rgb24") / 255.0
+    return np.rint(16 + 219 * (rgb @ (0.299, 0.587, 0.114))).astype(np.uint8)
+
+
+def field_order(path: Path) -> int:
+    """Return the AVFieldOrder that a film's header tells."""
+    with av.open(str(path)) as film:
+        return film.streams.best("video").codec_context.field_order
+
+
+def first_fields(path: Path) -> list[str]:
+    """Return of each frame whether it is "tff" or "bff", or "" where it is no two fields."""
+    with av.open(str(path)) as film:
+        return [_first_field(frame) for frame in film.decode(film.streams.best("video"))]
+
+
+def _first_field(frame: av.VideoFrame) -> str:
+    if not frame.interlaced_frame:
+        return ""
+    size = {"width": frame.width, "height": frame.height, "format": frame.format.name}
+    graph: Any = av.filter.Graph()
+    source = graph.add_buffer(**size, time_base=Fraction(1, 25))
+    steps = source, graph.add("separatefields"), graph.add("buffersink")
+    graph.link_nodes(*steps).configure()
+    graph.push(frame)
+    graph.push(None)
+    return {0: "tff", 1: "bff"}[
+        (graph.pull().planes[0].buffer_ptr - frame.planes[0].buffer_ptr)
+        // frame.planes[0].line_size
+    ]
 
 
 def seconds(path: Path) -> list[Fraction]:
@@ -460,10 +522,10 @@ def covers(path: Path) -> list[bytes]:
 
 
 def _planes(frame: av.VideoFrame) -> tuple[np.ndarray, ...]:
-    is_wide = frame.format.components[0].bits > 8
+    dtype = _dtype(frame)
     planes = []
     for plane in frame.planes:
         rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: plane.height]
-        values = rows.view(np.uint16) if is_wide else rows
-        planes.append(values[:, : plane.width].copy())
+        values = rows.view(dtype)[:, : plane.width]
+        planes.append(values.astype(values.dtype.newbyteorder("=")))
     return tuple(planes)

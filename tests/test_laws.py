@@ -154,7 +154,7 @@ def test_the_shots_have_colors_of_their_own(whole: list[ColorFrame]) -> None:
 
 # lowest first: a module imports from lower lines only
 FLOORS = (
-    {"errors", "color", "blocks", "cores", "profiling"},
+    {"errors", "color", "subtitles", "blocks", "cores", "profiling"},
     {"frames", "model", "prefetch", "journal"},
     {"fields", "weights", "small", "flow", "thumbs", "targets", "dither", "upsample", "film_list"},
     {"metrics", "dissolves", "sheets"},
