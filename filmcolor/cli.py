@@ -139,32 +139,45 @@ def photo(
 def probe_command(film: Path, as_json: bool) -> None:
     """Print what is known of FILM, and what run would do with each stream."""
     from filmcolor.decode import FrameIndex
-    from filmcolor.plan import Encoding, plan_output
     from filmcolor.probing import probe
 
     info = probe(film)
     index = FrameIndex(info)
-    try:
-        plan = plan_output(info, None, Encoding())
-        fates = {s.index: "copied" for s in plan.copied}
-        fates |= {index: f"converted to {codec}" for index, codec in plan.conversions.items()}
-        fates |= {s.index: "left out" for s in plan.left_out}
-        target, notes = str(plan.path), list(plan.notes)
-    except FilmcolorError as error:
-        fates, target, notes = {}, "", [str(error)]
-    fates |= {s.index: "kept as a tag" for s in info.streams if target and s.is_timecode}
-    fates[info.video_index] = "coloured"
+    target, notes, fates = _foretold(info)
     facts = {
         "num_frames": len(index.pts),
         "is_vfr": index.is_vfr,
         "output": target,
         "notes": notes,
-        "fates": {s.index: fates.get(s.index, "cannot be kept") for s in info.streams},
+        "fates": fates,
     }
     if as_json:
         click.echo(json.dumps({**asdict(info), **facts}, default=str, indent=2, ensure_ascii=False))
     else:
         click.echo("\n".join(_described(info, facts)))
+
+
+def _foretold(info: FilmInfo) -> tuple[str, list[str], dict[int, str]]:
+    """Return what a run would write, "" for nothing, with its notes and each stream's fate."""
+    from filmcolor.plan import Encoding, plan_output
+
+    lost, problem = "cannot be kept", ""
+    fates = {stream.index: lost for stream in info.streams}
+    try:
+        plan = plan_output(info, None, Encoding())
+        lost = "left out"
+    except FilmcolorError as error:
+        problem = str(error)
+        try:
+            plan = plan_output(info, None, Encoding(drop_unsupported=True))
+        except FilmcolorError:
+            return "", [problem], fates
+    kept = {s.index: "copied" for s in plan.fates.copied}
+    kept |= {index: f"converted to {codec}" for index, codec in plan.fates.conversions.items()}
+    kept |= {s.index: "kept as a tag" for s in info.streams if s.is_timecode}
+    kept[info.video_index] = "coloured"
+    fates = {s.index: kept.get(s.index, lost) for s in info.streams}
+    return ("", [problem], fates) if problem else (str(plan.path), list(plan.notes), fates)
 
 
 cli.add_command(run)

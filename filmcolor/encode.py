@@ -15,11 +15,12 @@ import cv2
 import numpy as np
 from av.container import InputContainer, OutputContainer
 
+from filmcolor.copies import add_copy, converted_packet, copy_tags
 from filmcolor.errors import OutputError
 from filmcolor.fields import Marker
 from filmcolor.frames import Chapter, ColorFrame, FilmInfo, Part, Plane, StreamInfo
 from filmcolor.journal import remedy_for, sync
-from filmcolor.plan import OutputPlan, add_copy, add_video_stream, converted_packet, copy_tags
+from filmcolor.plan import OutputPlan, add_video_stream
 from filmcolor.probing import open_film, packets_of
 from filmcolor.profiling import Profile, section
 from filmcolor.subtitles import MOV_TEXT
@@ -161,8 +162,8 @@ class FilmWriter:
         for stream in self.info.streams:
             if stream.index == self.info.video_index:
                 self._video = add_video_stream(self._output, self.info, self.plan)
-            elif stream in self.plan.copied:
-                codec = self.plan.conversions.get(stream.index)
+            elif stream in self.plan.fates.copied:
+                codec = self.plan.fates.conversions.get(stream.index)
                 self._copies[stream.index] = add_copy(self._output, self._source, stream, codec)
         copy_tags(self._source.streams[self.info.video_index], self._video)
         self._output.metadata.update(_metadata(self.info, self.plan))
@@ -177,12 +178,12 @@ class FilmWriter:
 
     def _copied(self) -> Iterator[av.Packet]:
         """Yield the copied packets, those of subtitles converted where the plan says so."""
-        codecs = {s.index: s.codec for s in self.plan.copied}
-        for packet in copied_packets(self._source, self.plan.copied, self.part):
+        codecs = {s.index: s.codec for s in self.plan.fates.copied}
+        for packet in copied_packets(self._source, self.plan.fates.copied, self.part):
             index = packet.stream_index
             if self._copies[index] is None:
                 continue
-            if target := self.plan.conversions.get(index):
+            if target := self.plan.fates.conversions.get(index):
                 if codecs[index] == MOV_TEXT and not has_text(packet):
                     continue
                 packet = converted_packet(packet, codecs[index], target)

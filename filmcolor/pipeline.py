@@ -257,7 +257,7 @@ class Run:
             pts = join(self.journal, self.pieces, writer)
             writer.finish()
             with section(profile, "verify"):
-                verify(self.info, partial, pts, self.part, self.plan.copied)
+                verify(self.info, partial, pts, self.part, self.plan.fates.copied)
             writer.keep()
         self.journal.remove()
         length = (pts[-1] - pts[0]) * self.info.time_base + 1 / self.info.frame_rate

@@ -3,29 +3,25 @@
 import io
 import os
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from fractions import Fraction
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import av
 import av.error
 from av.codec.context import Flags
-from av.container import InputContainer, OutputContainer
+from av.container import OutputContainer
 
 from filmcolor.chroma import SUBSAMPLING_420, SUBSAMPLING_422, SUBSAMPLING_444, Subsampling
 from filmcolor.color import UNSPECIFIED, Coding
+from filmcolor.copies import FORMATS, NO_FATES, Fates, fates_of, loses_language
 from filmcolor.errors import ContainerError, OutputError, SettingsError
-from filmcolor.frames import PROGRESSIVE, FilmInfo, StreamInfo
-from filmcolor.probing import JPEG_RANGE, MPEG_RANGE, open_film, packets_of
-from filmcolor.subtitles import HEADER, MOV_TEXT, SUBRIP, converted, is_convertible
-
-FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
+from filmcolor.frames import PROGRESSIVE, FilmInfo
+from filmcolor.probing import JPEG_RANGE, MPEG_RANGE, open_film
 
 _SUBSAMPLINGS = {"420": SUBSAMPLING_420, "422": SUBSAMPLING_422, "444": SUBSAMPLING_444}
-_NUM_TRIED = 1000  # packets that are searched for a stream's first
 _MILLISECOND = Fraction(1, 1000)  # the clock of Matroska and WebM
 
 
@@ -96,9 +92,7 @@ class OutputPlan:
     height: int
     primaries: int
     transfer: int
-    copied: tuple[StreamInfo, ...] = ()
-    left_out: tuple[StreamInfo, ...] = ()
-    conversions: Mapping[int, str] = field(default_factory=dict)  # index of a copied → codec
+    fates: Fates = NO_FATES
     keeps_timecode: bool = True
     notes: tuple[str, ...] = ()
     tag: str = ""  # added to the film's comment, so that no one takes its colour for its own
@@ -177,7 +171,12 @@ def _plan_for(
         raise ContainerError(
             f"{path}: {suffix} does not keep {codec}'s pixels of {info.sar}; name the output .mp4"
         )
-    return _with_notes(info, _with_streams(info, plan, convert, drop))
+    plan = replace(
+        plan,
+        fates=fates_of(info, path, convert, drop),
+        keeps_timecode=_keeps_timecode(info, plan),
+    )
+    return replace(plan, notes=_notes(info, plan))
 
 
 def _choose_pix_fmt(codec: str, depth: int, min_depth: int) -> str:
@@ -283,60 +282,6 @@ def is_coded_as_fields(info: FilmInfo, plan: OutputPlan) -> bool:
     return is_able and info.shown_order > PROGRESSIVE
 
 
-def add_copy(
-    output: OutputContainer, source: InputContainer, stream: StreamInfo, codec: str | None = None
-) -> Any:
-    """Add a stream whose packets are copied; None for what is no packets, an attachment.
-
-    `codec`: of subtitles whose packets are converted to it.
-    """
-    original: Any = source.streams[stream.index]
-    if stream.kind == "attachment":
-        output.add_attachment(original.name or "attachment", original.mimetype, original.data)
-        return None
-    if stream.is_picture and output.format.name == "matroska":
-        _attach_picture(output, source, stream)
-        return None
-    copy: Any
-    if codec == MOV_TEXT:
-        copy = output.add_stream(codec)
-        copy.codec_context.subtitle_header = HEADER
-    elif codec:
-        copy = output.add_mux_stream(codec)
-    else:
-        copy = output.add_stream_from_template(original)
-    if codec:
-        copy.time_base = original.time_base
-    copy_tags(original, copy)
-    return copy
-
-
-def converted_packet(packet: av.Packet, source: str, target: str) -> av.Packet:
-    """Return a packet of subtitles in another codec, shown at the same time."""
-    made = av.Packet(converted(bytes(packet), source, target))
-    made.pts, made.dts, made.duration = packet.pts, packet.dts, packet.duration
-    made.time_base, made.is_keyframe = packet.time_base, True
-    return made
-
-
-def copy_tags(original: Any, copy: Any) -> None:
-    """Give a stream the language, title, other metadata and disposition of another."""
-    copy.metadata.update(original.metadata)
-    if copy.container.format.name == "mov" and original.metadata.get("language") == "fre":
-        copy.metadata["language"] = "fra"  # the one of French's two codes that QuickTime has
-    copy.disposition = original.disposition
-
-
-def _attach_picture(output: OutputContainer, source: InputContainer, stream: StreamInfo) -> None:
-    """Matroska keeps cover art as an attachment."""
-    ending = {"mjpeg": "jpg"}.get(stream.codec, stream.codec)
-    name = stream.metadata.get("filename", f"cover.{ending}")
-    mimetype = stream.metadata.get("mimetype", f"image/{'jpeg' if ending == 'jpg' else ending}")
-    with open_film(Path(source.name)) as again:
-        packet = next(p for p in again.demux(again.streams[stream.index]) if p.size)
-        output.add_attachment(name, mimetype, bytes(packet))
-
-
 def _try_encoder(info: FilmInfo, plan: OutputPlan) -> None:
     """Open the encoder in a file in memory: what it refuses is said now."""
     try:
@@ -354,17 +299,34 @@ def _try_encoder(info: FilmInfo, plan: OutputPlan) -> None:
 
 
 def _keeps_pixel_shape(info: FilmInfo, plan: OutputPlan) -> bool:
-    """Encode a frame in memory and look: PyAV tells Matroska of no shape but the codec's own."""
+    """PyAV tells Matroska of no shape but the codec's own."""
+    with av.open(_tried(info, plan, {})) as written:
+        return written.streams.video[0].sample_aspect_ratio == info.sar
+
+
+def _keeps_timecode(info: FilmInfo, plan: OutputPlan) -> bool:
+    """QuickTime's timecodes must go with the frame rate: some are dropped, some end the run."""
+    if plan.format not in ("mp4", "mov") or info.timecode is None:
+        return True
+    try:
+        with av.open(_tried(info, plan, {"timecode": info.timecode})) as written:
+            return written.streams.video[0].metadata.get("timecode") == info.timecode
+    except (av.error.FFmpegError, OSError):
+        return False
+
+
+def _tried(info: FilmInfo, plan: OutputPlan, metadata: dict[str, str]) -> io.BytesIO:
+    """Return a film of one frame in memory, to look what is kept of it."""
     memory = io.BytesIO()
     with av.open(memory, "w", format=plan.format) as output:
         stream = add_video_stream(output, info, plan)
+        output.metadata.update(metadata)
         frame = av.VideoFrame(plan.width, plan.height, plan.pix_fmt)
         frame.pts, frame.time_base = 0, info.time_base
         output.mux(stream.encode(frame))
         output.mux(stream.encode(None))
     memory.seek(0)
-    with av.open(memory) as written:
-        return written.streams.video[0].sample_aspect_ratio == info.sar
+    return memory
 
 
 def _encoder_message(plan: OutputPlan, error: Exception) -> str:
@@ -376,130 +338,15 @@ def _encoder_message(plan: OutputPlan, error: Exception) -> str:
     )
 
 
-def _with_streams(info: FilmInfo, plan: OutputPlan, convert: bool, drop: bool) -> OutputPlan:
-    """Return the plan with what becomes of each stream; data that no one plays is left out."""
-    copied, left_out, conversions = [], [], {}
-    with open_film(info.path) as source:
-        for stream in info.streams:
-            if stream.index == info.video_index:
-                continue
-            codec = _conversion(plan.format, info, stream) if convert else None
-            if stream.is_timecode:
-                continue  # made anew of the picture's tag
-            if _can_hold(plan.format, source, stream):
-                copied.append(stream)
-            elif codec and _can_hold(plan.format, source, stream, codec):
-                copied.append(stream)
-                conversions[stream.index] = codec
-            elif drop or stream.kind in ("data", "unknown"):
-                left_out.append(stream)
-            else:
-                suits = _who_can_hold(source, stream)
-                raise ContainerError(
-                    f"{plan.path.suffix} cannot hold {stream.name} of {info.path}; "
-                    + (f"name the output {suits}, or" if suits else "no container here can;")
-                    + " add --drop-unsupported to go on without it"
-                )
-    return replace(
-        plan,
-        copied=tuple(copied),
-        left_out=tuple(left_out),
-        conversions=conversions,
-        keeps_timecode=_takes_timecode(info, plan),
-    )
-
-
-def _takes_timecode(info: FilmInfo, plan: OutputPlan) -> bool:
-    """QuickTime counts timecodes in whole frames a second: write a header in memory and see."""
-    if plan.format not in ("mp4", "mov") or info.timecode is None:
-        return True
-    try:
-        with av.open(io.BytesIO(), "w", format=plan.format) as output:
-            add_video_stream(output, info, plan)
-            output.metadata["timecode"] = info.timecode
-            output.start_encoding()
-    except (av.error.FFmpegError, OSError):
-        return False
-    return True
-
-
-def _conversion(format_name: str, info: FilmInfo, stream: StreamInfo) -> str | None:
-    """Return the codec that a container has a stream's text in, where nothing is lost by that."""
-    codec = MOV_TEXT if format_name in ("mp4", "mov") else SUBRIP
-    if not is_convertible(stream.codec, codec):
-        return None
-    return None if codec == MOV_TEXT and _overlaps(info.path, stream) else codec
-
-
-def _overlaps(path: Path, stream: StreamInfo) -> bool:
-    """Tell whether subtitles are shown two at a time: in MP4 each ends where the next begins."""
-    end = None
-    with open_film(path) as source:
-        for packet in packets_of(source, source.streams[stream.index]):
-            if packet.size and packet.pts is not None:
-                if end is not None and packet.pts < end:
-                    return True
-                end = packet.pts + (packet.duration or 0)
-    return False
-
-
-def _can_hold(
-    format_name: str, source: InputContainer, stream: StreamInfo, codec: str | None = None
-) -> bool:
-    """Write the stream's beginning in memory: some refusals come with the first packet."""
-    try:
-        copy, _ = _try_copy(format_name, source, stream, codec)
-        return copy is not None or format_name == "matroska"  # others drop attachments unsaid
-    except (av.error.FFmpegError, OSError, ValueError, NotImplementedError):
-        return False
-
-
-def _loses_language(source: InputContainer, stream: StreamInfo, codec: str | None) -> bool:
-    """QuickTime has a short list of languages: write the stream's beginning and see."""
-    copy, memory = _try_copy("mov", source, stream, codec)
-    with av.open(memory) as written:
-        told = [s.metadata.get("language") for s in written.streams]
-    return bool(told) and told[0] != copy.metadata.get("language")
-
-
-def _try_copy(
-    format_name: str, source: InputContainer, stream: StreamInfo, codec: str | None
-) -> tuple[Any, io.BytesIO]:
-    """Return a copy of the stream, None for an attachment, and the file made with it."""
-    memory = io.BytesIO()
-    with av.open(memory, "w", format=format_name) as output:
-        copy = add_copy(output, source, stream, codec)
-        if copy is not None:
-            output.start_encoding()
-            if first := _first_packet(Path(source.name), stream):
-                first = first if codec is None else converted_packet(first, stream.codec, codec)
-                first.stream = copy
-                output.mux(first)
-    memory.seek(0)
-    return copy, memory
-
-
-def _first_packet(path: Path, stream: StreamInfo) -> av.Packet | None:
-    """Return a stream's first packet; None where it does not come soon, as with subtitles."""
-    with open_film(path) as source:
-        for packet in islice(source.demux(), _NUM_TRIED):
-            if packet.stream_index == stream.index and packet.size:
-                return packet
-    return None
-
-
-def _who_can_hold(source: InputContainer, stream: StreamInfo) -> str:
-    formats = {FORMATS[s]: s for s in (".mp4", ".mov", ".mkv")}
-    return " or ".join(s for name, s in formats.items() if _can_hold(name, source, stream))
-
-
-def _with_notes(info: FilmInfo, plan: OutputPlan) -> OutputPlan:
-    notes = [f"left out, {plan.path.suffix} cannot hold it: {s.name}" for s in plan.left_out]
+def _notes(info: FilmInfo, plan: OutputPlan) -> tuple[str, ...]:
+    """Return a line for all that will differ from the film, but its colour."""
+    fates = plan.fates
+    notes = [f"left out, {plan.path.suffix} cannot hold it: {s.name}" for s in fates.left_out]
     notes += [
-        f"{s.name} converted to {plan.conversions[s.index]}: text, times, bold, italics and "
+        f"{s.name} converted to {fates.conversions[s.index]}: text, times, bold, italics and "
         "underlines are kept, colours and places are not"
-        for s in plan.copied
-        if s.index in plan.conversions
+        for s in fates.copied
+        if s.index in fates.conversions
     ]
     if (plan.width, plan.height) != (info.width, info.height):
         notes.append(
@@ -513,8 +360,8 @@ def _with_notes(info: FilmInfo, plan: OutputPlan) -> OutputPlan:
         )
     if plan.format == "mov":
         with open_film(info.path) as source:
-            told = [s for s in plan.copied if s.language not in (None, "und")]
-            lost = [s for s in told if _loses_language(source, s, plan.conversions.get(s.index))]
+            told = [s for s in fates.copied if s.language not in (None, "und")]
+            lost = [s for s in told if loses_language(source, s, fates.conversions.get(s.index))]
         notes += [f".mov has no code for the language of {s.name}; .mkv has" for s in lost]
     if not plan.keeps_timecode:
         notes.append(f"timecode {info.timecode} left out: it does not go with the frame rate")
@@ -527,4 +374,4 @@ def _with_notes(info: FilmInfo, plan: OutputPlan) -> OutputPlan:
     is_rounded = plan.format in ("matroska", "webm") and (info.time_base / _MILLISECOND) % 1 != 0
     if is_rounded:
         notes.append(f"times rounded to 1 ms, all that {plan.path.suffix} keeps")
-    return replace(plan, notes=tuple(notes))
+    return tuple(notes)

@@ -260,9 +260,14 @@ def scanned(frame: av.VideoFrame, scan: str) -> av.VideoFrame:
 
 
 def picture(pix_fmt: str, luma: np.ndarray, *chroma: np.ndarray) -> av.VideoFrame:
-    """Return a planar frame of code values; chroma (Cb, Cr) that is left out is neutral."""
+    """Return a frame of code values; chroma (Cb, Cr) that is left out is neutral."""
     height, width = luma.shape
     frame = av.VideoFrame(width, height, pix_fmt)
+    if pix_fmt == "rgb24":
+        plane: Any = frame.planes[0]
+        rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[:height]
+        rows[:, : 3 * width] = luma.repeat(3, axis=1)
+        return frame
     for number, plane in enumerate(frame.planes):
         rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: plane.height]
         depth = frame.format.components[number].bits

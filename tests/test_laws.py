@@ -160,6 +160,7 @@ FLOORS = (
     {"metrics", "dissolves", "sheets"},
     {"anchors", "probing", "views", "plots"},
     {"decode", "predict", "shots", "smooth", "chroma", "strips"},
+    {"copies"},
     {"plan", "shot_list", "measuring", "gpu", "damage"},
     {"encode"},
     {"verification", "pieces"},
@@ -183,6 +184,7 @@ FLOORS = (
     {"cli"},
 )
 USERS_OF_AV = {
+    "copies",
     "fields",
     "probing",
     "plan",
