@@ -141,6 +141,8 @@ def _can_hold(
     format_name: str, source: InputContainer, stream: StreamInfo, codec: str | None = None
 ) -> bool:
     """Write the stream's beginning in memory: some refusals come with the first packet."""
+    if stream.is_picture and format_name == "mov":
+        return False  # FFmpeg leaves it out without a word
     try:
         copy, _ = _try_copy(format_name, source, stream, codec)
         return copy is not None or format_name == "matroska"  # others drop attachments unsaid

@@ -184,6 +184,7 @@ CONTAINERS = {
     "mpeg2-mp2.ts": Animal(by_frame("mpeg2video", options={"bf": "2"}, sounds=[Sound("mp2")])),
     "hevc-ac3.ts": Animal(film(codec="libx265", options=QUIET, sounds=[Sound("ac3")])),
     "h264.m2ts": Animal(film(sounds=[Sound("ac3")])),
+    "mpeg2-mp2-to-mp4.ts": Animal(by_frame("mpeg2video", sounds=[Sound("mp2")]), "out.mp4"),
     "mpeg1-mp2.mpg": Animal(by_frame("mpeg1video", options={"bf": "2"}, sounds=[Sound("mp2")])),
     "mpeg2-ac3.vob": Animal(by_frame("mpeg2video", options={"bf": "2"}, sounds=[Sound("ac3")])),
     "wmv2.wmv": Animal(by_frame("wmv2")),
@@ -200,6 +201,9 @@ CONTAINERS = {
     "theora.ogv": Animal(by_frame("libtheora")),
     "vp8.ogv": Animal(by_frame("libvpx", sounds=[Sound("libopus")])),
     "mpeg2-pcm.mxf": Animal(broadcast("mpeg2video", PAL, sounds=[Sound("pcm_s16le")])),
+    "mpeg2-pcm-to-mov.mxf": Animal(
+        broadcast("mpeg2video", PAL, sounds=[Sound("pcm_s16le")]), "out.mov", LOSSLESS
+    ),
     "h264-b-frames.mxf": Animal(broadcast("libx264", PAL, options={"bf": "2"})),
     "prores.mxf": Animal(broadcast("prores_ks", PAL, depth=10, pix_fmt="yuv422p10le")),
     "flv1-mp3.flv": Animal(in_mkv(codec="flv", sounds=[Sound("libmp3lame")])),
@@ -323,8 +327,8 @@ SOUNDS = {
         ("mp4", TICK, "out.mp4", ("aac", "ac3", "eac3", "libopus", "flac", "libmp3lame", "alac")),
         ("mov", TICK, "out.mkv", ("pcm_s24le", "pcm_f32le", "pcm_s16be", "alac", "ac3")),
         ("mov", TICK, "out.mov", ("pcm_s32le",)),
-        ("mkv", MILLISECOND, "out.mkv", ("aac", "ac3", "flac", "mp2", "pcm_s16le", "libmp3lame")),
-        ("mkv", MILLISECOND, "out.mp4", ("eac3", "pcm_s24le")),
+        ("mkv", MILLISECOND, "out.mkv", ("aac", "ac3", "flac", "pcm_s16le", "libmp3lame")),
+        ("mkv", MILLISECOND, "out.mp4", ("eac3", "pcm_s24le", "mp2")),
     )
     for codec in codecs
 } | {
@@ -409,6 +413,9 @@ EXTRAS = {
         in_mkv(attachments=[FONT]), "out.mp4", DROPPING, noted="left out.*attachment"
     ),
     "cover.mp4": Animal(film(cover=media.jpeg()), "out.mp4"),
+    "cover-to-mov.mp4": Animal(
+        film(cover=media.jpeg()), "out.mov", LOSSLESS, refused=r"mjpeg.*\.mp4 or \.mkv"
+    ),
     "cover-to-mkv.mp4": Animal(film(cover=media.jpeg())),
     "timecode.mov": Animal(film(), "out.mov", LOSSLESS, make=with_timecode),
     "timecode.mp4": Animal(film(), "out.mp4", make=with_timecode),
@@ -497,6 +504,10 @@ def _assert_same_streams(source: Path, output: Path, animal: Animal) -> None:
     for which in range(len(media.streams(output, "audio"))):
         theirs, ours = (media.packets(path, "audio", which) for path in (source, output))
         assert theirs
+        if animal.film.sounds[which].codec.startswith("pcm"):  # in portions of another size
+            assert b"".join(p.data for p in ours) == b"".join(p.data for p in theirs)
+            assert abs(ours[0].seconds - theirs[0].seconds) <= MILLISECOND
+            continue
         assert len(ours) == len(theirs)
         assert all(p.data.endswith(q.data) for p, q in zip(theirs, ours))
         assert {len(p.data) - len(q.data) for p, q in zip(theirs, ours)} <= {0, 7}  # ADTS
