@@ -200,6 +200,8 @@ def _compare_packets(
                     f"{original.name}: packet {number} of {result.path} is not the source's"
                 )
             _compare_time(theirs, ours, number, original, result, part)
+            if is_convertible(original.codec, copy.codec):
+                _compare_length(theirs, ours, number, original, result)
 
 
 def _compare_samples(
@@ -245,6 +247,19 @@ def _is_same(theirs: bytes, ours: bytes, codec: str, our_codec: str) -> bool:
         return True
     is_adts = theirs[:1] == b"\xff" and len(theirs) - len(ours) in _ADTS_HEADER
     return is_adts and theirs.endswith(ours)
+
+
+def _compare_length(
+    theirs: av.Packet, ours: av.Packet, number: int, stream: StreamInfo, result: FilmInfo
+) -> None:
+    """Compare how long a converted title is shown."""
+    base, wanted_base = Fraction(ours.time_base), Fraction(theirs.time_base)
+    change = (ours.duration or 0) * base - (theirs.duration or 0) * wanted_base
+    if theirs.duration and abs(change) > base + wanted_base:
+        raise VerifyError(
+            f"{stream.name}: packet {number} of {result.path} is shown "
+            f"{float(change) * 1000:+.1f} ms longer than it was"
+        )
 
 
 def _compare_time(

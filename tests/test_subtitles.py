@@ -112,6 +112,7 @@ def test_mp4_players_find_a_header_and_the_text(look: Look, tmp_path: Path) -> N
         ([(40, 160, "<i>Silence</i>"), (200, 240, "No")], "packet 0 .* is not the source's"),
         ([(40, 160, "Silence"), (210, 240, "No")], r"packet 1 .* comes \+10.0 ms"),
         ([(40, 160, "Silence")], "ends after packet 1"),
+        ([(40, 130, "Silence"), (200, 240, "No")], r"packet 0 .* is shown -30.0 ms longer"),
     ],
 )
 def test_a_conversion_is_verified(
