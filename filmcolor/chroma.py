@@ -55,12 +55,16 @@ def add_chroma(frame: AbFrame, plan: ChromaPlan) -> ColorFrame:
     film = frame.frame
     luma = convert_luma(film.luma, plan.source, plan.target)
     ab = frame.ab * np.float32(plan.saturation)
-    is_woven = film.is_interlaced and plan.subsampling.y > 1
-    make = woven_planes if is_woven else chroma_planes
+    make = woven_planes if is_woven(frame, plan) else chroma_planes
     cb, cr = make(luma, frame.guide, ab, plan.target, plan.subsampling)
     return ColorFrame(
         film.number, luma, cb, cr, film.pts, film.duration, film.fault, film.is_interlaced
     )
+
+
+def is_woven(frame: AbFrame, plan: ChromaPlan) -> bool:
+    """Tell whether a frame's rows of chroma are those of its two fields, in turn."""
+    return frame.frame.is_interlaced and plan.subsampling.y > 1
 
 
 def chroma_planes(

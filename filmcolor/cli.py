@@ -220,6 +220,8 @@ def _usage_line(error: click.ClickException) -> str:
 
 
 def _described(info: FilmInfo, facts: dict[str, Any]) -> Iterator[str]:
+    from filmcolor.fields import is_bottom_first
+
     coding = info.coding
     rate = "variable frame rate, mean" if facts["is_vfr"] else "constant frame rate"
     seconds = float(info.duration_seconds or 0)
@@ -234,7 +236,9 @@ def _described(info: FilmInfo, facts: dict[str, Any]) -> Iterator[str]:
         f"matrix {coding.matrix}{tagged} (H.273)"
     )
     yield f"  time      {facts['num_frames']} frames, {rate} {float(info.frame_rate):.3f}/s"
-    yield f"  scan      {'interlaced' if info.is_interlaced else 'progressive'}"
+    first = "bottom" if is_bottom_first(info.field_order) else "top"
+    scan = f"interlaced, {first} field first" if info.is_interlaced else "progressive"
+    yield f"  scan      {scan}"
     if info.rotation:
         yield f"  rotation  {info.rotation}°"
     for chapter in info.chapters:

@@ -19,7 +19,7 @@ from filmcolor.damage import damage_of
 from filmcolor.decode import FrameIndex, read_luma, resolve
 from filmcolor.encode import FilmWriter
 from filmcolor.errors import InputError, SettingsError
-from filmcolor.frames import PROGRESSIVE, WHOLE, AbFrame, ColorFrame, FilmInfo, Part, Span
+from filmcolor.frames import WHOLE, AbFrame, ColorFrame, FilmInfo, Part, Span
 from filmcolor.gpu import finished_on
 from filmcolor.journal import Identity, Journal, Piece, hint, source_of
 from filmcolor.plan import Encoding, av_versions, plan_output
@@ -152,9 +152,7 @@ class Colorizer:
         """Yield a part's finished frames, coded as `target` (the source's by default)."""
         plan = ChromaPlan(info.coding, target or info.coding, subsampling, self.look.saturation)
         finished = _finished(
-            self.ab_frames(info, part, index, profile),
-            plan,
-            torch.device("cpu") if info.shown_order > PROGRESSIVE else self.predictor.device,
+            self.ab_frames(info, part, index, profile), plan, self.predictor.device
         )
         colored = timed(profile, "chroma", finished)
         with Prefetch(colored, _FRAMES_READY, profile) as frames:

@@ -372,6 +372,21 @@ def test_probe_tells_each_streams_fate(typed: Type, make_film: MakeFilm) -> None
         assert wanted in result.out
 
 
+@pytest.mark.parametrize(
+    ("scan", "told"),
+    [
+        ("", "progressive"),
+        ("tff", "interlaced, top field first"),
+        ("bff", "interlaced, bottom field first"),
+    ],
+)
+def test_probe_tells_the_field_order(
+    typed: Type, make_film: MakeFilm, scan: str, told: str
+) -> None:
+    result = typed("probe", make_film("film.mkv", codec="ffv1", scan=scan))
+    assert f"scan      {told}\n" in result.out
+
+
 def test_probe_for_machines(typed: Type, make_film: MakeFilm) -> None:
     result = typed("probe", talkie(make_film), "--json")
     assert (result.code, result.err) == (0, "")
