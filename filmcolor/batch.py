@@ -6,11 +6,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
+from filmcolor.copies import FORMATS
 from filmcolor.errors import FilmcolorError, OutputError, SettingsError
 from filmcolor.frames import WHOLE, Span
 from filmcolor.journal import Piece
 from filmcolor.pipeline import Look, Progress, Report, Run
-from filmcolor.plan import FORMATS, Encoding, plan_output
+from filmcolor.plan import Encoding, plan_output
 from filmcolor.probing import probe
 from filmcolor.targets import check_target
 from filmcolor.workers import (

@@ -55,8 +55,16 @@ def add_chroma(frame: AbFrame, plan: ChromaPlan) -> ColorFrame:
     film = frame.frame
     luma = convert_luma(film.luma, plan.source, plan.target)
     ab = frame.ab * np.float32(plan.saturation)
-    cb, cr = chroma_planes(luma, frame.guide, ab, plan.target, plan.subsampling)
-    return ColorFrame(film.number, luma, cb, cr, film.pts, film.duration, film.fault)
+    make = woven_planes if is_woven(frame, plan) else chroma_planes
+    cb, cr = make(luma, frame.guide, ab, plan.target, plan.subsampling)
+    return ColorFrame(
+        film.number, luma, cb, cr, film.pts, film.duration, film.fault, film.is_interlaced
+    )
+
+
+def is_woven(frame: AbFrame, plan: ChromaPlan) -> bool:
+    """Tell whether a frame's rows of chroma are those of its two fields, in turn."""
+    return frame.frame.is_interlaced and plan.subsampling.y > 1
 
 
 def chroma_planes(
@@ -86,6 +94,24 @@ def chroma_planes(
             for exact, codes in zip(chroma, coded[:, rows]):
                 _round(exact, coding, codes)
     return coded[0], coded[1]
+
+
+def woven_planes(
+    luma: Plane, guide: Gray, ab: FloatPlane, coding: Coding, subsampling: Subsampling
+) -> tuple[Plane, Plane]:
+    """Return `chroma_planes` of an interlaced frame: each field's from that field's luma.
+
+    In interlaced 4:2:0 the rows of chroma are the fields' in turn, as those of luma are.
+    """
+    height, width = luma.shape
+    columns, rows = subsampling.plane_size(width, height)
+    woven = np.empty((2, rows, columns), luma.dtype)
+    for parity in range(2):
+        field = np.ascontiguousarray(luma[parity::2])
+        slots = woven[:, parity::2]
+        for plane, codes in zip(chroma_planes(field, guide, ab, coding, subsampling), slots):
+            codes[:] = plane[: len(codes)]
+    return woven[0], woven[1]
 
 
 def low_res_colors(guide: Gray, ab: FloatPlane, coding: Coding) -> TwoColors:

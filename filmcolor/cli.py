@@ -19,6 +19,7 @@ from filmcolor.cli_options import (
     EXIT_ERROR,
     EXIT_INTERRUPTED,
     Timecode,
+    deinterlace_option,
     film_argument,
     force_option,
     in_one_line,
@@ -65,6 +66,7 @@ def cli() -> None:
     help="One PNG of N frames instead of a clip; with --at, of the frames at those times.",
 )
 @look_options
+@deinterlace_option
 @force_option
 @quiet_option
 def preview_command(
@@ -140,30 +142,45 @@ def photo(
 def probe_command(film: Path, as_json: bool) -> None:
     """Print what is known of FILM, and what run would do with each stream."""
     from filmcolor.decode import FrameIndex
-    from filmcolor.plan import Encoding, plan_output
     from filmcolor.probing import probe
 
     info = probe(film)
     index = FrameIndex(info)
-    try:
-        plan = plan_output(info, None, Encoding())
-        fates = {s.index: "copied" for s in plan.copied}
-        fates |= {s.index: "left out" for s in plan.left_out}
-        target, notes = str(plan.path), list(plan.notes)
-    except FilmcolorError as error:
-        fates, target, notes = {}, "", [str(error)]
-    fates[info.video_index] = "coloured"
+    target, notes, fates = _foretold(info)
     facts = {
         "num_frames": len(index.pts),
         "is_vfr": index.is_vfr,
         "output": target,
         "notes": notes,
-        "fates": {s.index: fates.get(s.index, "cannot be kept") for s in info.streams},
+        "fates": fates,
     }
     if as_json:
         click.echo(json.dumps({**asdict(info), **facts}, default=str, indent=2, ensure_ascii=False))
     else:
         click.echo("\n".join(_described(info, facts)))
+
+
+def _foretold(info: FilmInfo) -> tuple[str, list[str], dict[int, str]]:
+    """Return what a run would write, "" for nothing, with its notes and each stream's fate."""
+    from filmcolor.plan import Encoding, plan_output
+
+    lost, problem = "cannot be kept", ""
+    fates = {stream.index: lost for stream in info.streams}
+    try:
+        plan = plan_output(info, None, Encoding())
+        lost = "left out"
+    except FilmcolorError as error:
+        problem = str(error)
+        try:
+            plan = plan_output(info, None, Encoding(drop_unsupported=True))
+        except FilmcolorError:
+            return "", [problem], fates
+    kept = {s.index: "copied" for s in plan.fates.copied}
+    kept |= {index: f"converted to {codec}" for index, codec in plan.fates.conversions.items()}
+    kept |= {s.index: "kept as a tag" for s in info.streams if s.is_timecode}
+    kept[info.video_index] = "coloured"
+    fates = {s.index: kept.get(s.index, lost) for s in info.streams}
+    return ("", [problem], fates) if problem else (str(plan.path), list(plan.notes), fates)
 
 
 cli.add_command(run)
@@ -221,6 +238,8 @@ def _usage_line(error: click.ClickException) -> str:
 
 
 def _described(info: FilmInfo, facts: dict[str, Any]) -> Iterator[str]:
+    from filmcolor.fields import is_bottom_first
+
     coding = info.coding
     rate = "variable frame rate, mean" if facts["is_vfr"] else "constant frame rate"
     seconds = float(info.duration_seconds or 0)
@@ -235,7 +254,9 @@ def _described(info: FilmInfo, facts: dict[str, Any]) -> Iterator[str]:
         f"matrix {coding.matrix}{tagged} (H.273)"
     )
     yield f"  time      {facts['num_frames']} frames, {rate} {float(info.frame_rate):.3f}/s"
-    yield f"  scan      {'interlaced' if info.is_interlaced else 'progressive'}"
+    first = "bottom" if is_bottom_first(info.field_order) else "top"
+    scan = f"interlaced, {first} field first" if info.is_interlaced else "progressive"
+    yield f"  scan      {scan}"
     if info.rotation:
         yield f"  rotation  {info.rotation}°"
     for chapter in info.chapters:

@@ -105,6 +105,11 @@ look_options = options(
         help="How far colours are steadied in time.  [default: normal]",
     ),
 )
+deinterlace_option = click.option(
+    "--deinterlace",
+    is_flag=True,
+    help="Make one picture of each interlaced frame's two fields, with bwdif.",
+)
 force_option = click.option("--force", is_flag=True, help="Overwrite the output.")
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="No progress, no facts.")
 output_option = click.option(

@@ -14,6 +14,7 @@ from filmcolor.cli_options import (
     EXIT_ERROR,
     EXIT_INTERRUPTED,
     FilmBars,
+    deinterlace_option,
     force_option,
     in_one_line,
     look_of,
@@ -65,6 +66,12 @@ if TYPE_CHECKING:
 @click.option("--crf", type=int, metavar="N", help="Constant quality, lower is better.")
 @click.option("--preset", metavar="NAME", help="The encoder's speed preset.")
 @click.option("--pix-fmt", metavar="NAME", help="yuv420p, yuv422p10le…")
+@click.option(
+    "--drop-unsupported",
+    is_flag=True,
+    help="Leave out what the output's container cannot hold, and say what, instead of stopping.",
+)
+@deinterlace_option
 @click.option("--profile", "is_profiled", is_flag=True, help="Also print what each stage costs.")
 @click.option(
     "--restart", is_flag=True, help="Begin again what was cut off, instead of going on with it."
@@ -94,6 +101,7 @@ def run(
     crf: int | None,
     preset: str | None,
     pix_fmt: str | None,
+    drop_unsupported: bool,
     is_profiled: bool,
     restart: bool,
     skip_existing: bool,
@@ -124,7 +132,7 @@ def run(
         wishes = {
             "span": span,
             "look": look_of(choices),
-            "encoding": Encoding(purpose, codec, crf, preset, pix_fmt),
+            "encoding": Encoding(purpose, codec, crf, preset, pix_fmt, drop_unsupported),
             "force": force,
             "restart": restart,
             "tag": not no_tag,

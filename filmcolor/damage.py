@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 
-from filmcolor.decode import FrameIndex, is_without_times
+from filmcolor.decode import FrameIndex
 from filmcolor.frames import DAMAGED, RETIMED, FilmInfo, Part
 from filmcolor.sheets import timecode
 
@@ -18,7 +18,7 @@ def damage_of(
     `pts`: of the frames that were coloured; `faults`: of those which were not whole, by pts.
     """
     found = []
-    if index.is_exact or is_without_times(info):
+    if index.is_exact or index.is_guessed:
         stop = len(index.pts) if part.stop is None else part.stop
         shown = set(pts)
         missing = [n for n in range(part.first, stop) if index.pts[n] not in shown]

@@ -13,6 +13,7 @@ import numpy as np
 
 from filmcolor.color import Channels, Coding, luma_from_rgb, rgb_from_ycc
 from filmcolor.errors import InputError, RangeError
+from filmcolor.fields import deinterlaced, is_interlaced
 from filmcolor.frames import (
     DAMAGED,
     RETIMED,
@@ -43,14 +44,16 @@ class FrameIndex:
     `pts` is sorted, in FilmInfo.time_base units; `keyframes` are numbers of frames. `is_exact`
     is False where packets do not tell the frames (no pts, two packets of one pts, or a clock
     that goes back): such films are decoded from their beginning when a part of them is asked
-    for. `num_packets` are there where the header promises `num_promised`, 0 where it promises
-    nothing; `num_hidden` of them are not to be shown.
+    for. `is_guessed` tells that frames have these times by their number: their own are missing,
+    or in the order of the packets. `num_packets` are there where the header promises
+    `num_promised`, 0 where it promises nothing; `num_hidden` of them are not to be shown.
     """
 
     def __init__(self, info: FilmInfo) -> None:
         pts: list[int] = []
         keys: list[int] = []
-        is_exact = not is_without_times(info)
+        self.is_guessed = info.container == "avi" or not info.has_times
+        is_exact, is_reordered = True, False
         self.num_packets = self.num_hidden = 0
         last_dts: int | None = None
         with open_film(info.path) as container:
@@ -68,12 +71,18 @@ class FrameIndex:
                 if packet.pts is None:
                     is_exact = False
                 else:
+                    is_reordered |= packet.pts != packet.dts
                     pts.append(packet.pts)
                     if packet.is_keyframe:
                         keys.append(packet.pts)
+            has_b_frames = stream.codec_context.has_b_frames
+        self.is_guessed |= info.container == "mxf" and has_b_frames and not is_reordered
+        if not info.has_times:
+            step = 1 / (info.frame_rate * info.time_base)
+            pts = [round(number * step) for number in range(self.num_packets)]
         self.pts = sorted(pts)
         self.keyframes = [bisect_left(self.pts, time) for time in sorted(keys)]
-        self.is_exact = is_exact and len(set(pts)) == len(pts)
+        self.is_exact = is_exact and not self.is_guessed and len(set(pts)) == len(pts)
 
     def number_of(self, pts: int | None) -> int | None:
         """Return the number of the frame shown at `pts`, None when there is none."""
@@ -90,9 +99,9 @@ class FrameIndex:
         return bool(steps) and max(steps) - min(steps) > 1
 
 
-def is_without_times(info: FilmInfo) -> bool:
-    """Tell whether the container has no display times: AVI's are guessed from its order."""
-    return info.container == "avi"
+def _may_be_guessed(info: FilmInfo) -> bool:
+    """Tell whether frames may need the index's times: AVI and some MXF have none for display."""
+    return info.container in ("avi", "mxf") or not info.has_times
 
 
 def resolve(info: FilmInfo, span: Span, index: FrameIndex | None = None) -> Part:
@@ -101,9 +110,9 @@ def resolve(info: FilmInfo, span: Span, index: FrameIndex | None = None) -> Part
     Raises RangeError when the span holds no frame of the film.
     """
     if span.is_whole:
-        return Part()
+        return Part(origin=info.origin)
     index = index or FrameIndex(info)
-    is_usable = index.is_exact or is_without_times(info)
+    is_usable = index.is_exact or index.is_guessed
     pts = index.pts if is_usable else _decoded_pts(info)
     if not pts:
         raise RangeError(f"{info.path} has no frames to choose a range from")
@@ -138,9 +147,22 @@ def read_luma(
     `num_threads`: the decoder's, 0 for its own choice.
     Raises InputError when the picture changes its size or format on the way.
     """
+    if not info.is_deinterlaced:
+        yield from _lumas(info, first, stop, index, num_threads)
+        return
+    beyond = None if stop is None else stop + 1
+    for frame in deinterlaced(_lumas(info, max(0, first - 1), beyond, index, num_threads), info):
+        if frame.number >= first and (stop is None or frame.number < stop):
+            yield frame
+
+
+def _lumas(
+    info: FilmInfo, first: int, stop: int | None, index: FrameIndex | None, num_threads: int
+) -> Iterator[LumaFrame]:
     for number, frame, pts, fault in _timed(info, first, stop, index, num_threads):
         luma = _copied(luma_of(frame, info.coding))
-        yield LumaFrame(number, luma, pts, frame.duration or 0, fault)
+        duration = frame.duration or 0
+        yield LumaFrame(number, luma, pts, duration, fault, is_interlaced(frame, info))
 
 
 def read_rgb(
@@ -260,7 +282,7 @@ def _timed(
     info: FilmInfo, first: int, stop: int | None, index: FrameIndex | None, num_threads: int = 0
 ) -> Iterator[tuple[int, Any, int, str]]:
     """Yield (number, frame, pts, fault) from first to stop, times in order and formats alike."""
-    if index is None and (first > 0 or is_without_times(info)):
+    if index is None and (first > 0 or _may_be_guessed(info)):
         index = FrameIndex(info)
     last_pts: int | None = None
     step = max(1, round(1 / (info.frame_rate * info.time_base)))
@@ -278,7 +300,7 @@ def _timed(
                 f"{info.pix_fmt}; split it there and run the parts"
             )
         pts = frame.pts
-        if index is not None and is_without_times(info) and number < len(index.pts):
+        if index is not None and index.is_guessed and number < len(index.pts):
             pts = index.pts[number]  # what is guessed for B-frames is not in display order
         fault = DAMAGED if frame.is_corrupt else ""
         if pts is None:

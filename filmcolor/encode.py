@@ -16,13 +16,16 @@ import cv2
 import numpy as np
 from av.container import InputContainer, OutputContainer
 
+from filmcolor.copies import add_copy, converted_packet, copy_tags
 from filmcolor.errors import ContainerError, OutputError
+from filmcolor.fields import Marker
 from filmcolor.frames import Chapter, ColorFrame, FilmInfo, Part, Plane, StreamInfo
 from filmcolor.journal import remedy_for, sync, sync_folder
 from filmcolor.mending import Mending
-from filmcolor.plan import OutputPlan, add_copy, add_video_stream, copy_tags
+from filmcolor.plan import OutputPlan, add_video_stream
 from filmcolor.probing import open_film, packets_of
 from filmcolor.profiling import Profile, section
+from filmcolor.subtitles import MOV_TEXT
 
 _MOVIE_TIMESCALE = 90_000  # ticks a second at least; FFmpeg's 1000 would round to 1 ms
 
@@ -58,6 +61,11 @@ def copied_packets(
             yield packet
 
 
+def has_text(packet: av.Packet) -> bool:
+    """Tell MP4's subtitles from the empty ones that it fills the gaps between them with."""
+    return packet.size > 2  # the first two bytes are the text's length
+
+
 def cut_chapters(chapters: tuple[Chapter, ...], part: Part) -> tuple[Chapter, ...]:
     """Return the chapters that reach into a part, clipped and on the part's clock."""
     kept = []
@@ -89,6 +97,7 @@ class FilmWriter:
         self._end_pts = 0
         self._is_copied = False  # the picture: its packets came encoded
         self._latest: dict[int, int] = {}  # time of each copied stream, ticks of the output
+        self._picture = Pictures(info, plan)
         self._stack = ExitStack()
 
     def __enter__(self) -> "FilmWriter":
@@ -114,7 +123,7 @@ class FilmWriter:
         with section(self._profile, "copied streams"):
             self._copy_until((frame.pts * self.info.time_base) - self.part.offset)
         with section(self._profile, "frame building"):
-            picture = video_frame(frame, self.plan, self._ticks(frame.pts), self.info.time_base)
+            picture = self._picture(frame, self._ticks(frame.pts))
         self._end_pts = self._ticks(frame.pts) + frame.duration
         with section(self._profile, "encode"):
             packets = self._video.encode(picture)
@@ -169,17 +178,35 @@ class FilmWriter:
         for stream in self.info.streams:
             if stream.index == self.info.video_index:
                 self._video = add_video_stream(self._output, self.info, self.plan)
-            elif stream in self.plan.copied:
-                self._copies[stream.index] = add_copy(self._output, self._source, stream)
+            elif stream in self.plan.fates.copied:
+                codec = self.plan.fates.conversions.get(stream.index)
+                self._copies[stream.index] = add_copy(self._output, self._source, stream, codec)
         copy_tags(self._source.streams[self.info.video_index], self._video)
         self._output.metadata.update(_metadata(self.info, self.plan))
+        if not self.plan.keeps_timecode:
+            for tags in (self._video.metadata, self._output.metadata):
+                for name in [name for name in tags if name.lower() == "timecode"]:
+                    del tags[name]
         _set_chapters(self._output, cut_chapters(self.info.chapters, self.part))
         self._output.start_encoding()
-        copied = tuple(self.plan.copied)
-        self.mending = Mending(self.info.path, copied)
-        waiting = copied_packets(self._source, copied, self.part, self.mending)
-        self._waiting = (p for p in waiting if self._copies[p.stream_index] is not None)
+        self.mending = Mending(self.info.path, self.plan.fates.copied)
+        self._waiting = self._copied()
         self._next = next(self._waiting, None)
+
+    def _copied(self) -> Iterator[av.Packet]:
+        """Yield the copied packets, those of subtitles converted where the plan says so."""
+        codecs = {s.index: s.codec for s in self.plan.fates.copied}
+        waiting = copied_packets(self._source, self.plan.fates.copied, self.part, self.mending)
+        for packet in waiting:
+            index = packet.stream_index
+            if self._copies[index] is None:
+                continue
+            if target := self.plan.fates.conversions.get(index):
+                if codecs[index] == MOV_TEXT and not has_text(packet):
+                    continue
+                packet = converted_packet(packet, codecs[index], target)
+            packet.stream = self._copies[index]
+            yield packet
 
     def _copy_until(self, seconds: Fraction | None) -> None:
         while (packet := self._next) is not None:
@@ -191,7 +218,6 @@ class FilmWriter:
             offset = round(self.part.offset / base)
             packet.pts = packet.pts if packet.pts is None else packet.pts - offset
             packet.dts = packet.dts if packet.dts is None else packet.dts - offset
-            packet.stream = self._copies[packet.stream_index]
             self._mux_copy(packet)
             self._next = next(self._waiting, None)
 
@@ -237,16 +263,22 @@ class FilmWriter:
         return pts - round(self.part.offset / self.info.time_base)
 
 
-def video_frame(
-    frame: ColorFrame, plan: OutputPlan, pts: int, time_base: Fraction
-) -> av.VideoFrame:
-    """Return a finished frame as the encoder takes it, shown at `pts`."""
-    picture = av.VideoFrame(plan.width, plan.height, plan.pix_fmt)
-    for plane, values in zip(picture.planes, (frame.luma, frame.cb, frame.cr), strict=True):
-        _fill(plane, values)
-    picture.pts, picture.time_base = pts, time_base
-    picture.duration = frame.duration
-    return picture
+class Pictures:
+    """Makes finished frames into what the encoder takes, fields marked where there are two."""
+
+    def __init__(self, info: FilmInfo, plan: OutputPlan) -> None:
+        self._plan, self._time_base = plan, info.time_base
+        self._marker = Marker(info.field_order)
+
+    def __call__(self, frame: ColorFrame, pts: int) -> av.VideoFrame:
+        """Return a frame, shown at `pts`."""
+        plan = self._plan
+        picture = av.VideoFrame(plan.width, plan.height, plan.pix_fmt)
+        for plane, values in zip(picture.planes, (frame.luma, frame.cb, frame.cr), strict=True):
+            _fill(plane, values)
+        picture.pts, picture.time_base = pts, self._time_base
+        picture.duration = frame.duration
+        return self._marker.marked(picture) if frame.is_interlaced else picture
 
 
 @contextmanager

@@ -17,6 +17,8 @@ Gray = NDArray[np.uint8]  # (h, w), luma from black 0 to white 255, whatever the
 Picture = NDArray[np.uint8]  # (H, W, 3), R'G'B'
 
 
+PROGRESSIVE, TOP_FIRST, BOTTOM_FIRST = 1, 2, 3  # AVFieldOrder; 0 is unknown
+
 DAMAGED = "damaged"  # a picture of which the decoder had to guess a part
 RETIMED = "retimed"  # a picture without a time of its own
 
@@ -41,6 +43,11 @@ class StreamInfo:
     def is_picture(self) -> bool:
         """True for cover art: a still, not the film."""
         return "attached_pic" in self.disposition
+
+    @property
+    def is_timecode(self) -> bool:
+        """True for QuickTime's track of timecodes, which the picture's tag has too."""
+        return self.kind == "data" and "timecode" in self.metadata
 
     @property
     def name(self) -> str:
@@ -85,6 +92,25 @@ class FilmInfo:
     streams: tuple[StreamInfo, ...]
     chapters: tuple[Chapter, ...]
     metadata: Mapping[str, str]
+    field_order: int = 0  # AVFieldOrder
+    is_deinterlaced: bool = False  # as it is decoded: each frame is then one picture
+    origin: Fraction = Fraction(0)  # seconds, below 0 where the film begins before its clock does
+    has_times: bool = True  # frames have them: bare streams do not
+
+    @property
+    def timecode(self) -> str | None:
+        """Of the first frame, where the film or its picture is tagged with one."""
+        pictures = (s.metadata for s in self.streams if s.index == self.video_index)
+        for tags in (self.metadata, *pictures):
+            for name, value in tags.items():
+                if name.lower() == "timecode":
+                    return value
+        return None
+
+    @property
+    def shown_order(self) -> int:
+        """AVFieldOrder of the frames that are coloured."""
+        return PROGRESSIVE if self.is_deinterlaced else self.field_order
 
     @property
     def display_size(self) -> tuple[float, float]:
@@ -129,18 +155,19 @@ class Part:
     """A span found in its film: half-open, as frame numbers and as seconds.
 
     Seconds count from the container's zero. The output's clock starts at `start` when a
-    part is cut out; the whole keeps the film's own.
+    part is cut out; the whole keeps the film's own, which starts at `origin`.
     """
 
     first: int = 0
     stop: int | None = None
     start: Fraction | None = None
     end: Fraction | None = None
+    origin: Fraction = Fraction(0)
 
     @property
     def offset(self) -> Fraction:
         """Seconds to take off every timestamp."""
-        return self.start or Fraction(0)
+        return self.origin if self.start is None else self.start
 
     def holds(self, seconds: Fraction) -> bool:
         """Tell whether something shown at `seconds` belongs to the part."""
@@ -158,6 +185,7 @@ class LumaFrame:
     pts: int  # FilmInfo.time_base units
     duration: int  # the same units; 0 when unknown
     fault: str = ""  # "", DAMAGED or RETIMED
+    is_interlaced: bool = False  # its rows are those of two moments, in turn
 
     def __post_init__(self) -> None:
         if self.luma.ndim != 2 or self.luma.dtype not in (np.uint8, np.uint16):
@@ -213,3 +241,4 @@ class ColorFrame:
     pts: int
     duration: int
     fault: str = ""
+    is_interlaced: bool = False

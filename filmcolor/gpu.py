@@ -15,7 +15,7 @@ import numpy as np
 import torch
 import torch.nn.functional as nn_functional
 
-from filmcolor.chroma import ChromaPlan, guide_kernels, low_res_colors
+from filmcolor.chroma import ChromaPlan, add_chroma, guide_kernels, is_woven, low_res_colors
 from filmcolor.color import Coding, convert_luma, shrink_into_gamut
 from filmcolor.dither import pattern
 from filmcolor.frames import AbFrame, ColorFrame, Plane
@@ -38,11 +38,13 @@ def finished_on(
 ) -> Iterator[ColorFrame]:
     """Yield the finished frames that `chroma.add_chroma` makes, their planes made on a device.
 
-    Codes may differ from the processor's by one, where a value lies between two.
+    Codes may differ from the processor's by one, where a value lies between two. Interlaced
+    4:2:0, which is small, is left to the processor.
     """
-    under_way: deque[_Pending] = deque()
+    under_way: deque[_Pending | ColorFrame] = deque()
     for frame in frames:
-        under_way.append(_begun(frame, plan, device))
+        own = is_woven(frame, plan)
+        under_way.append(add_chroma(frame, plan) if own else _begun(frame, plan, device))
         if len(under_way) > _UNDER_WAY:
             yield _ended(under_way.popleft())
     while under_way:
@@ -70,12 +72,16 @@ def _begun(frame: AbFrame, plan: ChromaPlan, device: torch.device) -> _Pending:
     return _Pending(frame, luma, host, event)
 
 
-def _ended(pending: _Pending) -> ColorFrame:
+def _ended(pending: _Pending | ColorFrame) -> ColorFrame:
+    if isinstance(pending, ColorFrame):
+        return pending
     if pending.done is not None:
         pending.done.synchronize()
     film = pending.frame.frame
     cb, cr = pending.chroma.numpy()
-    return ColorFrame(film.number, pending.luma, cb, cr, film.pts, film.duration, film.fault)
+    return ColorFrame(
+        film.number, pending.luma, cb, cr, film.pts, film.duration, film.fault, film.is_interlaced
+    )
 
 
 def _sent(plane: Plane, device: torch.device) -> torch.Tensor:

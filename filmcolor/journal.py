@@ -103,10 +103,6 @@ class Journal:
                 return self
             except OSError as error:
                 raise self._refused(_LOCK, error) from error
-            except NotImplementedError as error:  # some network drives
-                raise OutputError(
-                    f"{self.folder} is on a disk that locks no files; choose another output"
-                ) from error
 
     def __exit__(self, *_: object) -> None:
         if self.folder.exists() and not self.finished():

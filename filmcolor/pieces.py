@@ -10,7 +10,7 @@ from typing import Any
 import av
 from av.container import OutputContainer
 
-from filmcolor.encode import closed, video_frame, written
+from filmcolor.encode import Pictures, closed, written
 from filmcolor.errors import OutputError
 from filmcolor.frames import ColorFrame, FilmInfo
 from filmcolor.journal import Finished
@@ -32,6 +32,7 @@ class PieceWriter:
         self, info: FilmInfo, plan: OutputPlan, path: Path, profile: Profile | None = None
     ) -> None:
         self._info, self._plan, self._path, self._profile = info, plan, path, profile
+        self._picture = Pictures(info, plan)
         self._stack = ExitStack()
         self._pts: list[int] = []
         self._faults: list[tuple[int, str]] = []
@@ -51,7 +52,7 @@ class PieceWriter:
             self._open()
         with section(self._profile, "frame building"):
             since = frame.pts - (self._pts or [frame.pts])[0]
-            picture = video_frame(frame, self._plan, since, self._info.time_base)
+            picture = self._picture(frame, since)
         self._pts.append(frame.pts)
         if frame.fault:
             self._faults.append((frame.pts, frame.fault))

@@ -47,7 +47,8 @@ class Look:
     """How frames are coloured.
 
     `size`: short side that the network sees, pixels. `smooth`: how far colours are steadied
-    in time, one of `filmcolor.smooth.LEVELS`.
+    in time, one of `filmcolor.smooth.LEVELS`. `deinterlace`: each frame's two fields become one
+    picture, before all else.
     """
 
     weights: str = weights_store.DEFAULT
@@ -56,6 +57,7 @@ class Look:
     size: int = DEFAULT_SIZE
     saturation: float = 1.1  # chosen from the curve in train/LOG.md
     smooth: str = DEFAULT
+    deinterlace: bool = False
 
     def __post_init__(self) -> None:
         if not 32 <= self.size <= 2048:
@@ -187,8 +189,8 @@ class Run:
         tag: bool = True,
     ) -> None:
         self._state = _state_of(Path(film))  # before anything is read
-        self.info = probe(film)
         self.look = look or Look()
+        self.info = replace(probe(film), is_deinterlaced=self.look.deinterlace)
         target = None if output is None else Path(output)
         plan = plan_output(self.info, target, encoding or Encoding())
         self._weights = weights_store.sha256(weights_store.find(self.look.weights))[:16]
@@ -257,7 +259,7 @@ class Run:
             pts = join(self.journal, self.pieces, writer)
             writer.finish()
             with section(profile, "verify"):
-                verify(self.info, partial, pts, self.part, self.plan.copied)
+                verify(self.info, partial, pts, self.part, self.plan.fates.copied)
             writer.keep()
         self.journal.remove()
         length = (pts[-1] - pts[0]) * self.info.time_base + 1 / self.info.frame_rate
@@ -273,6 +275,7 @@ class Run:
             "size": look.size,
             "saturation": look.saturation,
             "smooth": look.smooth,
+            "deinterlace": look.deinterlace,
             "codec": plan.codec,
             "options": plan.options,
             "pixel format": plan.pix_fmt,

@@ -3,27 +3,25 @@
 import io
 import os
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import av
 import av.error
 from av.codec.context import Flags
-from av.container import InputContainer, OutputContainer
+from av.container import OutputContainer
 
 from filmcolor.chroma import SUBSAMPLING_420, SUBSAMPLING_422, SUBSAMPLING_444, Subsampling
 from filmcolor.color import UNSPECIFIED, Coding
+from filmcolor.copies import FORMATS, NO_FATES, Fates, fates_of, loses_language
 from filmcolor.errors import ContainerError, OutputError, SettingsError
-from filmcolor.frames import FilmInfo, StreamInfo
-from filmcolor.probing import JPEG_RANGE, MPEG_RANGE, open_film, packets_of
-
-FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
+from filmcolor.frames import PROGRESSIVE, FilmInfo
+from filmcolor.probing import JPEG_RANGE, MPEG_RANGE, open_film
 
 _SUBSAMPLINGS = {"420": SUBSAMPLING_420, "422": SUBSAMPLING_422, "444": SUBSAMPLING_444}
-_NUM_TRIED = 1000  # packets that are searched for a stream's first
 _MILLISECOND = Fraction(1, 1000)  # the clock of Matroska and WebM
 
 
@@ -59,6 +57,7 @@ _CODEC_OPTIONS = {
     "libx265": {"x265-params": "log-level=error"},
     "ffv1": {"level": "3", "slicecrc": "1"},  # version 3: slices, each with a checksum
 }
+_CODE_FIELDS = frozenset({"libx264", "prores_ks", "ffv1", "mpeg2video"})
 _DEFAULT_CRF = {"libx264": 20, "libx265": 20, "libsvtav1": 28}
 
 
@@ -71,6 +70,7 @@ class Encoding:
     crf: int | None = None
     preset: str | None = None
     pix_fmt: str | None = None
+    drop_unsupported: bool = False  # leave out what the container cannot hold, and say so
 
     def __post_init__(self) -> None:
         if self.purpose not in PURPOSES:
@@ -92,8 +92,8 @@ class OutputPlan:
     height: int
     primaries: int
     transfer: int
-    copied: tuple[StreamInfo, ...] = ()
-    left_out: tuple[StreamInfo, ...] = ()
+    fates: Fates = NO_FATES
+    keeps_timecode: bool = True
     notes: tuple[str, ...] = ()
     tag: str = ""  # added to the film's comment, so that no one takes its colour for its own
 
@@ -110,27 +110,35 @@ def plan_output(info: FilmInfo, path: Path | None, encoding: Encoding) -> Output
     SettingsError when the encoder does not exist or cannot do what is asked,
     OutputError when the folder is missing.
     """
-    purpose = PURPOSES[encoding.purpose]
     if path is not None:
-        return _plan_for(info, path, encoding)
+        return _plan_for(info, path, encoding, True, encoding.drop_unsupported)
     problem: ContainerError | None = None
-    for suffix in purpose.suffixes:
-        own = info.path.suffix.lower()
-        if not suffix and not _is_own_container(info, own):
-            continue
-        try:
-            return _plan_for(info, info.path.with_suffix(f".color{suffix or own}"), encoding)
-        except ContainerError as error:
-            problem = problem or error
+    # what holds all as it is, before what converts, before what leaves out
+    ways = [(False, False), (True, False), (True, True)]
+    for convert, drop in ways if encoding.drop_unsupported else ways[:2]:
+        for target in _targets(info, PURPOSES[encoding.purpose]):
+            try:
+                return _plan_for(info, target, encoding, convert, drop)
+            except ContainerError as error:
+                problem = problem or error
     assert problem is not None  # every purpose names a container that is tried
     raise problem
+
+
+def _targets(info: FilmInfo, purpose: Purpose) -> Iterator[Path]:
+    own = info.path.suffix.lower()
+    for suffix in purpose.suffixes:
+        if suffix or _is_own_container(info, own):
+            yield info.path.with_suffix(f".color{suffix or own}")
 
 
 def _is_own_container(info: FilmInfo, suffix: str) -> bool:
     return suffix in FORMATS and suffix != ".webm" and FORMATS[suffix] in info.container
 
 
-def _plan_for(info: FilmInfo, path: Path, encoding: Encoding) -> OutputPlan:
+def _plan_for(
+    info: FilmInfo, path: Path, encoding: Encoding, convert: bool, drop: bool
+) -> OutputPlan:
     suffix = path.suffix.lower()
     if suffix not in FORMATS:
         raise ContainerError(
@@ -163,8 +171,12 @@ def _plan_for(info: FilmInfo, path: Path, encoding: Encoding) -> OutputPlan:
         raise ContainerError(
             f"{path}: {suffix} does not keep {codec}'s pixels of {info.sar}; name the output .mp4"
         )
-    copied, left_out = _sort_streams(info, plan)
-    return _with_notes(info, plan, copied, left_out)
+    plan = replace(
+        plan,
+        fates=fates_of(info, path, convert, drop),
+        keeps_timecode=_keeps_timecode(info, plan),
+    )
+    return replace(plan, notes=_notes(info, plan))
 
 
 def _choose_pix_fmt(codec: str, depth: int, min_depth: int) -> str:
@@ -253,42 +265,21 @@ def add_video_stream(output: OutputContainer, info: FilmInfo, plan: OutputPlan) 
     context.color_range = JPEG_RANGE if plan.coding.is_full_range else MPEG_RANGE
     context.colorspace = plan.coding.matrix
     context.color_primaries, context.color_trc = plan.primaries, plan.transfer
+    if info.shown_order:
+        context.field_order = info.shown_order
+    if is_coded_as_fields(info, plan):
+        context.flags |= Flags.interlaced_dct | Flags.interlaced_me
     context.flags |= Flags.frame_duration  # packets as long as their frames, not as the rate says
     if info.rotation:
         stream.set_display_rotation(info.rotation)
     return stream
 
 
-def add_copy(output: OutputContainer, source: InputContainer, stream: StreamInfo) -> Any:
-    """Add a stream whose packets are copied; None for what is no packets, an attachment."""
-    original: Any = source.streams[stream.index]
-    if stream.kind == "attachment":
-        output.add_attachment(original.name or "attachment", original.mimetype, original.data)
-        return None
-    if stream.is_picture and output.format.name == "matroska":
-        _attach_picture(output, source, stream)
-        return None
-    copy = output.add_stream_from_template(original)
-    copy_tags(original, copy)
-    return copy
-
-
-def copy_tags(original: Any, copy: Any) -> None:
-    """Give a stream the language, title, other metadata and disposition of another."""
-    copy.metadata.update(original.metadata)
-    if copy.container.format.name == "mov" and original.metadata.get("language") == "fre":
-        copy.metadata["language"] = "fra"  # the one of French's two codes that QuickTime has
-    copy.disposition = original.disposition
-
-
-def _attach_picture(output: OutputContainer, source: InputContainer, stream: StreamInfo) -> None:
-    """Matroska keeps cover art as an attachment."""
-    ending = {"mjpeg": "jpg"}.get(stream.codec, stream.codec)
-    name = stream.metadata.get("filename", f"cover.{ending}")
-    mimetype = stream.metadata.get("mimetype", f"image/{'jpeg' if ending == 'jpg' else ending}")
-    with open_film(Path(source.name)) as again:
-        packet = next(p for p in again.demux(again.streams[stream.index]) if p.size)
-        output.add_attachment(name, mimetype, bytes(packet))
+def is_coded_as_fields(info: FilmInfo, plan: OutputPlan) -> bool:
+    """Tell whether the encoder codes fields where that is better, and says so in each frame."""
+    rows = 2 * plan.subsampling.y if plan.codec == "libx264" else 1  # of a field's blocks
+    is_able = plan.codec in _CODE_FIELDS and plan.height % rows == 0
+    return is_able and info.shown_order > PROGRESSIVE
 
 
 def _try_encoder(info: FilmInfo, plan: OutputPlan) -> None:
@@ -308,17 +299,34 @@ def _try_encoder(info: FilmInfo, plan: OutputPlan) -> None:
 
 
 def _keeps_pixel_shape(info: FilmInfo, plan: OutputPlan) -> bool:
-    """Encode a frame in memory and look: PyAV tells Matroska of no shape but the codec's own."""
+    """PyAV tells Matroska of no shape but the codec's own."""
+    with av.open(_tried(info, plan, {})) as written:
+        return written.streams.video[0].sample_aspect_ratio == info.sar
+
+
+def _keeps_timecode(info: FilmInfo, plan: OutputPlan) -> bool:
+    """QuickTime's timecodes must go with the frame rate: some are dropped, some end the run."""
+    if plan.format not in ("mp4", "mov") or info.timecode is None:
+        return True
+    try:
+        with av.open(_tried(info, plan, {"timecode": info.timecode})) as written:
+            return written.streams.video[0].metadata.get("timecode") == info.timecode
+    except (av.error.FFmpegError, OSError):
+        return False
+
+
+def _tried(info: FilmInfo, plan: OutputPlan, metadata: dict[str, str]) -> io.BytesIO:
+    """Return a film of one frame in memory, to look what is kept of it."""
     memory = io.BytesIO()
     with av.open(memory, "w", format=plan.format) as output:
         stream = add_video_stream(output, info, plan)
+        output.metadata.update(metadata)
         frame = av.VideoFrame(plan.width, plan.height, plan.pix_fmt)
         frame.pts, frame.time_base = 0, info.time_base
         output.mux(stream.encode(frame))
         output.mux(stream.encode(None))
     memory.seek(0)
-    with av.open(memory) as written:
-        return written.streams.video[0].sample_aspect_ratio == info.sar
+    return memory
 
 
 def _encoder_message(plan: OutputPlan, error: Exception) -> str:
@@ -330,91 +338,16 @@ def _encoder_message(plan: OutputPlan, error: Exception) -> str:
     )
 
 
-def _sort_streams(
-    info: FilmInfo, plan: OutputPlan
-) -> tuple[tuple[StreamInfo, ...], tuple[StreamInfo, ...]]:
-    """Return the streams that are copied, and those left out: data that no one plays, nothing."""
-    copied, left_out = [], []
-    with open_film(info.path) as source:
-        for stream in info.streams:
-            if stream.index == info.video_index:
-                continue
-            if _can_hold(plan.format, source, stream):
-                copied.append(stream)
-            elif stream.kind in ("data", "unknown") or _is_empty(info.path, stream):
-                left_out.append(stream)
-            else:
-                suits = _who_can_hold(source, stream)
-                raise ContainerError(
-                    f"{plan.path.suffix} cannot hold {stream.name} of {info.path}; "
-                    + (f"name the output {suits}" if suits else "no container here can")
-                )
-    return tuple(copied), tuple(left_out)
-
-
-def _is_empty(path: Path, stream: StreamInfo) -> bool:
-    """Tell whether nothing of a stream is there: a damaged header told of it."""
-    if stream.kind == "attachment":
-        return False
-    with open_film(path) as source:
-        packets = packets_of(source, source.streams[stream.index])
-        return not any(packet.size for packet in packets)
-
-
-def _can_hold(format_name: str, source: InputContainer, stream: StreamInfo) -> bool:
-    """Write the stream's beginning in memory: some refusals come with the first packet."""
-    try:
-        copy, _ = _try_copy(format_name, source, stream)
-        return copy is not None or format_name == "matroska"  # others drop attachments unsaid
-    except (av.error.FFmpegError, OSError, ValueError, NotImplementedError):
-        return False
-
-
-def _loses_language(source: InputContainer, stream: StreamInfo) -> bool:
-    """QuickTime has a short list of languages: write the stream's beginning and see."""
-    copy, memory = _try_copy("mov", source, stream)
-    with av.open(memory) as written:
-        told = [s.metadata.get("language") for s in written.streams]
-    return bool(told) and told[0] != copy.metadata.get("language")
-
-
-def _try_copy(
-    format_name: str, source: InputContainer, stream: StreamInfo
-) -> tuple[Any, io.BytesIO]:
-    """Return a copy of the stream, None for an attachment, and the file made with it."""
-    memory = io.BytesIO()
-    with av.open(memory, "w", format=format_name) as output:
-        copy = add_copy(output, source, stream)
-        if copy is not None:
-            output.start_encoding()
-            if first := _first_packet(Path(source.name), stream):
-                first.stream = copy
-                output.mux(first)
-    memory.seek(0)
-    return copy, memory
-
-
-def _first_packet(path: Path, stream: StreamInfo) -> av.Packet | None:
-    """Return a stream's first packet; None where it does not come soon, as with subtitles."""
-    with open_film(path) as source:
-        for packet in islice(source.demux(), _NUM_TRIED):
-            if packet.stream_index == stream.index and packet.size:
-                return packet
-    return None
-
-
-def _who_can_hold(source: InputContainer, stream: StreamInfo) -> str:
-    formats = {FORMATS[s]: s for s in (".mp4", ".mov", ".mkv")}
-    return " or ".join(s for name, s in formats.items() if _can_hold(name, source, stream))
-
-
-def _with_notes(
-    info: FilmInfo,
-    plan: OutputPlan,
-    copied: tuple[StreamInfo, ...],
-    left_out: tuple[StreamInfo, ...],
-) -> OutputPlan:
-    notes = [f"left out, {plan.path.suffix} cannot hold it: {s.name}" for s in left_out]
+def _notes(info: FilmInfo, plan: OutputPlan) -> tuple[str, ...]:
+    """Return a line for all that will differ from the film, but its colour."""
+    fates = plan.fates
+    notes = [f"left out, {plan.path.suffix} cannot hold it: {s.name}" for s in fates.left_out]
+    notes += [
+        f"{s.name} converted to {fates.conversions[s.index]}: text, times, bold, italics and "
+        "underlines are kept, colours and places are not"
+        for s in fates.copied
+        if s.index in fates.conversions
+    ]
     if (plan.width, plan.height) != (info.width, info.height):
         notes.append(
             f"{info.width}×{info.height} is odd, coded as {plan.width}×{plan.height}, "
@@ -427,10 +360,18 @@ def _with_notes(
         )
     if plan.format == "mov":
         with open_film(info.path) as source:
-            told = [s for s in copied if s.language not in (None, "und")]
-            lost = [s for s in told if _loses_language(source, s)]
+            told = [s for s in fates.copied if s.language not in (None, "und")]
+            lost = [s for s in told if loses_language(source, s, fates.conversions.get(s.index))]
         notes += [f".mov has no code for the language of {s.name}; .mkv has" for s in lost]
+    if not plan.keeps_timecode:
+        notes.append(f"timecode {info.timecode} left out: it does not go with the frame rate")
+    if info.is_deinterlaced:
+        notes.append("deinterlaced by bwdif, a frame for a frame: luma is the filter's")
+    if info.origin < 0:
+        notes.append(
+            f"begins {float(-info.origin):.3f} s before zero: all times moved, so that it is zero"
+        )
     is_rounded = plan.format in ("matroska", "webm") and (info.time_base / _MILLISECOND) % 1 != 0
     if is_rounded:
         notes.append(f"times rounded to 1 ms, all that {plan.path.suffix} keeps")
-    return replace(plan, copied=copied, left_out=left_out, notes=tuple(notes))
+    return tuple(notes)

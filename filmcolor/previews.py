@@ -44,7 +44,8 @@ def preview(
     film. The right half holds what `colorize` would give for those frames before encoding.
     """
     started = time.monotonic()
-    info = probe(film)
+    look = look or Look()
+    info = replace(probe(film), is_deinterlaced=look.deinterlace)
     part = resolve(info, span or Span(end_seconds=CLIP_SECONDS))
     wide = replace(info, width=2 * _even(info.width))
     plan = plan_output(wide, None if output is None else Path(output), encoding or Encoding())
@@ -94,7 +95,8 @@ def contact_sheet(
 
     Frames are those at `at_seconds`, or `num_frames` spread over the span.
     """
-    info = probe(film)
+    look = look or Look()
+    info = replace(probe(film), is_deinterlaced=look.deinterlace)
     target = info.path.with_suffix(".sheet.png") if output is None else Path(output)
     check_sheet(target, info.path, force)
     numbers = _choose_frames(info, span or Span(), at_seconds, num_frames)

@@ -13,9 +13,11 @@ from av.stream import Discard, Disposition
 
 from filmcolor.color import UNSPECIFIED, Coding, default_matrix, is_known_matrix
 from filmcolor.errors import InputError
+from filmcolor.fields import field_order_of, is_two_fields
 from filmcolor.frames import Chapter, FilmInfo, StreamInfo
 
 MPEG_RANGE, JPEG_RANGE = 1, 2  # AVColorRange
+_MAX_RATE = 1000  # frames a second: more is a clock
 _MAX_FAILURES = 100  # to read on, one after the other
 _TEXT_FORMATS = frozenset({"tty"})  # FFmpeg draws any text file as a film
 _DISPOSITIONS = tuple(flag.name for flag in Disposition if flag.name)
@@ -89,6 +91,7 @@ def probe(path: str | os.PathLike[str], video: int | None = None) -> FilmInfo:
             raise InputError(f"{path}: no decoder for its video in this build of PyAV")
         frame = _first_frame(container, stream, path)
         tags = _color_tags(stream.codec_context, frame)
+        field_order = field_order_of(stream.codec_context.field_order, frame)
         return FilmInfo(
             path=path,
             container=container.format.name,
@@ -100,7 +103,7 @@ def probe(path: str | os.PathLike[str], video: int | None = None) -> FilmInfo:
             **tags,
             sar=Fraction(stream.sample_aspect_ratio or 1) or Fraction(1),
             rotation=frame.rotation,
-            is_interlaced=frame.interlaced_frame,
+            is_interlaced=is_two_fields(field_order),
             time_base=Fraction(stream.time_base),
             frame_rate=_frame_rate(stream),
             start_pts=frame.pts or 0,
@@ -110,6 +113,9 @@ def probe(path: str | os.PathLike[str], video: int | None = None) -> FilmInfo:
             streams=streams,
             chapters=_chapters(container),
             metadata=dict(container.metadata),
+            field_order=field_order,
+            origin=_origin(container, stream, frame),
+            has_times=frame.pts is not None,
         )
 
 
@@ -177,14 +183,24 @@ def _color_tags(context: Any, frame: av.VideoFrame) -> dict[str, Any]:
 
 
 def _frame_rate(stream: Any) -> Fraction:
-    rate = stream.average_rate or stream.guessed_rate or stream.base_rate
-    return Fraction(rate) if rate else Fraction(25)
+    rates = stream.average_rate, stream.guessed_rate, stream.base_rate
+    # a bare DV file's mean is the ticks of its clock
+    return next((Fraction(r) for r in rates if r and r <= _MAX_RATE), Fraction(25))
 
 
 def _duration(container: InputContainer, stream: Any) -> Fraction | None:
     if stream.duration:
         return stream.duration * Fraction(stream.time_base)
     return Fraction(container.duration, av.time_base) if container.duration else None
+
+
+def _origin(container: InputContainer, stream: Any, frame: av.VideoFrame) -> Fraction:
+    """Return 0, or when the first of its streams begins if the picture begins before zero."""
+    if (frame.pts or 0) >= 0:
+        return Fraction(0)
+    streams: list[Any] = list(container.streams)
+    starts = [s.start_time * Fraction(s.time_base) for s in streams if s.start_time]
+    return min([(frame.pts or 0) * Fraction(stream.time_base), *starts])
 
 
 def _end_pts(stream: Any) -> int | None:

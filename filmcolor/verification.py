@@ -12,12 +12,14 @@ import numpy as np
 
 from filmcolor.color import convert_luma
 from filmcolor.decode import FrameIndex, read_luma
-from filmcolor.encode import copied_packets, cut_chapters
+from filmcolor.encode import copied_packets, cut_chapters, has_text
 from filmcolor.errors import VerifyError
 from filmcolor.frames import FilmInfo, Part, StreamInfo
 from filmcolor.mending import Mending
 from filmcolor.probing import open_film, probe
+from filmcolor.subtitles import MOV_TEXT, is_convertible, styled_text
 
+_FIELD_CODECS = ("h264", "ffv1", "prores", "mpeg2video")  # which tell it everywhere
 _ADTS_HEADER = (7, 9)  # bytes which MP4 and Matroska take off each AAC packet of an MPEG-TS
 # seconds: MP4 takes no time twice, what has the same comes a sample later
 _SOUND_TOLERANCE = Fraction(1, 1000)
@@ -39,7 +41,7 @@ def verify(
     that no one plays.
     Raises VerifyError, which says what differs.
     """
-    part = part or Part()
+    part = part or Part(origin=source.origin)
     if pts is None:
         pts = [p for p in FrameIndex(source).pts if part.holds(p * source.time_base)]
     kinds: tuple[str, ...] = ("audio", "subtitle", "attachment", "data", "video")
@@ -127,7 +129,10 @@ def _compare_times(source: FilmInfo, result: FilmInfo, pts: Sequence[int], part:
 
 
 def _compare_geometry(source: FilmInfo, result: FilmInfo) -> None:
-    for name in ("sar", "rotation"):
+    names = ["sar", "rotation"]
+    if source.is_interlaced and not source.is_deinterlaced and result.codec in _FIELD_CODECS:
+        names.append("field_order")
+    for name in names:
         ours, theirs = getattr(result, name), getattr(source, name)
         if ours != theirs:
             raise VerifyError(f"{result.path} has {name} {ours} where {source.path} has {theirs}")
@@ -155,7 +160,7 @@ def _compare_streams(
     kinds: tuple[str, ...],
     part: Part,
 ) -> None:
-    others = [s for s in result.streams if s.index != result.video_index]
+    others = [s for s in result.streams if s.index != result.video_index and not s.is_timecode]
     for kind in kinds:
         ours = [s for s in others if _kind(s) == kind]
         theirs = [s for s in copied if _kind(s) == kind]
@@ -192,13 +197,17 @@ def _compare_packets(
         mending = Mending(source.path, (original,))
         wanted = copied_packets(container, (original,), part, mending)
         found = copied_packets(other, (copy,), Part())
-        if original.codec == "mov_text":  # MP4 fills the gaps between titles with empty ones
-            wanted, found = (filter(_has_text, packets) for packets in (wanted, found))
+        # MP4 fills the gaps between titles with empty ones
+        wanted = filter(has_text, wanted) if original.codec == MOV_TEXT else wanted
+        found = filter(has_text, found) if copy.codec == MOV_TEXT else found
+        if original.codec.startswith("pcm_"):
+            _compare_samples(wanted, found, original, result, part)
+            return
         for number, (theirs, ours) in enumerate(zip_longest(wanted, found)):
             if theirs is None or ours is None:
                 less = result.path if ours is None else source.path
                 raise VerifyError(f"{original.name}: {less} ends after packet {number}")
-            if not _is_same(bytes(theirs), bytes(ours)):
+            if not _is_same(bytes(theirs), bytes(ours), original.codec, copy.codec):
                 if original.kind == "audio":
                     rest = chain([theirs], wanted), chain([ours], found)
                     _compare_bytes(*rest, number, original, result, part)
@@ -207,6 +216,40 @@ def _compare_packets(
                     f"{original.name}: packet {number} of {result.path} is not the source's"
                 )
             _compare_time(theirs, ours, number, original, result, part)
+            if is_convertible(original.codec, copy.codec):
+                _compare_length(theirs, ours, number, original, result)
+
+
+def _compare_samples(
+    wanted: Iterator[av.Packet],
+    found: Iterator[av.Packet],
+    stream: StreamInfo,
+    result: FilmInfo,
+    part: Part,
+) -> None:
+    """Compare PCM, which has other portions in other containers, and times where two coincide."""
+    left, our_left, number = b"", b"", -1
+    while True:
+        is_together = not left and not our_left
+        if not left:
+            theirs, number = next(wanted, None), number + 1
+            left = bytes(theirs) if theirs else b""
+        if not our_left:
+            ours = next(found, None)
+            our_left = bytes(ours) if ours else b""
+        if not left and not our_left:
+            return
+        num = min(len(left), len(our_left))
+        if num == 0:
+            less = f"{result.path} ends" if left else "its source ends"
+            raise VerifyError(f"{stream.name}: {less} within packet {number}")
+        if left[:num] != our_left[:num]:
+            raise VerifyError(
+                f"{stream.name}: packet {number} of {result.path} is not the source's"
+            )
+        if is_together and theirs and ours:
+            _compare_time(theirs, ours, number, stream, result, part)
+        left, our_left = left[num:], our_left[num:]
 
 
 def _compare_bytes(
@@ -244,15 +287,26 @@ def _is_quicktime(film: FilmInfo) -> bool:
     return film.metadata.get("major_brand", "").strip() == "qt"
 
 
-def _has_text(packet: av.Packet) -> bool:
-    return packet.size > 2  # the first two bytes are the text's length
-
-
-def _is_same(theirs: bytes, ours: bytes) -> bool:
+def _is_same(theirs: bytes, ours: bytes, codec: str, our_codec: str) -> bool:
+    if is_convertible(codec, our_codec):
+        return styled_text(theirs, codec) == styled_text(ours, our_codec)
     if theirs == ours:
         return True
     is_adts = theirs[:1] == b"\xff" and len(theirs) - len(ours) in _ADTS_HEADER
     return is_adts and theirs.endswith(ours)
+
+
+def _compare_length(
+    theirs: av.Packet, ours: av.Packet, number: int, stream: StreamInfo, result: FilmInfo
+) -> None:
+    """Compare how long a converted title is shown."""
+    base, wanted_base = Fraction(ours.time_base), Fraction(theirs.time_base)
+    change = (ours.duration or 0) * base - (theirs.duration or 0) * wanted_base
+    if theirs.duration and abs(change) > base + wanted_base:
+        raise VerifyError(
+            f"{stream.name}: packet {number} of {result.path} is shown "
+            f"{float(change) * 1000:+.1f} ms longer than it was"
+        )
 
 
 def _compare_time(

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import av
+import av.filter
 import cv2
 import numpy as np
+from av.codec.context import Flags
 from av.stream import Disposition
 
 SIZE = (96, 64)  # (width, height)
@@ -21,6 +23,7 @@ TICK = Fraction(1, 24000)  # the default clock: a frame at 24 frames/s is 1000 t
 MPEG_RANGE, JPEG_RANGE = 1, 2  # AVColorRange
 NAMES_OF_MATRIX = {1: "BT.709", 5: "BT.601 625", 6: "BT.601 525"}  # ITU-T H.273
 NO_DISPOSITION = Disposition(0)
+FIELD_ORDERS = {"tff": 2, "bff": 3}  # AVFieldOrder: coded and shown top first, bottom first
 _LIMITED_8_BIT = 16, 235
 _SAMPLES = {"flt": (np.float32, 1.0), "s16": (np.int16, 2**15 - 1), "s32": (np.int32, 2**31 - 1)}
 
@@ -77,15 +80,22 @@ class Sound:
     pitch: float = 440.0  # Hz
     sample_rate: int = 48000
     layout: str = "mono"  # or "stereo", the same in both
+    bit_rate: int | None = None  # where the encoder has none of its own
 
 
 @dataclass(frozen=True)
 class Titles:
-    """Subtitles: (start, end, text) in milliseconds from the picture's first frame."""
+    """Subtitles: (start, end, text) in milliseconds from the picture's first frame.
+
+    What is not text is the packet itself.
+    """
 
     codec: str = "subrip"
     language: str | None = None
-    lines: Sequence[tuple[int, int, str]] = ((40, 160, "Silence"), (250, 400, "She speaks"))
+    lines: Sequence[tuple[int, int, str | bytes]] = (
+        (40, 160, "Silence"),
+        (250, 400, "She speaks"),
+    )
     disposition: Disposition = NO_DISPOSITION
 
 
@@ -112,6 +122,7 @@ class Film:
     attachments: Sequence[tuple[str, str, bytes]] = ()  # (name, mimetype, data)
     cover: bytes | None = None  # JPEG, as an attached picture
     chromas: Sequence[tuple[np.ndarray, np.ndarray]] = ()  # each frame's (Cb, Cr); else neutral
+    scan: str = ""  # "tff" or "bff": frames of two fields, the top or the bottom one first
 
     @property
     def size(self) -> tuple[int, int]:
@@ -135,7 +146,7 @@ class Film:
 def make(path: Path, film: Film) -> Path:
     """Write a film; its container is what the path's suffix says."""
     options = {}
-    if path.suffix in (".mp4", ".mov"):
+    if path.suffix in (".mp4", ".mov", ".m4v"):
         options["video_track_timescale"] = str(film.time_base.denominator)
     with av.open(str(path), "w", container_options=options) as output:
         video = _add_video(output, film)
@@ -177,6 +188,9 @@ def _add_video(output: Any, film: Film) -> Any:
         stream.set_display_rotation(film.rotation)
     for name, value in film.color.items():
         setattr(context, name, value)
+    if film.scan:
+        context.flags |= Flags.interlaced_dct | Flags.interlaced_me
+        context.field_order = FIELD_ORDERS[film.scan]
     stream.metadata.update(film.tags)
     return stream
 
@@ -184,6 +198,8 @@ def _add_video(output: Any, film: Film) -> Any:
 def _add_sound(output: Any, sound: Sound) -> Any:
     stream = output.add_stream(sound.codec, rate=sound.sample_rate)
     stream.codec_context.layout = sound.layout
+    if sound.bit_rate:
+        stream.codec_context.bit_rate = sound.bit_rate
     tags = {"language": sound.language, "title": sound.title}
     stream.metadata.update({name: tag for name, tag in tags.items() if tag})
     stream.disposition = sound.disposition
@@ -225,21 +241,46 @@ def _video_packets(stream: Any, film: Film) -> Iterator[av.Packet]:
     for number, (luma, stamp, step) in enumerate(zip(film.lumas, pts, steps)):
         frame = picture(film.pix_fmt, luma, *(film.chromas[number] if film.chromas else ()))
         frame.pts, frame.time_base, frame.duration = stamp, film.time_base, step
-        yield from stream.encode(frame)
+        yield from stream.encode(scanned(frame, film.scan) if film.scan else frame)
     yield from stream.encode(None)
 
 
+def scanned(frame: av.VideoFrame, scan: str) -> av.VideoFrame:
+    """Return a frame marked as two fields, "tff" or "bff": PyAV leaves that to a filter."""
+    graph: Any = av.filter.Graph()
+    size = {"width": frame.width, "height": frame.height, "format": frame.format.name}
+    steps = [
+        graph.add_buffer(**size, time_base=frame.time_base),
+        graph.add("setfield", scan),
+        graph.add("buffersink"),
+    ]
+    graph.link_nodes(*steps).configure()
+    graph.push(frame)
+    return graph.pull()
+
+
 def picture(pix_fmt: str, luma: np.ndarray, *chroma: np.ndarray) -> av.VideoFrame:
-    """Return a planar frame of code values; chroma (Cb, Cr) that is left out is neutral."""
+    """Return a frame of code values; chroma (Cb, Cr) that is left out is neutral."""
     height, width = luma.shape
     frame = av.VideoFrame(width, height, pix_fmt)
+    if pix_fmt == "rgb24":
+        plane: Any = frame.planes[0]
+        rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[:height]
+        rows[:, : 3 * width] = luma.repeat(3, axis=1)
+        return frame
     for number, plane in enumerate(frame.planes):
         rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: plane.height]
         depth = frame.format.components[number].bits
-        values = rows.view(luma.dtype)[:, : plane.width]
+        values = rows.view(_dtype(frame))[:, : plane.width]
         neutral = 1 << (depth - 1)
         values[:] = (luma, *chroma)[number] if number <= len(chroma) else neutral
     return frame
+
+
+def _dtype(frame: av.VideoFrame) -> str:
+    if frame.format.components[0].bits == 8:
+        return "u1"
+    return ">u2" if frame.format.is_big_endian else "<u2"
 
 
 def _sound_packets(stream: Any, sound: Sound, film: Film) -> list[av.Packet]:
@@ -268,8 +309,8 @@ def _title_packets(stream: Any, titles: Titles, film: Film) -> list[av.Packet]:
     packets = []
     offset = round(film.start * 1000)
     for start, end, line in titles.lines:
-        text = line.encode()
-        if titles.codec == "mov_text":
+        text = line.encode() if isinstance(line, str) else line
+        if titles.codec == "mov_text" and isinstance(line, str):
             text = len(text).to_bytes(2, "big") + text
         packets.append(_packet(stream, text, start + offset, end - start))
     return packets
@@ -339,6 +380,53 @@ def frames(path: Path) -> list[Shown]:
             )
             for frame in film.decode(stream)
         ]
+
+
+def lumas(path: Path) -> list[np.ndarray]:
+    """Return each frame's luma; of R'G'B' what BT.601 makes of it, in limited range."""
+    with av.open(str(path)) as film:
+        return [_luma(frame) for frame in film.decode(film.streams.best("video"))]
+
+
+def _luma(frame: av.VideoFrame) -> np.ndarray:
+    pixels = frame.format
+    if not (pixels.is_rgb or pixels.has_palette or pixels.is_bit_stream):
+        packed = {"yuyv422": slice(0, None, 2), "uyvy422": slice(1, None, 2)}
+        if pixels.name in packed:
+            plane: Any = frame.planes[0]
+            rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
+            return rows[: frame.height, : 2 * frame.width][:, packed[pixels.name]].copy()
+        return _planes(frame)[0]
+    rgb = frame.to_ndarray(format="rgb24") / 255.0
+    return np.rint(16 + 219 * (rgb @ (0.299, 0.587, 0.114))).astype(np.uint8)
+
+
+def field_order(path: Path) -> int:
+    """Return the AVFieldOrder that a film's header tells."""
+    with av.open(str(path)) as film:
+        return film.streams.best("video").codec_context.field_order
+
+
+def first_fields(path: Path) -> list[str]:
+    """Return of each frame whether it is "tff" or "bff", or "" where it is no two fields."""
+    with av.open(str(path)) as film:
+        return [_first_field(frame) for frame in film.decode(film.streams.best("video"))]
+
+
+def _first_field(frame: av.VideoFrame) -> str:
+    if not frame.interlaced_frame:
+        return ""
+    size = {"width": frame.width, "height": frame.height, "format": frame.format.name}
+    graph: Any = av.filter.Graph()
+    source = graph.add_buffer(**size, time_base=Fraction(1, 25))
+    steps = source, graph.add("separatefields"), graph.add("buffersink")
+    graph.link_nodes(*steps).configure()
+    graph.push(frame)
+    graph.push(None)
+    return {0: "tff", 1: "bff"}[
+        (graph.pull().planes[0].buffer_ptr - frame.planes[0].buffer_ptr)
+        // frame.planes[0].line_size
+    ]
 
 
 def seconds(path: Path) -> list[Fraction]:
@@ -439,10 +527,10 @@ def covers(path: Path) -> list[bytes]:
 
 
 def _planes(frame: av.VideoFrame) -> tuple[np.ndarray, ...]:
-    is_wide = frame.format.components[0].bits > 8
+    dtype = _dtype(frame)
     planes = []
     for plane in frame.planes:
         rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: plane.height]
-        values = rows.view(np.uint16) if is_wide else rows
-        planes.append(values[:, : plane.width].copy())
+        values = rows.view(dtype)[:, : plane.width]
+        planes.append(values.astype(values.dtype.newbyteorder("=")))
     return tuple(planes)

@@ -372,6 +372,21 @@ def test_probe_tells_each_streams_fate(typed: Type, make_film: MakeFilm) -> None
         assert wanted in result.out
 
 
+@pytest.mark.parametrize(
+    ("scan", "told"),
+    [
+        ("", "progressive"),
+        ("tff", "interlaced, top field first"),
+        ("bff", "interlaced, bottom field first"),
+    ],
+)
+def test_probe_tells_the_field_order(
+    typed: Type, make_film: MakeFilm, scan: str, told: str
+) -> None:
+    result = typed("probe", make_film("film.mkv", codec="ffv1", scan=scan))
+    assert f"scan      {told}\n" in result.out
+
+
 def test_probe_for_machines(typed: Type, make_film: MakeFilm) -> None:
     result = typed("probe", talkie(make_film), "--json")
     assert (result.code, result.err) == (0, "")
@@ -382,6 +397,41 @@ def test_probe_for_machines(typed: Type, make_film: MakeFilm) -> None:
     assert [stream["kind"] for stream in told["streams"]] == ["video", "audio", "subtitle"]
     assert list(told["fates"].values()) == ["coloured", "copied", "copied"]
     assert told["chapters"][0]["metadata"]["title"] == "The station"
+
+
+def test_probe_tells_what_cannot_be_kept(typed: Type, make_film: MakeFilm) -> None:
+    wma = media.Sound("wmav2", bit_rate=64000)
+    film = make_film("film.wmv", codec="wmv2", time_base=1 / media.RATE, sounds=[wma])
+    result = typed("probe", film)
+    assert (result.code, result.err) == (0, "")
+    assert "stream 1 (audio, wmav2) 1 channels, 48000 Hz: cannot be kept" in result.out
+    assert "add --drop-unsupported to go on without it" in result.out
+    assert "run writes" not in result.out
+
+
+def test_run_goes_on_without_what_cannot_be_kept(
+    typed: Type, make_film: MakeFilm, tmp_path: Path, weights_path: Path
+) -> None:
+    film = make_film("film.mkv", titles=[media.Titles("ass", "fre")], sounds=[media.Sound()])
+    output = tmp_path / "out.mp4"
+    common = ["run", film, "-o", output, "--weights", weights_path, "--size", 32]
+    result = typed(*common, "--drop-unsupported")
+    assert result.code == 0
+    assert "left out, .mp4 cannot hold it: stream 2 (subtitle, ass, fre)" in result.out
+    assert [s.kind for s in media.streams(output)] == ["video", "audio"]
+
+
+def test_run_and_preview_deinterlace(
+    typed: Type, make_film: MakeFilm, tmp_path: Path, weights_path: Path
+) -> None:
+    film = make_film(scan="tff")
+    for command in ("run", "preview"):
+        output = tmp_path / f"{command}.mp4"
+        common = [command, film, "-o", output, "--weights", weights_path, "--size", 32]
+        assert typed(*common, "--deinterlace", "--force").code == 0
+        assert set(media.first_fields(output)) == {""}
+        assert typed(*common, "--force").code == 0
+        assert set(media.first_fields(output)) == {"tff"}
 
 
 # ---------------------------------------------------------------- errors
@@ -427,7 +477,7 @@ def filled(folder: Path, name: str) -> Path:
 
 
 def titled(folder: Path) -> Path:
-    film = media.Film(media.shoot(3), titles=[media.Titles(language="fre")])
+    film = media.Film(media.shoot(3), titles=[media.Titles("ass", "fre")])
     return media.make(folder / "titled.mkv", film)
 
 
@@ -535,7 +585,8 @@ BAD: dict[str, tuple[Callable[[Path, Path], Words], str]] = {
     ),
     "subtitles that MP4 cannot hold": (
         lambda f, d: ["run", titled(d), "-o", d / "out.mp4"],
-        r"\.mp4 cannot hold stream 1 \(subtitle, subrip, fre\) of .*; name the output \.mkv",
+        r"\.mp4 cannot hold stream 1 \(subtitle, ass, fre\) of .*; name the output \.mkv, or add "
+        r"--drop-unsupported to go on without it",
     ),
     "a codec that MP4 cannot hold": (
         lambda f, d: ["run", f, "--codec", "prores_ks", "-o", d / "out.mp4"],

@@ -1,5 +1,7 @@
 """Planes made on a device are those made on the processor. The processor is a device too."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -61,6 +63,21 @@ def test_frames_come_in_order_and_all(device):
     for ours, theirs in zip(made, wanted, strict=True):
         assert differences(ours, theirs).max() <= 1
     assert differences(made[0], wanted[1]).max() > 8  # they are not all alike
+
+
+@every_device
+def test_interlaced_frames_among_others_are_the_processors(device):
+    coding = Coding(1, False, 8)
+    plan = ChromaPlan(coding, coding, SUBSAMPLINGS["420"])
+    frames = [ab_frame(number, (96, 64), coding) for number in range(7)]
+    for number in (2, 3, 6):
+        film = replace(frames[number].frame, is_interlaced=True)
+        frames[number] = replace(frames[number], frame=film)
+    made = list(finished_on(torch.device(device), iter(frames), plan))
+    assert [f.number for f in made] == list(range(7))
+    assert [f.is_interlaced for f in made] == [n in (2, 3, 6) for n in range(7)]
+    for number in (2, 3, 6):
+        assert differences(made[number], add_chroma(frames[number], plan)).max() == 0
 
 
 @every_device

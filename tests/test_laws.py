@@ -154,12 +154,13 @@ def test_the_shots_have_colors_of_their_own(whole: list[ColorFrame]) -> None:
 
 # lowest first: a module imports from lower lines only
 FLOORS = (
-    {"errors", "color", "blocks", "cores", "profiling"},
+    {"errors", "color", "subtitles", "blocks", "cores", "profiling"},
     {"frames", "model", "prefetch", "journal"},
-    {"weights", "small", "flow", "thumbs", "targets", "dither", "upsample", "film_list"},
+    {"fields", "weights", "small", "flow", "thumbs", "targets", "dither", "upsample", "film_list"},
     {"metrics", "dissolves", "sheets"},
     {"anchors", "probing", "views", "plots"},
     {"decode", "predict", "shots", "smooth", "chroma", "strips", "mending"},
+    {"copies"},
     {"plan", "shot_list", "measuring", "gpu", "damage"},
     {"encode"},
     {"verification", "pieces"},
@@ -183,6 +184,8 @@ FLOORS = (
     {"cli"},
 )
 USERS_OF_AV = {
+    "copies",
+    "fields",
     "probing",
     "plan",
     "decode",

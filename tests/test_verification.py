@@ -4,6 +4,7 @@ from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import media
 import pytest
 from media import Film, Sound, Titles, shoot
@@ -94,3 +95,44 @@ def test_a_part_is_compared_with_its_part(source: Path, tmp_path: Path) -> None:
         verify(info, output, part=part, copied=[])
     with pytest.raises(VerifyError, match=r"has 6 frames where .* has 12"):
         verify(info, output, copied=[])
+
+
+PCM = replace(BASE, sounds=[Sound("pcm_s16le")], titles=[], chapters=[])
+
+
+def test_pcm_in_other_portions_is_the_same(tmp_path: Path) -> None:
+    source = media.make(tmp_path / "film.mkv", PCM)
+    output = media.make(tmp_path / "out.mov", PCM)
+    verify(probe(source), output)
+    sizes = [[len(p.data) for p in media.packets(path, "audio")] for path in (source, output)]
+    assert sum(sizes[0]) == sum(sizes[1])
+
+
+@pytest.mark.parametrize(
+    ("sound", "changes", "message"),
+    [
+        (Sound("pcm_s16le", pitch=300.0), {}, r"packet 0 of .* is not the source's"),
+        (Sound("pcm_s16le"), {"lumas": shoot(11)}, "has 11 frames"),
+        (Sound("pcm_s16le"), {"start": Fraction(1, 10)}, "frame 0"),
+    ],
+)
+def test_pcm_is_compared(tmp_path: Path, sound: Sound, changes: dict, message: str) -> None:
+    source = media.make(tmp_path / "film.mkv", PCM)
+    output = media.make(tmp_path / "out.mov", replace(PCM, sounds=[sound], **changes))
+    with pytest.raises(VerifyError, match=message):
+        verify(probe(source), output)
+
+
+def test_pcm_that_ends_early_is_missed(tmp_path: Path) -> None:
+    source, output = media.make(tmp_path / "film.mkv", PCM), tmp_path / "out.mkv"
+    with av.open(str(source)) as whole, av.open(str(output), "w") as short:
+        copies = {s.index: short.add_stream_from_template(s) for s in whole.streams}
+        for stream, copy in zip(whole.streams, copies.values()):
+            copy.metadata.update(stream.metadata)
+        packets = [p for p in whole.demux() if p.size]
+        last = max(n for n, p in enumerate(packets) if p.stream.type == "audio")
+        for packet in packets[:last] + packets[last + 1 :]:
+            packet.stream = copies[packet.stream_index]
+            short.mux(packet)
+    with pytest.raises(VerifyError, match=r"out\.mkv ends within packet"):
+        verify(probe(source), output)

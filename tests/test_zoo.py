@@ -1,0 +1,538 @@
+"""The zoo: a small film of every kind comes out right, or is refused in one clear line."""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import media
+import numpy as np
+import pytest
+from media import TICK, Film, Sound, Titles, shoot
+
+from filmcolor.errors import FilmcolorError
+from filmcolor.pipeline import Look, colorize
+from filmcolor.plan import Encoding
+from filmcolor.probing import probe
+from filmcolor.verification import verify_film
+
+MASTER = Encoding(purpose="master")
+DROPPING = Encoding(purpose="master", drop_unsupported=True)
+LOSSLESS = Encoding(codec="libx264", crf=0, preset="ultrafast")  # for MOV, which has no FFV1
+MILLISECOND = Fraction(1, 1000)
+FRAME = 1 / media.RATE
+PAL, NTSC = Fraction(25), Fraction(30000, 1001)
+QUIET = {"x265-params": "log-level=none"}
+# parts of packets, as the specifications have them: enough to be copied
+PGS = bytes.fromhex("16 0013 0060 0040 10 0000 80 00 00 00") + bytes(10) + b"\x80\0\0"
+DVDSUB = b"\0\x20" + bytes(30)
+
+
+@dataclass(frozen=True)
+class Animal:
+    """A film, and what should become of it."""
+
+    film: Film
+    output: str = "out.mkv"
+    encoding: Encoding = MASTER
+    refused: str = ""  # what the line says
+    noted: str = ""  # what the report says besides
+    make: Callable[[Path, Film], Path] = media.make
+    num_frames: int | None = None  # those that are shown, where some are not
+    is_moved: bool = False  # its clock, because it begins before zero
+    converted: bool = False  # its subtitles
+
+
+def film(num_frames: int = 6, size: tuple[int, int] = media.SIZE, **fields: Any) -> Film:
+    depth = fields.pop("depth", 8)
+    is_full_range = fields.pop("is_full_range", False)
+    lumas = shoot(num_frames, size, depth=depth, is_full_range=is_full_range)
+    return Film(lumas, **fields)
+
+
+def by_frame(codec: str, num_frames: int = 6, **fields: Any) -> Film:
+    """A film of a codec which knows no finer clock than its frame rate."""
+    return film(num_frames, codec=codec, **{"time_base": FRAME} | fields)
+
+
+def broadcast(
+    codec: str, rate: Fraction, size: tuple[int, int] = media.SIZE, **fields: Any
+) -> Film:
+    return film(4, size, codec=codec, rate=rate, time_base=1 / rate, **fields)
+
+
+def in_mkv(**fields: Any) -> Film:
+    return film(**{"time_base": MILLISECOND} | fields)
+
+
+# ---------------------------------------------------------------- made by hand
+
+
+def packed_b_frames(path: Path, made: Film) -> Path:
+    """AVI as DivX wrote it: a P-frame and the B-frame shown before it in one chunk."""
+    plain = media.make(path.with_name("plain.avi"), made)
+    with av.open(str(plain)) as source, av.open(str(path), "w") as output:
+        stream = output.add_stream_from_template(source.streams.video[0])
+        data = [bytes(p) for p in source.demux(video=0) if p.size]
+        # tells decoders that it is packed, ahead of the first VOP (ISO 14496-2's user data)
+        place = data[0].index(b"\0\0\1\xb6")
+        data[0] = data[0][:place] + b"\0\0\1\xb2DivX503b1393p" + data[0][place:]
+        empty = b"\0\0\1\xb6\x50\x4f"  # a P-VOP that is not coded, where the B-frame was
+        chunks: list[bytes] = []
+        number = 0
+        while number < len(data):
+            if number and number + 1 < len(data) and _vop_type(data[number + 1]) == 2:
+                chunks += [data[number] + data[number + 1], empty]
+                number += 2
+            else:
+                chunks.append(data[number])
+                number += 1
+        for number, chunk in enumerate(chunks):
+            packet = av.Packet(chunk)
+            packet.stream, packet.pts, packet.dts = stream, number, number
+            packet.time_base, packet.is_keyframe = FRAME, number == 0
+            output.mux(packet)
+    plain.unlink()
+    return path
+
+
+def _vop_type(data: bytes) -> int:
+    return data[data.index(b"\0\0\1\xb6") + 4] >> 6  # 0: I, 1: P, 2: B
+
+
+def soft_telecine(path: Path, made: Film) -> Path:
+    """MPEG-2 at 24 frames/s that asks for a field again in every second frame."""
+    fields = [0, 3, 5, 8, 10, 13]
+    clock = Fraction(1001, 60000)
+    plain = media.make(path.with_name("plain.ts"), replace(made, time_base=clock, pts=fields))
+    with av.open(str(plain)) as source, av.open(str(path), "w") as output:
+        stream = output.add_stream_from_template(source.streams.video[0])
+        for number, packet in enumerate(p for p in source.demux(video=0) if p.size):
+            data = bytearray(bytes(packet))
+            place = data.index(b"\0\0\1\xb5", data.index(b"\0\0\1\0")) + 4  # ISO 13818-2, 6.2.3.1
+            data[place + 3] = data[place + 3] & 0x7F | (0x80 if number % 4 in (0, 3) else 0)
+            data[place + 3] |= 0x02 if number % 2 == 0 else 0  # repeat_first_field
+            data[place + 4] |= 0x80  # progressive_frame
+            changed = av.Packet(bytes(data))
+            changed.stream, changed.time_base = stream, packet.time_base
+            changed.pts, changed.dts = packet.pts, packet.dts
+            changed.is_keyframe = packet.is_keyframe
+            output.mux(changed)
+    plain.unlink()
+    return path
+
+
+def clean_aperture(path: Path, made: Film) -> Path:
+    """QuickTime whose picture is to be cropped in showing: 'clap', in the sample's description."""
+    data = bytearray(media.make(path, made).read_bytes())
+    numbers = (90, 1, 60, 1, 0, 1, 0, 1)  # width, height and offsets, as fractions
+    box = b"\0\0\0\x28clap" + b"".join(n.to_bytes(4, "big") for n in numbers)
+    place = data.index(b"avc1", data.index(b"stsd")) - 4
+    end = place + int.from_bytes(data[place : place + 4], "big")
+    for name in (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd", b"avc1"):
+        start = data.index(name, data.index(b"moov")) - 4
+        size = int.from_bytes(data[start : start + 4], "big") + len(box)
+        data[start : start + 4] = size.to_bytes(4, "big")
+    data[end:end] = box
+    path.write_bytes(data)
+    return path
+
+
+def with_timecode(path: Path, made: Film) -> Path:
+    return media.make(path, replace(made, tags={"timecode": "01:00:00:00"}))
+
+
+def of_two_sizes(path: Path, made: Film) -> Path:
+    """Two bare streams of different size, one after the other."""
+    small = media.make(path.with_name("a.m2v"), made).read_bytes()
+    other = replace(made, lumas=shoot(4, (128, 96)))
+    path.write_bytes(small + media.make(path.with_name("b.m2v"), other).read_bytes())
+    for name in ("a.m2v", "b.m2v"):
+        path.with_name(name).unlink()
+    return path
+
+
+def without_picture(path: Path, made: Film) -> Path:
+    """A film cut off right behind its header."""
+    path.write_bytes(media.make(path, made).read_bytes()[:700])
+    return path
+
+
+# ---------------------------------------------------------------- who lives there
+
+CONTAINERS = {
+    "h264-aac.mp4": Animal(film(sounds=[Sound()])),
+    "h264-pcm.mov": Animal(film(sounds=[Sound("pcm_s16le")])),
+    "h264-opus.mkv": Animal(in_mkv(sounds=[Sound("libopus")])),
+    "h264-aac.m4v": Animal(film(sounds=[Sound()])),
+    "vp8-opus.webm": Animal(in_mkv(codec="libvpx", sounds=[Sound("libopus")])),
+    "vp9-opus.webm": Animal(in_mkv(codec="libvpx-vp9", sounds=[Sound("libopus")])),
+    "mpeg4-mp3.avi": Animal(by_frame("mpeg4", sounds=[Sound("libmp3lame")])),
+    "b-frames.avi": Animal(by_frame("mpeg4", 8, options={"bf": "2"})),
+    "packed-b-frames.avi": Animal(
+        by_frame("mpeg4", 8, options={"bf": "1", "b_strategy": "0"}), make=packed_b_frames
+    ),
+    "h264-b-frames.avi": Animal(by_frame("libx264", 8, options={"bf": "2"})),
+    "mjpeg-pcm.avi": Animal(by_frame("mjpeg", pix_fmt="yuvj420p", sounds=[Sound("pcm_s16le")])),
+    "huffyuv.avi": Animal(by_frame("huffyuv", pix_fmt="yuv422p")),
+    "uncompressed.avi": Animal(by_frame("rawvideo")),
+    "ffv1.avi": Animal(by_frame("ffv1")),
+    "h264-aac.ts": Animal(film(sounds=[Sound()])),
+    "mpeg2-mp2.ts": Animal(by_frame("mpeg2video", options={"bf": "2"}, sounds=[Sound("mp2")])),
+    "hevc-ac3.ts": Animal(film(codec="libx265", options=QUIET, sounds=[Sound("ac3")])),
+    "h264.m2ts": Animal(film(sounds=[Sound("ac3")])),
+    "mpeg2-mp2-to-mp4.ts": Animal(by_frame("mpeg2video", sounds=[Sound("mp2")]), "out.mp4"),
+    "mpeg1-mp2.mpg": Animal(by_frame("mpeg1video", options={"bf": "2"}, sounds=[Sound("mp2")])),
+    "mpeg2-ac3.vob": Animal(by_frame("mpeg2video", options={"bf": "2"}, sounds=[Sound("ac3")])),
+    "wmv2.wmv": Animal(by_frame("wmv2")),
+    "msmpeg4-mp3.asf": Animal(by_frame("msmpeg4", sounds=[Sound("libmp3lame")])),
+    "wmv2-wma.wmv": Animal(
+        by_frame("wmv2", sounds=[Sound("wmav2", bit_rate=64000)]),
+        refused=r"cannot hold .*wmav2.*--drop-unsupported",
+    ),
+    "wma-dropped.wmv": Animal(
+        by_frame("wmv2", sounds=[Sound("wmav2", bit_rate=64000)]),
+        encoding=DROPPING,
+        noted="left out.*wmav2",
+    ),
+    "theora.ogv": Animal(by_frame("libtheora")),
+    "vp8.ogv": Animal(by_frame("libvpx", sounds=[Sound("libopus")])),
+    "mpeg2-pcm.mxf": Animal(broadcast("mpeg2video", PAL, sounds=[Sound("pcm_s16le")])),
+    "mpeg2-pcm-to-mov.mxf": Animal(
+        broadcast("mpeg2video", PAL, sounds=[Sound("pcm_s16le")]), "out.mov", LOSSLESS
+    ),
+    "h264-b-frames.mxf": Animal(broadcast("libx264", PAL, options={"bf": "2"})),
+    "prores.mxf": Animal(broadcast("prores_ks", PAL, depth=10, pix_fmt="yuv422p10le")),
+    "flv1-mp3.flv": Animal(in_mkv(codec="flv", sounds=[Sound("libmp3lame")])),
+    "h264-aac.flv": Animal(in_mkv(sounds=[Sound()])),
+    "h263.3gp": Animal(broadcast("h263", NTSC, (176, 144)), "out.mp4"),
+    "rv20.rm": Animal(by_frame("rv20")),
+    "ffv1.nut": Animal(film(codec="ffv1")),
+    "bare.h264": Animal(film()),
+    "bare.m2v": Animal(by_frame("mpeg2video")),
+    "bare.y4m": Animal(by_frame("wrapped_avframe")),
+}
+
+CODECS = {
+    "hevc.mp4": Animal(film(codec="libx265", options=QUIET)),
+    "hevc-10.mkv": Animal(in_mkv(codec="libx265", options=QUIET, depth=10, pix_fmt="yuv420p10le")),
+    "av1.mp4": Animal(film(codec="libsvtav1", options={"preset": "12"})),
+    "mpeg4.mp4": Animal(by_frame("mpeg4", options={"bf": "2"})),
+    "prores-422.mov": Animal(film(codec="prores_ks", depth=10, pix_fmt="yuv422p10le")),
+    "prores-4444.mov": Animal(film(codec="prores_ks", depth=10, pix_fmt="yuv444p10le")),
+    "dnxhr.mov": Animal(
+        broadcast("dnxhd", PAL, (320, 256), pix_fmt="yuv422p", options={"profile": "dnxhr_hq"})
+    ),
+    "v210.mov": Animal(film(codec="v210", depth=10, pix_fmt="yuv422p10le")),
+    "uncompressed-gray.mov": Animal(film(codec="rawvideo", pix_fmt="gray", is_full_range=True)),
+    "cineform.mov": Animal(film(codec="cfhd", depth=10, pix_fmt="yuv422p10le")),
+    "svq1.mov": Animal(film(codec="svq1", pix_fmt="yuv410p")),
+    "png-gray.mov": Animal(film(codec="png", pix_fmt="gray", is_full_range=True)),
+    "png-gray-16.mov": Animal(film(codec="png", pix_fmt="gray16be", depth=16, is_full_range=True)),
+    "png-rgb.mov": Animal(film(codec="png", pix_fmt="rgb24")),
+    "rle-rgb.mov": Animal(film(codec="qtrle", pix_fmt="rgb24")),
+    "mjpeg.mov": Animal(film(codec="mjpeg", pix_fmt="yuvj444p", is_full_range=True)),
+    "jpeg2000.mov": Animal(film(codec="jpeg2000", pix_fmt="gray")),
+    "jpeg2000.mkv": Animal(in_mkv(codec="jpeg2000", pix_fmt="gray")),
+    "magicyuv.avi": Animal(by_frame("magicyuv", pix_fmt="gray")),
+    "snow.avi": Animal(by_frame("snow")),
+    "gif.gif": Animal(film(codec="gif", pix_fmt="gray", time_base=Fraction(1, 100))),
+    "apng.apng": Animal(film(codec="apng", pix_fmt="gray")),
+    "ffv1-gray.mkv": Animal(in_mkv(codec="ffv1", pix_fmt="gray", is_full_range=True)),
+} | {
+    f"ffv1-gray-{depth}.mkv": Animal(
+        in_mkv(codec="ffv1", pix_fmt=f"gray{depth}le", depth=depth, is_full_range=True)
+    )
+    for depth in (10, 12, 16)
+}
+
+SCANS = {
+    "pal.dv": Animal(broadcast("dvvideo", PAL, (720, 576), scan="bff"), "out.mp4"),
+    "ntsc.dv": Animal(
+        broadcast("dvvideo", NTSC, (720, 480), pix_fmt="yuv411p", scan="bff"), "out.mp4"
+    ),
+    "pal-dv.avi": Animal(broadcast("dvvideo", PAL, (720, 576), scan="bff"), "out.mp4"),
+    "ntsc-dv.mov": Animal(
+        broadcast("dvvideo", NTSC, (720, 480), pix_fmt="yuv411p", scan="bff"), "out.mp4"
+    ),
+    "soft-telecine.ts": Animal(
+        film(codec="mpeg2video", rate=Fraction(60000, 1001)), make=soft_telecine
+    ),
+} | {
+    name: Animal(replace(made, scan=scan))
+    for scan in ("tff", "bff")
+    for name, made in {
+        f"h264-{scan}.mp4": film(),
+        f"h264-{scan}.mkv": in_mkv(),
+        f"h264-{scan}.ts": film(),
+        f"mpeg2-{scan}.ts": broadcast("mpeg2video", PAL),
+        f"mpeg2-{scan}.mpg": broadcast("mpeg2video", NTSC),
+        f"mpeg4-{scan}.avi": by_frame("mpeg4"),
+        f"ffv1-{scan}.mkv": in_mkv(codec="ffv1"),
+        f"prores-{scan}.mov": film(codec="prores_ks", depth=10, pix_fmt="yuv422p10le"),
+    }.items()
+}
+
+SHAPES = {
+    "16x16.mp4": Animal(film(size=(16, 16))),
+    "16x16.mkv": Animal(in_mkv(size=(16, 16), codec="ffv1")),
+    "97x61.mkv": Animal(in_mkv(size=(97, 61), codec="ffv1")),
+    "8k.mkv": Animal(
+        Film([np.full((4320, 7680), 100, np.uint8)], codec="ffv1", time_base=MILLISECOND)
+    ),
+    "anamorphic.mp4": Animal(film(sar=Fraction(64, 45)), "out.mp4"),
+    "anamorphic.mkv": Animal(in_mkv(sar=Fraction(4, 3), codec="libx264"), "out.mp4"),
+    "anamorphic-to-mkv.mp4": Animal(
+        film(sar=Fraction(64, 45)), refused=r"\.mkv does not keep .*\.mp4"
+    ),
+    "rotated.mp4": Animal(film(rotation=90), "out.mp4"),
+    "upside-down.mov": Animal(film(rotation=180), "out.mp4"),
+    "clean-aperture.mov": Animal(film(), make=clean_aperture),
+    "full-range.mp4": Animal(film(pix_fmt="yuvj420p", is_full_range=True)),
+    "limited-gray.mkv": Animal(
+        in_mkv(codec="ffv1", pix_fmt="gray", color={"color_range": media.MPEG_RANGE})
+    ),
+    "two-sizes.m2v": Animal(by_frame("mpeg2video", 4), make=of_two_sizes, refused="the film began"),
+}
+
+TIMES = {
+    "uneven.mp4": Animal(film(pts=[0, 1000, 1400, 4000, 9999, 24001]), "out.mp4"),
+    "uneven.mkv": Animal(in_mkv(pts=[0, 41, 43, 300, 1000, 2501])),
+    "one-frame.mp4": Animal(film(1)),
+    "one-frame.mkv": Animal(in_mkv(num_frames=1)),
+    "one-frame.ts": Animal(film(1)),
+    "one-frame.mpg": Animal(by_frame("mpeg1video", 1)),
+    "one-frame.avi": Animal(by_frame("mpeg4", 1)),
+    "trimmed-by-an-edit-list.mp4": Animal(film(12, start=Fraction(-1, 4)), num_frames=6),
+    "trimmed-amid-b-frames.mp4": Animal(
+        film(12, start=Fraction(-1, 4), options={"bf": "2"}, sounds=[Sound()]), num_frames=6
+    ),
+    "late.mp4": Animal(film(start=Fraction(36000), sounds=[Sound()])),
+    "late.mkv": Animal(in_mkv(start=Fraction(36000), sounds=[Sound()])),
+    "late.ts": Animal(film(start=Fraction(50000), sounds=[Sound()])),
+    "clock-wraps.ts": Animal(film(start=Fraction(190887, 2), sounds=[Sound()]), is_moved=True),
+    "cut-off.mp4": Animal(film(), make=without_picture, refused="is it complete"),
+}
+
+SOUNDS = {
+    f"{codec}.{suffix}": Animal(
+        film(time_base=clock, sounds=[Sound(codec)]),
+        output,
+        LOSSLESS if output == "out.mov" else MASTER,
+    )
+    for suffix, clock, output, codecs in (
+        ("mp4", TICK, "out.mp4", ("aac", "ac3", "eac3", "libopus", "flac", "libmp3lame", "alac")),
+        ("mov", TICK, "out.mkv", ("pcm_s24le", "pcm_f32le", "pcm_s16be", "alac", "ac3")),
+        ("mov", TICK, "out.mov", ("pcm_s32le",)),
+        ("mkv", MILLISECOND, "out.mkv", ("aac", "ac3", "flac", "pcm_s16le", "libmp3lame")),
+        ("mkv", MILLISECOND, "out.mp4", ("eac3", "pcm_s24le", "mp2")),
+    )
+    for codec in codecs
+} | {
+    "four-tracks.mkv": Animal(
+        in_mkv(sounds=[Sound(c, "eng") for c in ("aac", "ac3", "flac", "libopus")])
+    ),
+    "opus-to-mov.mkv": Animal(
+        in_mkv(sounds=[Sound("libopus")]), "out.mov", LOSSLESS, refused=r"opus.*\.mp4 or \.mkv"
+    ),
+    "flac-to-mov.mkv": Animal(
+        in_mkv(sounds=[Sound("flac")]), "out.mov", LOSSLESS, refused=r"flac.*\.mp4 or \.mkv"
+    ),
+}
+
+DIALOGUE = [(40, 160, "0,0,Default,,0,0,0,,Silence"), (200, 240, "1,0,Default,,0,0,0,,No")]
+PICTURES = [(40, 160, PGS), (200, 240, PGS)]
+FONT = ("Intertitle.ttf", "font/ttf", bytes(range(256)))
+STYLED = [(40, 160, "<i>Silence</i>\nor <b>not</b>"), (160, 230, "Ümläut")]
+CHAPTERS = ((0, 100, "The arrival"), (100, 250, "The duel"))
+
+TITLES = {
+    "srt.mkv": Animal(in_mkv(titles=[Titles("subrip", "fre")])),
+    "srt-to-mp4.mkv": Animal(
+        in_mkv(titles=[Titles("subrip", "fre", STYLED)]),
+        "out.mp4",
+        noted="converted to mov_text",
+        converted=True,
+    ),
+    "srt-to-mov.mkv": Animal(
+        in_mkv(titles=[Titles("subrip", "eng")]),
+        "out.mov",
+        LOSSLESS,
+        noted="mov_text",
+        converted=True,
+    ),
+    "mov-text.mp4": Animal(film(titles=[Titles("mov_text", "fre")]), "out.mp4"),
+    "mov-text-to-mkv.mp4": Animal(
+        film(titles=[Titles("mov_text", "fre")]), noted="converted to subrip", converted=True
+    ),
+    "two-at-a-time.mkv": Animal(
+        in_mkv(titles=[Titles("subrip", "fre", [(0, 200, "One"), (100, 220, "Two")])]),
+        "out.mp4",
+        refused=r"subrip.*\.mkv",
+    ),
+    "ass.mkv": Animal(in_mkv(titles=[Titles("ass", "fre", DIALOGUE)], attachments=[FONT])),
+    "ass-to-mp4.mkv": Animal(
+        in_mkv(titles=[Titles("ass", "fre", DIALOGUE)]), "out.mp4", refused=r"ass.*\.mkv"
+    ),
+    "ass-dropped.mkv": Animal(
+        in_mkv(titles=[Titles("ass", "fre", DIALOGUE)], sounds=[Sound()]),
+        "out.mp4",
+        DROPPING,
+        noted=r"left out.* ass",
+    ),
+    "pgs.mkv": Animal(in_mkv(titles=[Titles("hdmv_pgs_subtitle", "fre", PICTURES)])),
+    "pgs-to-mp4.mkv": Animal(
+        in_mkv(titles=[Titles("hdmv_pgs_subtitle", "fre", PICTURES)]),
+        "out.mp4",
+        refused=r"pgs.*\.mkv",
+    ),
+    "dvdsub.mkv": Animal(in_mkv(titles=[Titles("dvd_subtitle", "fre", [(40, 160, DVDSUB)])])),
+    "dvdsub-to-mp4.mkv": Animal(
+        in_mkv(titles=[Titles("dvd_subtitle", "fre", [(40, 160, DVDSUB)])]), "out.mp4"
+    ),
+    "dvdsub-to-mov.mkv": Animal(
+        in_mkv(titles=[Titles("dvd_subtitle", "fre", [(40, 160, DVDSUB)])]),
+        "out.mov",
+        LOSSLESS,
+        refused=r"dvd_subtitle.*\.mp4 or \.mkv",
+    ),
+    "webvtt.webm": Animal(
+        in_mkv(codec="libvpx-vp9", titles=[Titles("webvtt", "fre")], sounds=[Sound("libopus")])
+    ),
+}
+
+EXTRAS = {
+    "chapters.mp4": Animal(film(chapters=CHAPTERS)),
+    "chapters-to-mp4.mkv": Animal(in_mkv(chapters=CHAPTERS), "out.mp4"),
+    "font.mkv": Animal(in_mkv(attachments=[FONT])),
+    "font-to-mp4.mkv": Animal(in_mkv(attachments=[FONT]), "out.mp4", refused=r"attachment.*\.mkv"),
+    "font-dropped.mkv": Animal(
+        in_mkv(attachments=[FONT]), "out.mp4", DROPPING, noted="left out.*attachment"
+    ),
+    "cover.mp4": Animal(film(cover=media.jpeg()), "out.mp4"),
+    "cover-to-mov.mp4": Animal(
+        film(cover=media.jpeg()), "out.mov", LOSSLESS, refused=r"mjpeg.*\.mp4 or \.mkv"
+    ),
+    "cover-to-mkv.mp4": Animal(film(cover=media.jpeg())),
+    "timecode.mov": Animal(film(), "out.mov", LOSSLESS, make=with_timecode),
+    "timecode.mp4": Animal(film(), "out.mp4", make=with_timecode),
+    "timecode-to-mkv.mov": Animal(film(), make=with_timecode),
+}
+
+ZOO = CONTAINERS | CODECS | SCANS | SHAPES | TIMES | SOUNDS | TITLES | EXTRAS
+
+
+def test_the_zoo_is_large() -> None:
+    assert len(ZOO) >= 60
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_zoo(name: str, look: Look, tmp_path: Path) -> None:
+    animal = ZOO[name]
+    source, output = _made(animal, tmp_path / name), tmp_path / animal.output
+    if animal.refused:
+        with pytest.raises(FilmcolorError, match=animal.refused) as caught:
+            colorize(source, output, look=look, encoding=animal.encoding)
+        assert "\n" not in str(caught.value)
+        assert not output.exists()
+        return
+    report = colorize(source, output, look=look, encoding=animal.encoding)
+    assert not report.damage
+    _assert_noted(animal, report.notes)
+    _assert_same_picture(source, output, animal)
+    _assert_same_streams(source, output, animal)
+    if not animal.encoding.drop_unsupported:  # what was left out would be missed
+        assert verify_film(probe(source), output) == report.num_frames
+
+
+def _made(animal: Animal, path: Path) -> Path:
+    needed = [animal.film.codec, *(sound.codec for sound in animal.film.sounds)]
+    for codec in needed:
+        try:
+            av.Codec(codec, "w")
+        except ValueError:
+            pytest.skip(f"this build of PyAV has no encoder {codec}")
+    return animal.make(path, animal.film)
+
+
+def _assert_noted(animal: Animal, notes: Sequence[str]) -> None:
+    if animal.noted:
+        assert any(re.search(animal.noted, note) for note in notes), notes
+    assert any("before zero" in note for note in notes) == animal.is_moved
+
+
+def _clock(output: Path) -> Fraction:
+    """How far a time may be from what it was: Matroska rounds to a millisecond."""
+    return MILLISECOND / 2 if output.suffix == ".mkv" else Fraction(0)
+
+
+def _assert_same_picture(source: Path, output: Path, animal: Animal) -> None:
+    theirs, ours = media.lumas(source), media.lumas(output)
+    assert len(theirs) == (animal.num_frames or len(animal.film.lumas))
+    assert len(ours) == len(theirs)
+    for number, (mine, original) in enumerate(zip(ours, theirs)):
+        assert mine.dtype == original.dtype
+        assert np.array_equal(mine, original), f"luma of frame {number}"
+    wanted = _times(source, animal)
+    moved = wanted[0] - media.seconds(output)[0] if animal.is_moved else Fraction(0)
+    for mine, original in zip(media.seconds(output), wanted):
+        assert abs(mine + moved - original) <= (2 if moved else 1) * _clock(output)
+    told = media.picture_context(source), media.picture_context(output)
+    assert told[0]["sar"] == told[1]["sar"]
+    assert (media.frames(output)[0].rotation - animal.film.rotation) % 360 == 0
+    assert media.first_fields(output) == media.first_fields(source)
+    assert set(media.first_fields(output)) <= {"", animal.film.scan}
+    if animal.film.scan:
+        assert media.field_order(output) == media.FIELD_ORDERS[animal.film.scan]
+
+
+def _times(source: Path, animal: Animal) -> list[Fraction]:
+    """When frames are shown, in order; of bare streams as the frame rate has it."""
+    with av.open(str(source)) as opened:
+        stream = opened.streams.best("video")
+        pts = [frame.pts for frame in opened.decode(stream)]
+        if pts[0] is None:
+            return [number / Fraction(stream.average_rate) for number in range(len(pts))]
+        # AVI and MXF number B-frames in the order of their packets
+        return sorted(p * Fraction(stream.time_base) for p in pts)
+
+
+def _assert_same_streams(source: Path, output: Path, animal: Animal) -> None:
+    for which in range(len(media.streams(output, "audio"))):
+        theirs, ours = (media.packets(path, "audio", which) for path in (source, output))
+        assert theirs
+        if animal.film.sounds[which].codec.startswith("pcm"):  # in portions of another size
+            assert b"".join(p.data for p in ours) == b"".join(p.data for p in theirs)
+            assert abs(ours[0].seconds - theirs[0].seconds) <= MILLISECOND
+            continue
+        assert len(ours) == len(theirs)
+        assert all(p.data.endswith(q.data) for p, q in zip(theirs, ours))
+        assert {len(p.data) - len(q.data) for p, q in zip(theirs, ours)} <= {0, 7}  # ADTS
+        if not animal.is_moved:
+            gaps = [abs(p.seconds - q.seconds) for p, q in zip(theirs, ours) if p.seconds]
+            assert max(gaps, default=Fraction(0)) <= MILLISECOND
+    is_kept = not animal.encoding.drop_unsupported
+    if is_kept:
+        assert len(media.streams(output, "audio")) == len(animal.film.sounds)
+    for titles in animal.film.titles if is_kept else ():
+        ours = [p for p in media.packets(output, "subtitle") if len(p.data) > 2]
+        assert len(ours) == len(titles.lines)
+        for packet, (start, _, line) in zip(ours, titles.lines):
+            assert packet.seconds == start * MILLISECOND
+            if not animal.converted:
+                text = line.encode() if isinstance(line, str) else line
+                assert packet.data.endswith(text)
+    if is_kept:
+        assert media.attachments(output) == media.attachments(source)
+        assert media.covers(output) == media.covers(source)
+    assert media.chapters(output) == media.chapters(source)
+    assert _timecode(output) == _timecode(source)
+
+
+def _timecode(path: Path) -> str | None:
+    with av.open(str(path)) as opened:
+        tags = {**opened.metadata, **opened.streams.video[0].metadata}
+        return tags.get("timecode", tags.get("TIMECODE"))
