@@ -26,6 +26,7 @@ from filmcolor.cli_options import (
     quiet_option,
     range_options,
     say,
+    source_options,
     span_of,
 )
 from filmcolor.cli_run import run
@@ -62,6 +63,7 @@ def cli() -> None:
     help="One PNG of N frames instead of a clip; with --at, of the frames at those times.",
 )
 @look_options
+@source_options
 @force_option
 @quiet_option
 def preview_command(

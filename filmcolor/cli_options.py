@@ -104,6 +104,10 @@ look_options = options(
         help="How far colours are steadied in time.  [default: normal]",
     ),
 )
+source_options = options(
+    click.option("--keep-tint", is_flag=True, help="Leave tinted and toned shots as they are."),
+    click.option("--recolor", is_flag=True, help="Colour shots too that are in colour already."),
+)
 force_option = click.option("--force", is_flag=True, help="Overwrite the output.")
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="No progress, no facts.")
 output_option = click.option(

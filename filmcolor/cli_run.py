@@ -21,6 +21,7 @@ from filmcolor.cli_options import (
     quiet_option,
     range_options,
     say,
+    source_options,
     span_of,
     table,
 )
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
 )
 @range_options
 @look_options
+@source_options
 @click.option(
     "--for",
     "purpose",

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 import torch.nn.functional as nn_functional
 
-from filmcolor.chroma import ChromaPlan, guide_kernels, low_res_colors
+from filmcolor.chroma import ChromaPlan, guide_kernels, keep_chroma, low_res_colors
 from filmcolor.color import Coding, convert_luma, shrink_into_gamut
 from filmcolor.dither import pattern
 from filmcolor.frames import AbFrame, ColorFrame, Plane
@@ -38,9 +38,10 @@ def finished_on(
 ) -> Iterator[ColorFrame]:
     """Yield the finished frames that `chroma.add_chroma` makes, their planes made on a device.
 
+    Those that are left as they are `chroma.keep_chroma` makes.
     Codes may differ from the processor's by one, where a value lies between two.
     """
-    under_way: deque[_Pending] = deque()
+    under_way: deque[_Pending | ColorFrame] = deque()
     for frame in frames:
         under_way.append(_begun(frame, plan, device))
         if len(under_way) > _UNDER_WAY:
@@ -49,7 +50,9 @@ def finished_on(
         yield _ended(under_way.popleft())
 
 
-def _begun(frame: AbFrame, plan: ChromaPlan, device: torch.device) -> _Pending:
+def _begun(frame: AbFrame, plan: ChromaPlan, device: torch.device) -> _Pending | ColorFrame:
+    if frame.frame.chroma is not None:
+        return keep_chroma(frame.frame, plan)
     luma = convert_luma(frame.frame.luma, plan.source, plan.target)
     ab = frame.ab * np.float32(plan.saturation)
     colors = low_res_colors(frame.guide, ab, plan.target)
@@ -70,12 +73,15 @@ def _begun(frame: AbFrame, plan: ChromaPlan, device: torch.device) -> _Pending:
     return _Pending(frame, luma, host, event)
 
 
-def _ended(pending: _Pending) -> ColorFrame:
+def _ended(pending: _Pending | ColorFrame) -> ColorFrame:
+    if isinstance(pending, ColorFrame):
+        return pending
     if pending.done is not None:
         pending.done.synchronize()
     film = pending.frame.frame
     cb, cr = pending.chroma.numpy()
-    return ColorFrame(film.number, pending.luma, cb, cr, film.pts, film.duration, film.fault)
+    facts = film.pts, film.duration, film.fault, film.kind
+    return ColorFrame(film.number, pending.luma, cb, cr, *facts)
 
 
 def _sent(plane: Plane, device: torch.device) -> torch.Tensor:

@@ -160,7 +160,7 @@ FLOORS = (
     {"metrics", "dissolves", "sheets"},
     {"anchors", "probing", "views", "plots"},
     {"decode", "predict", "shots", "smooth", "chroma", "strips"},
-    {"plan", "shot_list", "measuring", "gpu", "damage"},
+    {"plan", "shot_list", "measuring", "gpu", "damage", "tints"},
     {"encode"},
     {"verification", "pieces"},
     {"segments"},
