@@ -295,8 +295,11 @@ class Run:
         self.journal.remove()
         length = (pts[-1] - pts[0]) * self.info.time_base + 1 / self.info.frame_rate
         damage = damage_of(self.info, self.index, self.part, pts, faults)
-        kept = notes_of(self.info, self.index, self.part, pts, kinds, self.look.left)
-        notes = (*self.plan.notes, *kept)
+        frames = [
+            (number if (told := self.index.number_of(time)) is None else told, time)
+            for number, time in enumerate(pts, self.part.first)
+        ]
+        notes = (*self.plan.notes, *notes_of(self.info, frames, kinds, self.look.left))
         return Report(self.plan.path, len(pts), float(length), 0.0, notes, damage)
 
     def _identity(self) -> Identity:

@@ -3,7 +3,7 @@
 In a tinted or toned picture luma says what colour there is: what is left of chroma beside the
 mean of all places of one luma is little. In a picture in true colours things of one luma have
 hues of their own. Blocks of frames, averaged so that noise is not taken for hues, are found to
-be one or the other; most of those around a frame, inside its shot, decide.
+be one or the other; those around a frame, inside its shot, have a vote in what becomes of it.
 """
 
 from collections import Counter, deque
@@ -15,8 +15,8 @@ import cv2
 import numpy as np
 
 from filmcolor.color import Coding
-from filmcolor.decode import FrameIndex, copied
-from filmcolor.frames import COLORED, GREY, TINTED, FilmInfo, FloatPlane, Part, Plane, SmallFrame
+from filmcolor.decode import copied
+from filmcolor.frames import COLORED, GREY, TINTED, FilmInfo, FloatPlane, Plane, SmallFrame
 from filmcolor.sheets import timecode
 from filmcolor.small import halved
 
@@ -66,8 +66,9 @@ def kind_of(hues: FloatPlane) -> str:
     chroma, stray = measured(hues)
     if chroma < _MIN_CHROMA:
         return GREY
-    is_stray = stray > _MIN_STRAY_SHARE * chroma and stray * chroma > _MIN_PRODUCT
-    return COLORED if is_stray else TINTED
+    if stray < _MIN_STRAY_SHARE * chroma:
+        return TINTED
+    return COLORED if stray * chroma > _MIN_PRODUCT else GREY
 
 
 def measured(hues: FloatPlane) -> tuple[float, float]:
@@ -115,8 +116,10 @@ class _Block:
     def close(self) -> None:
         """Find out what the block is, now that it is whole."""
         hues = [frame.hues for frame in self.frames if frame.hues is not None]
-        self.num_frames = len(hues)
-        self.kind = kind_of(np.mean(hues, axis=0))
+        self.num_frames, quarter = len(hues), len(hues) // 4
+        # the mean of the middle half: neither a flash nor a damaged picture has a say
+        middle = np.sort(np.stack(hues), axis=0)[quarter : len(hues) - quarter]
+        self.kind = kind_of(middle.mean(axis=0))
 
 
 class _Shot:
@@ -183,16 +186,11 @@ def _owned(plane: Plane) -> Plane:
 
 
 def notes_of(
-    info: FilmInfo,
-    index: FrameIndex,
-    part: Part,
-    pts: Sequence[int],
-    kinds: Sequence[str],
-    left: Collection[str],
+    info: FilmInfo, frames: Sequence[tuple[int, int]], kinds: Sequence[str], left: Collection[str]
 ) -> tuple[str, ...]:
     """Return a line for each kind that is not grey, with what became of it and where it is.
 
-    `pts` and `kinds`: of the frames that were written, in order of display.
+    `frames`: (number, pts) of those that were written, in order of display; `kinds`: theirs.
     """
     lines = []
     for kind, is_left, told in (
@@ -201,18 +199,14 @@ def notes_of(
         (TINTED, False, "tinted, coloured from its luma: {} (--keep-tint leaves it)"),
     ):
         if kind in kinds and is_left == (kind in left):
-            lines.append(told.format(_places(info, index, part, pts, kinds, kind)))
+            lines.append(told.format(_places(info, frames, kinds, kind)))
     return tuple(lines)
 
 
 def _places(
-    info: FilmInfo,
-    index: FrameIndex,
-    part: Part,
-    pts: Sequence[int],
-    kinds: Sequence[str],
-    kind: str,
+    info: FilmInfo, frames: Sequence[tuple[int, int]], kinds: Sequence[str], kind: str
 ) -> str:
+    """Name runs of frames of a kind, by times and numbers."""
     runs = [
         [place for place, _ in run]
         for own, run in groupby(enumerate(kinds), key=lambda item: item[1])
@@ -220,18 +214,13 @@ def _places(
     ]
     if len(runs[0]) == len(kinds):
         return "all of it"
+    length = round(1 / (info.frame_rate * info.time_base))
     named = []
     for run in runs[:_MOST_PLACES]:
-        first, last = (
-            part.first + n if (told := index.number_of(pts[n])) is None else told
-            for n in (run[0], run[-1])
-        )
-        length = round(1 / (info.frame_rate * info.time_base))
-        end = pts[run[-1] + 1] if run[-1] + 1 < len(pts) else pts[-1] + length
-        times = (
-            timecode(max(0.0, float((time - info.start_pts) * info.time_base)))
-            for time in (pts[run[0]], end)
-        )
-        named.append(f"{' to '.join(times)} (frames {first} to {last})")
+        (first, start), (last, end) = frames[run[0]], frames[run[-1]]
+        end = frames[run[-1] + 1][1] if run[-1] + 1 < len(frames) else end + length
+        since = (max(0.0, float((pts - info.start_pts) * info.time_base)) for pts in (start, end))
+        numbers = f"frame {first}" if first == last else f"frames {first} to {last}"
+        named.append(f"{' to '.join(map(timecode, since))} ({numbers})")
     rest = len(runs) - len(named)
     return ", ".join(named) + (f" and {rest} more stretches" if rest else "")
