@@ -25,6 +25,8 @@ _BEFORE, _AFTER = 12, 2  # blocks around a frame's own that have a vote; those a
 PAST, FUTURE = (_BEFORE + 1) * BLOCK - 1, (_AFTER + 1) * BLOCK - 1  # frames that a kind depends on
 
 _SHORT_SIDE = 32  # cells of the pictures in which hues are looked for
+_NUM_ROWS = 6  # of a cell that are looked at: more would cost, and tell no more
+_MOST_CELLS = 0.98  # the rest, the most colourful, may be a mark in a corner
 _LUMA_STEP = 4  # codes: what is as alike is of one luma
 # in codes of 8 bits, root mean squares; CONTRIBUTING.md tells on what they were chosen
 _MIN_CHROMA = 3.0  # less is a cast or noise
@@ -40,8 +42,8 @@ def add_hues(frames: Iterable[SmallFrame], coding: Coding) -> Iterator[SmallFram
     for frame in frames:
         chroma = frame.frame.chroma
         assert chroma is not None
-        hues = hues_of(frame.guide, chroma, coding)
         cb, cr = (_owned(plane) for plane in chroma)
+        hues = hues_of(frame.guide, (cb, cr), coding)
         yield replace(frame, frame=replace(frame.frame, chroma=(cb, cr)), hues=hues)
 
 
@@ -75,8 +77,12 @@ def measured(hues: FloatPlane) -> tuple[float, float]:
     """Return the chroma of a picture and the part of it that its luma does not explain.
 
     Of the latter only what turns the hue: a tint may be paler in one place than in another.
+    The most colourful cells are left out.
     """
     luma, cb, cr = hues.reshape(3, -1)
+    squares = cb**2 + cr**2
+    is_kept = squares <= np.quantile(squares, _MOST_CELLS)
+    luma, cb, cr = luma[is_kept], cb[is_kept], cr[is_kept]
     steps = luma.astype(np.int64) // _LUMA_STEP
     nums = np.bincount(steps)
     means = [np.bincount(steps, plane) / np.maximum(nums, 1) for plane in (cb, cr)]
@@ -88,8 +94,7 @@ def measured(hues: FloatPlane) -> tuple[float, float]:
     sure /= sure + _SURE
     stray = (stray_cb**2 + stray_cr**2 - sure * along).sum()
     freedom = max(1, luma.size - np.count_nonzero(nums))
-    chroma = (cb**2 + cr**2).mean()
-    return float(chroma**0.5), float((max(stray, 0.0) / freedom) ** 0.5)
+    return float(squares[is_kept].mean() ** 0.5), float((max(stray, 0.0) / freedom) ** 0.5)
 
 
 def mark_kinds(frames: Iterable[SmallFrame], left: Collection[str]) -> Iterator[SmallFrame]:
@@ -169,6 +174,9 @@ class _Shot:
 
 
 def _reduced(plane: Plane, size: tuple[int, int]) -> Plane:
+    if not any(plane.strides):  # of one value
+        return np.broadcast_to(plane[0, 0], size[::-1])
+    plane = plane[:: max(1, plane.shape[0] // (_NUM_ROWS * size[1]))]
     while plane.shape[1] >= 2 * size[0] and plane.shape[0] >= 2 * size[1]:
         plane = halved(plane)
     return cv2.resize(plane, size, interpolation=cv2.INTER_LINEAR)

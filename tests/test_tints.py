@@ -91,6 +91,13 @@ def uneven(luma: np.ndarray) -> Chroma:
     return coded(cb * share, cr * share)
 
 
+def mark(luma: np.ndarray) -> Chroma:
+    """Return a small mark in strong colours, in a corner of a grey picture."""
+    cb, cr = np.zeros((2, luma.shape[0] // 2, luma.shape[1] // 2))
+    cb[2:6, 2:8], cr[2:6, 4:8] = -60.0, 70.0
+    return coded(cb, cr)
+
+
 def hues(luma: np.ndarray, strength: float = 25.0, seed: int = 5) -> Chroma:
     """Return colours that have nothing to do with luma."""
     height, width = halved(luma).shape
@@ -141,6 +148,7 @@ def is_left(frames: list[ColorFrame], shot: slice) -> bool:
         (GREY, lambda luma: noise(luma, 0.0)),
         (GREY, lambda luma: noise(luma, 2.0)),
         (GREY, lambda luma: coded(*np.full((2, 1, 1), 1.5) + np.zeros((32, 48)))),
+        (GREY, mark),
         (TINTED, sepia),
         (TINTED, two_tone),
         (TINTED, uneven),
@@ -148,7 +156,7 @@ def is_left(frames: list[ColorFrame], shot: slice) -> bool:
         (COLORED, hues),
         (COLORED, lambda luma: hues(luma, 8.0)),
     ],
-    ids=["none", "noise", "cast", "sepia", "two-tone", "uneven", "blue", "colours", "dull"],
+    ids=["none", "noise", "cast", "mark", "sepia", "two-tone", "uneven", "blue", "colours", "dull"],
 )
 @pytest.mark.parametrize("seed", range(4))
 def test_a_picture_is_of_a_kind(kind: str, made: Callable[[np.ndarray], Chroma], seed: int) -> None:
