@@ -152,7 +152,7 @@ class Colorizer:
             if is_judged:
                 hued = timed(profile, "tints", add_hues(smalls, info.coding))
                 shots = mark_kinds(timed(profile, "shots", mark_cuts(hued)), left)
-                cuts = prefetch(timed(profile, "kinds", shots))
+                cuts = prefetch(timed(profile, "tints", shots))
             else:
                 cuts = prefetch(timed(profile, "shots", mark_cuts(smalls)))
             moved = every_frame(cuts) if window.is_off else track(cuts, first)
