@@ -75,7 +75,9 @@ def idle_share(colorizer: Colorizer, info: FilmInfo, frames: list[LumaFrame]) ->
 def main(film: Path, device: str, num_frames: int) -> None:
     """Measure the colour stages on FILM at three sizes."""
     info = probe(film)
-    colorizer = Colorizer(Look(device=device, batch_size=4 if device == "cpu" else 16))
+    colorizer = Colorizer(
+        Look(recolor=True, device=device, batch_size=4 if device == "cpu" else 16)
+    )
     for height in HEIGHTS:
         scaled, frames = kept(info, height, num_frames)
         seconds_of(colorizer, scaled, frames, 100)  # what is done once

@@ -34,7 +34,8 @@ def main(film: Path, seconds: int, times: int, height: int, pairs: int) -> None:
             films.append(path.rename(path.with_name(f"{length}.mp4")))
         program = str(Path(sys.executable).with_name("filmcolor"))
         target = str(Path(folder) / "out.mp4")
-        options = ["-o", target, "--force", "--quiet", "--codec", "libx264", "--crf", CRF]
+        options = ["-o", target, "--force", "--quiet", "--recolor"]
+        options += ["--codec", "libx264", "--crf", CRF]
         options += ["--preset", "veryfast"]
         costs: list[list[tuple[float, float]]] = [[], []]
         for _ in range(pairs):

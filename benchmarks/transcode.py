@@ -92,7 +92,7 @@ def main(
         target = Path(folder) / "out.mp4"
         script = [sys.executable, __file__, str(source), "--preset", preset, "--plain", str(target)]
         program = str(Path(sys.executable).with_name("filmcolor"))
-        run = [program, "run", str(source), "-o", str(target), "--force", "--quiet"]
+        run = [program, "run", str(source), "-o", str(target), "--force", "--quiet", "--recolor"]
         run += ["--codec", "libx264", "--crf", CRF, "--preset", preset]
         ratios, added, plain_cpu = [], [], []
         for _ in range(pairs):

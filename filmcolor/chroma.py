@@ -12,13 +12,21 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from filmcolor.color import Coding, chroma_of_codes, convert_luma, rgb_from_ycc, shrink_into_gamut
+from filmcolor.color import (
+    Coding,
+    chroma_of_codes,
+    convert_chroma,
+    convert_luma,
+    rgb_from_ycc,
+    shrink_into_gamut,
+)
 from filmcolor.dither import dither
-from filmcolor.frames import AbFrame, ColorFrame, FloatPlane, Gray, Plane
+from filmcolor.frames import AbFrame, ColorFrame, FloatPlane, Gray, LumaFrame, Plane
 from filmcolor.upsample import TwoColors, strips
 
 # the chroma sample sits on the left one of two columns, whose mean sits between them
 _SITING = {1: np.ones(1), 2: np.array([0.25, 0.75])}  # H.273, chroma location 0
+_HALVING = np.array([0.25, 0.5, 0.25])  # keeps the sample on the left one of two columns
 _AVERAGED = 0.7  # low-res samples over which the guide's grain is averaged
 _MAX_AVERAGED = 7.0  # chroma samples
 
@@ -49,6 +57,11 @@ class ChromaPlan:
     subsampling: Subsampling
     saturation: float = 1.0
 
+    @property
+    def codings(self) -> tuple[Coding, Coding]:
+        """The film's coding and the output's."""
+        return self.source, self.target
+
 
 def add_chroma(frame: AbFrame, plan: ChromaPlan) -> ColorFrame:
     """Return the finished frame: the source's luma itself, and chroma planes for it."""
@@ -57,14 +70,27 @@ def add_chroma(frame: AbFrame, plan: ChromaPlan) -> ColorFrame:
     ab = frame.ab * np.float32(plan.saturation)
     make = woven_planes if is_woven(frame, plan) else chroma_planes
     cb, cr = make(luma, frame.guide, ab, plan.target, plan.subsampling)
-    return ColorFrame(
-        film.number, luma, cb, cr, film.pts, film.duration, film.fault, film.is_interlaced
-    )
+    return ColorFrame.of(film, luma, cb, cr)
 
 
 def is_woven(frame: AbFrame, plan: ChromaPlan) -> bool:
     """Tell whether a frame's rows of chroma are those of its two fields, in turn."""
     return frame.frame.is_interlaced and plan.subsampling.y > 1
+
+
+def keep_chroma(film: LumaFrame, plan: ChromaPlan) -> ColorFrame:
+    """Return the finished frame of one that is left as it is: with the film's own chroma.
+
+    The same code values where depth and subsampling are the same.
+    """
+    assert film.chroma is not None
+    height, width = film.luma.shape
+    luma = convert_luma(film.luma, plan.source, plan.target)
+    cb, cr = (
+        convert_chroma(_resampled(plane, (width, height), plan.subsampling), *plan.codings)
+        for plane in film.chroma
+    )
+    return ColorFrame.of(film, luma, cb, cr)
 
 
 def chroma_planes(
@@ -153,6 +179,23 @@ def _luma_at_chroma(luma: Plane, subsampling: Subsampling) -> Plane:
     if any(pad):
         luma = cv2.copyMakeBorder(luma, 0, pad[0], 0, pad[1], cv2.BORDER_REPLICATE)
     return cv2.resize(luma, size, interpolation=cv2.INTER_AREA)
+
+
+def _resampled(plane: Plane, size: tuple[int, int], subsampling: Subsampling) -> Plane:
+    """Return a chroma plane of a picture of `size` (width, height) at another subsampling."""
+    wanted = subsampling.plane_size(*size)
+    if plane.shape[::-1] == wanted:
+        return plane
+    # samples of the wanted plane from one of the film's to the next
+    across, down = (round(s / n) for s, n in zip(size, plane.shape[::-1]))
+    across, down = subsampling.x / across, subsampling.y / down
+    plane = np.ascontiguousarray(plane)
+    if across == 2:
+        plane = cv2.sepFilter2D(plane, -1, _HALVING, np.ones(1), borderType=cv2.BORDER_REPLICATE)
+    # columns begin together, rows lie evenly about those that they stand for
+    places = np.array([[across, 0.0, 0.0], [0.0, down, (down - 1.0) / 2.0]])
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    return cv2.warpAffine(plane, places, wanted, flags=flags, borderMode=cv2.BORDER_REPLICATE)
 
 
 def _guide(

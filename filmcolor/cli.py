@@ -19,7 +19,6 @@ from filmcolor.cli_options import (
     EXIT_ERROR,
     EXIT_INTERRUPTED,
     Timecode,
-    deinterlace_option,
     film_argument,
     force_option,
     in_one_line,
@@ -30,6 +29,7 @@ from filmcolor.cli_options import (
     quiet_option,
     range_options,
     say,
+    source_options,
     span_of,
 )
 from filmcolor.cli_run import run
@@ -66,7 +66,7 @@ def cli() -> None:
     help="One PNG of N frames instead of a clip; with --at, of the frames at those times.",
 )
 @look_options
-@deinterlace_option
+@source_options
 @force_option
 @quiet_option
 def preview_command(

@@ -105,10 +105,14 @@ look_options = options(
         help="How far colours are steadied in time.  [default: normal]",
     ),
 )
-deinterlace_option = click.option(
-    "--deinterlace",
-    is_flag=True,
-    help="Make one picture of each interlaced frame's two fields, with bwdif.",
+source_options = options(
+    click.option("--keep-tint", is_flag=True, help="Leave tinted and toned shots as they are."),
+    click.option("--recolor", is_flag=True, help="Colour shots too that are in colour already."),
+    click.option(
+        "--deinterlace",
+        is_flag=True,
+        help="Make one picture of each interlaced frame's two fields, with bwdif.",
+    ),
 )
 force_option = click.option("--force", is_flag=True, help="Overwrite the output.")
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="No progress, no facts.")

@@ -14,7 +14,6 @@ from filmcolor.cli_options import (
     EXIT_ERROR,
     EXIT_INTERRUPTED,
     FilmBars,
-    deinterlace_option,
     force_option,
     in_one_line,
     look_of,
@@ -23,6 +22,7 @@ from filmcolor.cli_options import (
     quiet_option,
     range_options,
     say,
+    source_options,
     span_of,
     table,
 )
@@ -54,6 +54,7 @@ if TYPE_CHECKING:
 )
 @range_options
 @look_options
+@source_options
 @click.option(
     "--for",
     "purpose",
@@ -71,7 +72,6 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Leave out what the output's container cannot hold, and say what, instead of stopping.",
 )
-@deinterlace_option
 @click.option("--profile", "is_profiled", is_flag=True, help="Also print what each stage costs.")
 @click.option(
     "--restart", is_flag=True, help="Begin again what was cut off, instead of going on with it."

@@ -106,6 +106,20 @@ def convert_luma(luma: Any, source: Coding, target: Coding) -> Any:
     return np.rint(scaled).clip(0, peak).astype(np.uint8 if target.bit_depth == 8 else np.uint16)
 
 
+def convert_chroma(chroma: Any, source: Coding, target: Coding) -> Any:
+    """Return chroma code values at another bit depth, the same object at the same depth."""
+    if source.bit_depth == target.bit_depth:
+        return chroma
+    shift = target.bit_depth - source.bit_depth
+    if shift > 0 and not source.is_full_range:
+        return chroma.astype(np.uint16) << shift
+    scaled = (chroma.astype(np.float32) - source.chroma_offset) * (
+        target.chroma_scale / source.chroma_scale
+    ) + target.chroma_offset
+    peak = (1 << target.bit_depth) - 1
+    return np.rint(scaled).clip(0, peak).astype(np.uint8 if target.bit_depth == 8 else np.uint16)
+
+
 def is_known_matrix(matrix: int) -> bool:
     """Tell whether `Coding` knows the luma coefficients of an H.273 matrix number."""
     return matrix in _MATRICES

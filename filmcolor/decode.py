@@ -139,30 +139,39 @@ def read_luma(
     stop: int | None = None,
     index: FrameIndex | None = None,
     num_threads: int = 0,
+    has_chroma: bool = False,
 ) -> Iterator[LumaFrame]:
     """Yield the luma of frames first to stop (half-open), whole film by default.
 
     A frame is the same, to the bit, wherever reading began. `index`: the film's, where
     it is at hand, so that many parts are read without reading all packets for each.
-    `num_threads`: the decoder's, 0 for its own choice.
+    `num_threads`: the decoder's, 0 for its own choice. `has_chroma`: give each frame its
+    chroma too, where the film has any; as long as it has it, the decoder's frame is held.
     Raises InputError when the picture changes its size or format on the way.
     """
     if not info.is_deinterlaced:
-        yield from _lumas(info, first, stop, index, num_threads)
+        yield from _lumas(info, first, stop, index, num_threads, has_chroma)
         return
     beyond = None if stop is None else stop + 1
-    for frame in deinterlaced(_lumas(info, max(0, first - 1), beyond, index, num_threads), info):
+    woven = _lumas(info, max(0, first - 1), beyond, index, num_threads, has_chroma)
+    for frame in deinterlaced(woven, info):
         if frame.number >= first and (stop is None or frame.number < stop):
             yield frame
 
 
 def _lumas(
-    info: FilmInfo, first: int, stop: int | None, index: FrameIndex | None, num_threads: int
+    info: FilmInfo,
+    first: int,
+    stop: int | None,
+    index: FrameIndex | None,
+    num_threads: int,
+    has_chroma: bool,
 ) -> Iterator[LumaFrame]:
     for number, frame, pts, fault in _timed(info, first, stop, index, num_threads):
-        luma = _copied(luma_of(frame, info.coding))
-        duration = frame.duration or 0
-        yield LumaFrame(number, luma, pts, duration, fault, is_interlaced(frame, info))
+        luma = copied(luma_of(frame, info.coding))
+        chroma = chroma_of(frame, info.coding) if has_chroma and info.has_chroma else None
+        is_woven = is_interlaced(frame, info)
+        yield LumaFrame(number, luma, pts, frame.duration or 0, fault, is_woven, chroma)
 
 
 def read_rgb(
@@ -211,13 +220,13 @@ def rgb_of(frame: av.VideoFrame, coding: Coding) -> Picture:
         size = luma.shape[1], luma.shape[0]
         cb, cr = (
             (cv2.resize(p.astype(np.float32), size) - coding.chroma_offset) / coding.chroma_scale
-            for p in _chroma_of(frame, coding)
+            for p in chroma_of(frame, coding)
         )
         channels = rgb_from_ycc(luma, cb, cr, coding)
     return np.rint(np.dstack(channels).clip(0.0, 1.0) * 255.0).astype(np.uint8)
 
 
-def _copied(luma: Plane) -> Plane:
+def copied(luma: Plane) -> Plane:
     """Return a plane of its own: the decoder's frame would hold its chroma too, while it waits.
 
     Large ones get pages of their own. The allocator keeps a heap for each thread; where planes
@@ -231,12 +240,17 @@ def _copied(luma: Plane) -> Plane:
     return copy
 
 
-def _chroma_of(frame: av.VideoFrame, coding: Coding) -> tuple[Plane, Plane]:
-    """Return the (Cb, Cr) planes of a decoded frame, of the size they are coded in."""
+def chroma_of(frame: av.VideoFrame, coding: Coding) -> tuple[Plane, Plane]:
+    """Return the (Cb, Cr) planes of a decoded frame, of the size they are coded in.
+
+    Without a copy where that can be. Those of RGB and palette pictures are computed.
+    """
     pixels = frame.format
+    if pixels.is_rgb or pixels.has_palette:
+        return _chroma_of_rgb(frame, coding)
     if [c.plane for c in pixels.components[:3]] != [0, 1, 2]:  # packed, or Cb and Cr in turn
         shared = 64 // pixels.chroma_width(64), 64 // pixels.chroma_height(64)
-        name = f"{_PLANAR[shared]}{coding.bit_depth}le".replace("p8le", "p")
+        name = f"{_PLANAR.get(shared, 'yuv444p')}{coding.bit_depth}le".replace("p8le", "p")
         frame = frame.reformat(format=name)
     return _code_values(frame, 1, coding), _code_values(frame, 2, coding)
 
@@ -267,6 +281,20 @@ def _luma_of_rgb(frame: av.VideoFrame, coding: Coding) -> Plane:
     peak = 255.0 if depth == 8 else 65535.0
     coded = luma * (coding.luma_scale / peak) + coding.luma_offset
     return np.rint(coded).astype(np.uint8 if depth == 8 else np.uint16)
+
+
+def _chroma_of_rgb(frame: av.VideoFrame, coding: Coding) -> tuple[Plane, Plane]:
+    depth = coding.bit_depth
+    rgb = _stored_rgb(frame, depth).astype(np.float32)
+    kr, kb = coding.kr_kb
+    luma = luma_from_rgb(rgb[..., 0], rgb[..., 1], rgb[..., 2], (kr, 1 - kr - kb, kb))
+    scale = coding.chroma_scale / (255.0 if depth == 8 else 65535.0)
+    cb, cr = (
+        np.rint((rgb[..., place] - luma) * (0.5 * scale / (1.0 - k)) + coding.chroma_offset)
+        for place, k in ((2, kb), (0, kr))
+    )
+    dtype = np.uint8 if depth == 8 else np.uint16
+    return cb.astype(dtype), cr.astype(dtype)
 
 
 def _stored_rgb(frame: av.VideoFrame, depth: int) -> Plane:

@@ -11,11 +11,13 @@ from typing import Any
 
 import av
 import av.filter
+import cv2
 import numpy as np
 
 from filmcolor.frames import BOTTOM_FIRST, TOP_FIRST, FilmInfo, LumaFrame, Plane
 
 _WEAVES = frozenset({TOP_FIRST, BOTTOM_FIRST, 4, 5})  # AVFieldOrder: all that are two fields
+_BLEND = np.array([0.25, 0.5, 0.25])  # a field's row and those of the other on either side
 # decoders that mark each frame which is two fields; of others the container's word is taken
 _MARKING = frozenset(
     ("h264", "mpeg1video", "mpeg2video", "mpeg4", "vc1", "wmv3", "ffv1", "prores", "dvvideo")
@@ -89,7 +91,13 @@ def _filtered(frame: LumaFrame, graph: Any, info: FilmInfo) -> LumaFrame:
     luma = _values(picture, frame.luma.dtype).copy()  # the filter's memory goes with its frame
     if info.coding.bit_depth > 8:  # the filter works in 16 bits, and may overshoot fewer
         luma = luma.clip(max=(1 << info.coding.bit_depth) - 1)
-    return replace(frame, luma=luma, is_interlaced=False)
+    chroma = frame.chroma and (_blended(frame.chroma[0]), _blended(frame.chroma[1]))
+    return replace(frame, luma=luma, is_interlaced=False, chroma=chroma)
+
+
+def _blended(plane: Plane) -> Plane:
+    """Return a plane of chroma that is to be kept, its fields' rows averaged."""
+    return cv2.sepFilter2D(plane, -1, np.ones(1), _BLEND, borderType=cv2.BORDER_REPLICATE)
 
 
 def _is_bottom_first(frame: av.VideoFrame) -> bool:

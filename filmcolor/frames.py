@@ -22,6 +22,11 @@ PROGRESSIVE, TOP_FIRST, BOTTOM_FIRST = 1, 2, 3  # AVFieldOrder; 0 is unknown
 DAMAGED = "damaged"  # a picture of which the decoder had to guess a part
 RETIMED = "retimed"  # a picture without a time of its own
 
+# what the chroma that a film came with makes of a shot
+GREY = "grey"  # none, noise or a cast
+TINTED = "tinted"  # what luma alone explains: sepia, a tint, a tone
+COLORED = "in colour"  # hues of its own
+
 
 @dataclass(frozen=True, slots=True)
 class StreamInfo:
@@ -118,6 +123,11 @@ class FilmInfo:
         return self.width * float(self.sar), float(self.height)
 
     @property
+    def has_chroma(self) -> bool:
+        """False where the pixel format holds luma alone."""
+        return not self.pix_fmt.startswith(("gray", "ya", "mono"))
+
+    @property
     def video_number(self) -> int:
         """Which of the film's video streams is the picture, counted without cover art."""
         videos = [s.index for s in self.streams if s.kind == "video" and not s.is_picture]
@@ -186,6 +196,8 @@ class LumaFrame:
     duration: int  # the same units; 0 when unknown
     fault: str = ""  # "", DAMAGED or RETIMED
     is_interlaced: bool = False  # its rows are those of two moments, in turn
+    chroma: tuple[Plane, Plane] | None = None  # (Cb, Cr) as coded; only where it may be kept
+    kind: str = ""  # GREY, TINTED or COLORED; "" where it is not asked
 
     def __post_init__(self) -> None:
         if self.luma.ndim != 2 or self.luma.dtype not in (np.uint8, np.uint16):
@@ -214,6 +226,7 @@ class SmallFrame:
     small: Gray  # (h, w), h and w multiples of 8: what the network sees
     guide: Gray  # (h/2, w/2), the size of ab: what shots and motion are found in
     is_cut: bool = False  # True on the first frame of a shot
+    hues: FloatPlane | None = None  # (3, h, w), what `tints` looks at
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -232,7 +245,7 @@ class AbFrame:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ColorFrame:
-    """A finished frame: the source's luma, and chroma planes made for it."""
+    """A finished frame: the source's luma, and chroma planes made for it, or the source's own."""
 
     number: int
     luma: Plane  # (H, W)
@@ -242,3 +255,19 @@ class ColorFrame:
     duration: int
     fault: str = ""
     is_interlaced: bool = False
+    kind: str = ""
+
+    @classmethod
+    def of(cls, film: LumaFrame, luma: Plane, cb: Plane, cr: Plane) -> "ColorFrame":
+        """Return a film's frame with finished planes."""
+        return cls(
+            film.number,
+            luma,
+            cb,
+            cr,
+            film.pts,
+            film.duration,
+            film.fault,
+            film.is_interlaced,
+            film.kind,
+        )

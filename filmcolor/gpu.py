@@ -15,7 +15,14 @@ import numpy as np
 import torch
 import torch.nn.functional as nn_functional
 
-from filmcolor.chroma import ChromaPlan, add_chroma, guide_kernels, is_woven, low_res_colors
+from filmcolor.chroma import (
+    ChromaPlan,
+    add_chroma,
+    guide_kernels,
+    is_woven,
+    keep_chroma,
+    low_res_colors,
+)
 from filmcolor.color import Coding, convert_luma, shrink_into_gamut
 from filmcolor.dither import pattern
 from filmcolor.frames import AbFrame, ColorFrame, Plane
@@ -39,19 +46,22 @@ def finished_on(
     """Yield the finished frames that `chroma.add_chroma` makes, their planes made on a device.
 
     Codes may differ from the processor's by one, where a value lies between two. Interlaced
-    4:2:0, which is small, is left to the processor.
+    4:2:0, which is small, is left to the processor; so are frames that keep their own chroma.
     """
     under_way: deque[_Pending | ColorFrame] = deque()
     for frame in frames:
-        own = is_woven(frame, plan)
-        under_way.append(add_chroma(frame, plan) if own else _begun(frame, plan, device))
+        under_way.append(_begun(frame, plan, device))
         if len(under_way) > _UNDER_WAY:
             yield _ended(under_way.popleft())
     while under_way:
         yield _ended(under_way.popleft())
 
 
-def _begun(frame: AbFrame, plan: ChromaPlan, device: torch.device) -> _Pending:
+def _begun(frame: AbFrame, plan: ChromaPlan, device: torch.device) -> _Pending | ColorFrame:
+    if frame.frame.chroma is not None:
+        return keep_chroma(frame.frame, plan)
+    if is_woven(frame, plan):
+        return add_chroma(frame, plan)
     luma = convert_luma(frame.frame.luma, plan.source, plan.target)
     ab = frame.ab * np.float32(plan.saturation)
     colors = low_res_colors(frame.guide, ab, plan.target)
@@ -79,9 +89,7 @@ def _ended(pending: _Pending | ColorFrame) -> ColorFrame:
         pending.done.synchronize()
     film = pending.frame.frame
     cb, cr = pending.chroma.numpy()
-    return ColorFrame(
-        film.number, pending.luma, cb, cr, film.pts, film.duration, film.fault, film.is_interlaced
-    )
+    return ColorFrame.of(film, pending.luma, cb, cr)
 
 
 def _sent(plane: Plane, device: torch.device) -> torch.Tensor:

@@ -56,6 +56,12 @@ class Finished:
     delay: int  # frames by which decoding runs ahead of display
     format: str  # FFmpeg's name of its container
     faults: tuple[tuple[int, str], ...] = ()  # (pts, fault) of frames that were not whole
+    kinds: tuple[tuple[str, int], ...] = ()  # (kind, number of frames), in order of display
+
+    @property
+    def kinds_of_frames(self) -> tuple[str, ...]:
+        """The kind of each frame."""
+        return tuple(kind for kind, num in self.kinds for _ in range(num))
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,9 +166,10 @@ class Journal:
         for path in self.folder.glob("[0-9]*.json"):
             with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
                 facts = json.loads(path.read_text(encoding="utf-8"))
-                pts, faults = tuple(facts.pop("pts")), tuple(map(tuple, facts.pop("faults")))
+                pts = tuple(facts.pop("pts"))
+                faults, kinds = (tuple(map(tuple, facts.pop(k))) for k in ("faults", "kinds"))
                 number = int(path.stem)
-                piece = Finished(pts, faults=faults, **facts)
+                piece = Finished(pts, faults=faults, kinds=kinds, **facts)
                 if not pts or self.media(Piece(number, 0, None), piece.format).exists():
                     found[number] = piece
         return found

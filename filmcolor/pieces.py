@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from contextlib import ExitStack
 from fractions import Fraction
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ class PieceWriter:
         self._stack = ExitStack()
         self._pts: list[int] = []
         self._faults: list[tuple[int, str]] = []
+        self._kinds: list[str] = []
         self._end_pts = 0
         self._order: list[int] = []  # times of the packets, as they are decoded
         self._num_early = 0  # packets to be decoded before the first is shown
@@ -54,6 +56,7 @@ class PieceWriter:
             since = frame.pts - (self._pts or [frame.pts])[0]
             picture = self._picture(frame, since)
         self._pts.append(frame.pts)
+        self._kinds.append(frame.kind)
         if frame.fault:
             self._faults.append((frame.pts, frame.fault))
         self._end_pts = frame.pts + frame.duration
@@ -80,7 +83,8 @@ class PieceWriter:
         latest = max(place - ranks[pts] for place, pts in enumerate(self._order))
         delay = max(latest, self._num_early)
         name = self._output.format.name
-        return Finished(tuple(self._pts), self._end_pts, delay, name, tuple(self._faults))
+        kinds = tuple((kind, len(list(run))) for kind, run in groupby(self._kinds))
+        return Finished(tuple(self._pts), self._end_pts, delay, name, tuple(self._faults), kinds)
 
     def _open(self) -> None:
         self._stack.callback(self._path.unlink, missing_ok=True)

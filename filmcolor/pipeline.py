@@ -12,14 +12,23 @@ import torch
 import filmcolor.weights as weights_store
 from filmcolor import __version__
 from filmcolor.anchors import REACH, every_frame, track
-from filmcolor.chroma import SUBSAMPLING_420, ChromaPlan, Subsampling, add_chroma
+from filmcolor.chroma import SUBSAMPLING_420, ChromaPlan, Subsampling, add_chroma, keep_chroma
 from filmcolor.color import Coding
 from filmcolor.cores import num_decoder_threads, set_pools
 from filmcolor.damage import damage_of
 from filmcolor.decode import FrameIndex, read_luma, resolve
 from filmcolor.encode import FilmWriter
 from filmcolor.errors import InputError, SettingsError
-from filmcolor.frames import WHOLE, AbFrame, ColorFrame, FilmInfo, Part, Span
+from filmcolor.frames import (
+    COLORED,
+    TINTED,
+    WHOLE,
+    AbFrame,
+    ColorFrame,
+    FilmInfo,
+    Part,
+    Span,
+)
 from filmcolor.gpu import finished_on
 from filmcolor.journal import Identity, Journal, Piece, hint, source_of
 from filmcolor.plan import Encoding, av_versions, plan_output
@@ -32,6 +41,7 @@ from filmcolor.shots import LOOK, mark_cuts
 from filmcolor.small import DEFAULT_SIZE, add_small
 from filmcolor.smooth import DEFAULT, LEVELS, steady, window_of
 from filmcolor.targets import check_target
+from filmcolor.tints import FUTURE, PAST, add_hues, mark_kinds, notes_of
 from filmcolor.verification import verify
 
 T = TypeVar("T")
@@ -48,7 +58,8 @@ class Look:
 
     `size`: short side that the network sees, pixels. `smooth`: how far colours are steadied
     in time, one of `filmcolor.smooth.LEVELS`. `deinterlace`: each frame's two fields become one
-    picture, before all else.
+    picture, before all else. Shots of a film that are in colour already are left as they are,
+    unless `recolor`; tinted ones with `keep_tint`.
     """
 
     weights: str = weights_store.DEFAULT
@@ -58,6 +69,8 @@ class Look:
     saturation: float = 1.1  # chosen from the curve in train/LOG.md
     smooth: str = DEFAULT
     deinterlace: bool = False
+    keep_tint: bool = False
+    recolor: bool = False
 
     def __post_init__(self) -> None:
         if not 32 <= self.size <= 2048:
@@ -68,6 +81,12 @@ class Look:
             raise SettingsError(f"saturation {self.saturation} must be 0 to 4")
         if self.smooth not in LEVELS:
             raise SettingsError(f"smooth {self.smooth!r} must be one of {', '.join(LEVELS)}")
+
+    @property
+    def left(self) -> frozenset[str]:
+        """The kinds of shots which are left as they are."""
+        kinds = {COLORED: not self.recolor, TINTED: self.keep_tint}
+        return frozenset(kind for kind, is_left in kinds.items() if is_left)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,18 +123,23 @@ class Colorizer:
         part: Part = WHOLE_PART,
         index: FrameIndex | None = None,
         profile: Profile | None = None,
+        left: frozenset[str] = frozenset(),
     ) -> Generator[AbFrame, None, None]:
         """Yield a part's frames with their steadied ab.
 
         A frame's colour comes from a bounded neighbourhood inside its shot, so it is the
         same whether a part is asked for or the whole. `profile` is told what each stage costs.
+        `left`: kinds of shots of which each frame keeps the chroma that the film has; where
+        there are none, or no chroma, no kind is told.
         """
         look = self.look
         window = window_of(look.smooth, info.frame_rate)
         past, future = window.context
+        is_judged = bool(left) and info.has_chroma
+        before, after = (max(past, PAST), max(future, FUTURE)) if is_judged else (past, future)
         start, end = (
-            max(0, part.first - past - LOOK),
-            None if part.stop is None else part.stop + future + LOOK,
+            max(0, part.first - before - LOOK),
+            None if part.stop is None else part.stop + after + LOOK,
         )
         first = part.first - past + REACH
         set_pools(is_network_busy=window.is_off)
@@ -124,11 +148,15 @@ class Colorizer:
             def prefetch(items: Iterable[T], depth: int = _FRAMES_AHEAD) -> "Prefetch[T]":
                 return threads.enter_context(Prefetch(items, depth, profile))
 
-            lumas = timed(
-                profile, "decode", read_luma(info, start, end, index, num_decoder_threads())
-            )
+            read = read_luma(info, start, end, index, num_decoder_threads(), is_judged)
+            lumas = timed(profile, "decode", read)
             smalls = timed(profile, "downscale", add_small(lumas, info, look.size))
-            cuts = prefetch(timed(profile, "shots", mark_cuts(smalls)))
+            if is_judged:
+                hued = timed(profile, "tints", add_hues(smalls, info.coding))
+                shots = mark_kinds(timed(profile, "shots", mark_cuts(hued)), left)
+                cuts = prefetch(timed(profile, "tints", shots))
+            else:
+                cuts = prefetch(timed(profile, "shots", mark_cuts(smalls)))
             moved = every_frame(cuts) if window.is_off else track(cuts, first)
             tracked = prefetch(timed(profile, "motion", moved))
             colored = self.predictor.add_ab(tracked, look.batch_size, info.rotation)
@@ -149,10 +177,15 @@ class Colorizer:
         index: FrameIndex | None = None,
         profile: Profile | None = None,
     ) -> Generator[ColorFrame, None, None]:
-        """Yield a part's finished frames, coded as `target` (the source's by default)."""
+        """Yield a part's finished frames, coded as `target` (the source's by default).
+
+        Those of shots that the look leaves as they are have the film's own chroma.
+        """
         plan = ChromaPlan(info.coding, target or info.coding, subsampling, self.look.saturation)
         finished = _finished(
-            self.ab_frames(info, part, index, profile), plan, self.predictor.device
+            self.ab_frames(info, part, index, profile, self.look.left),
+            plan,
+            self.predictor.device,
         )
         colored = timed(profile, "chroma", finished)
         with Prefetch(colored, _FRAMES_READY, profile) as frames:
@@ -167,7 +200,8 @@ def _finished(
             yield from finished_on(device, frames, plan)
         else:
             for frame in frames:
-                yield add_chroma(frame, plan)
+                film = frame.frame
+                yield add_chroma(frame, plan) if film.chroma is None else keep_chroma(film, plan)
 
 
 class Run:
@@ -250,12 +284,15 @@ class Run:
                 f"{self.info.path} changed while it was coloured, or went: "
                 "what was done is of no use; run it again"
             )
-        done = self.journal.finished().values()
+        finished = self.journal.finished()
+        done = finished.values()
         if not any(piece.pts for piece in done):
             raise InputError(f"{self.info.path}: none of the frames asked for can be decoded")
         faults = dict(fault for piece in done for fault in piece.faults)
+        kinds = [kind for n in sorted(finished) for kind in finished[n].kinds_of_frames]
+        plan = self.plan if set(kinds) - self.look.left else replace(self.plan, tag="")
         partial = self.journal.partial("joined")
-        with FilmWriter(self.info, self.plan, self.part, profile, partial) as writer:
+        with FilmWriter(self.info, plan, self.part, profile, partial) as writer:
             pts = join(self.journal, self.pieces, writer)
             writer.finish()
             with section(profile, "verify"):
@@ -264,7 +301,12 @@ class Run:
         self.journal.remove()
         length = (pts[-1] - pts[0]) * self.info.time_base + 1 / self.info.frame_rate
         damage = damage_of(self.info, self.index, self.part, pts, faults) + writer.mending.damage
-        return Report(self.plan.path, len(pts), float(length), 0.0, self.plan.notes, damage)
+        frames = [
+            (number if (told := self.index.number_of(time)) is None else told, time)
+            for number, time in enumerate(pts, self.part.first)
+        ]
+        notes = (*self.plan.notes, *notes_of(self.info, frames, kinds, self.look.left))
+        return Report(self.plan.path, len(pts), float(length), 0.0, notes, damage)
 
     def _identity(self) -> Identity:
         look, plan = self.look, self.plan
@@ -276,6 +318,7 @@ class Run:
             "saturation": look.saturation,
             "smooth": look.smooth,
             "deinterlace": look.deinterlace,
+            "left as it is": sorted(look.left),
             "codec": plan.codec,
             "options": plan.options,
             "pixel format": plan.pix_fmt,

@@ -22,6 +22,7 @@ from filmcolor.plan import Encoding, plan_output
 from filmcolor.probing import probe
 from filmcolor.sheets import GAP, TEXT_HEIGHT, check_sheet, save_sheet, timecode, write_text
 from filmcolor.targets import check_target
+from filmcolor.tints import notes_of
 
 CLIP_SECONDS = Fraction(5)
 _THUMB_WIDTH = 384  # pixels, of each of the two pictures of a frame
@@ -54,18 +55,22 @@ def preview(
         plan = replace(plan, path=plan.path.with_name(f"{stem}.{label}{plan.path.suffix}"))
     check_target(plan.path, info.path, force)
     total = None if part.stop is None else part.stop - part.first
-    num_frames = 0
+    numbers: list[tuple[int, int]] = []  # and times
+    kinds: list[str] = []
+    look = look or Look()
     colored = Colorizer(look).frames(info, part, plan.coding)
     with closing(colored), FilmWriter(wide, plan, part) as writer:
         for frame in colored:
             writer.write(side_by_side(frame, plan.coding))
-            num_frames += 1
+            numbers.append((frame.number, frame.pts))
+            kinds.append(frame.kind)
             if progress:
-                progress(num_frames, total)
+                progress(len(numbers), total)
         writer.finish()
         writer.keep()
-    seconds = float(num_frames / info.frame_rate)
-    return Report(plan.path, num_frames, seconds, time.monotonic() - started, plan.notes)
+    seconds = float(len(numbers) / info.frame_rate)
+    notes = (*plan.notes, *notes_of(info, numbers, kinds, look.left))
+    return Report(plan.path, len(numbers), seconds, time.monotonic() - started, notes)
 
 
 def side_by_side(frame: ColorFrame, coding: Coding) -> ColorFrame:
@@ -105,7 +110,8 @@ def contact_sheet(
     for done, number in enumerate(numbers, 1):
         with closing(colorizer.frames(info, Part(number, number + 1), index=index)) as frames:
             frame = next(frames)
-        pairs.append(_captioned_pair(frame, info))
+        is_left = frame.kind in colorizer.look.left
+        pairs.append(_captioned_pair(frame, info, "   left as it is" if is_left else ""))
         if progress:
             progress(done, len(numbers))
     save_sheet(_lay_out(pairs), target)
@@ -140,7 +146,7 @@ def _choose_frames(
     return [part.first + length * (2 * i + 1) // (2 * num) for i in range(num)]
 
 
-def _captioned_pair(frame: ColorFrame, info: FilmInfo) -> Image.Image:
+def _captioned_pair(frame: ColorFrame, info: FilmInfo, told: str) -> Image.Image:
     neutral = replace(
         frame,
         cb=np.full_like(frame.cb, info.coding.chroma_offset),
@@ -152,7 +158,7 @@ def _captioned_pair(frame: ColorFrame, info: FilmInfo) -> Image.Image:
     pair.paste(thumbs[0], (0, 0))
     pair.paste(thumbs[1], (width + GAP, 0))
     seconds = float((frame.pts - info.start_pts) * info.time_base)
-    caption = f"{timecode(seconds)}   frame {frame.number}"
+    caption = f"{timecode(seconds)}   frame {frame.number}{told}"
     write_text(pair, (2, height + 2), caption, pair.width - 2)
     return pair
 

@@ -12,6 +12,7 @@ _WAITING = ""  # for another thread: nobody's work
 STAGES = (
     "decode",
     "downscale",
+    "tints",
     "shots",
     "motion",
     "network",

@@ -312,7 +312,7 @@ def test_a_frame_in_colour_is_8_bit_rgb(wrong: np.ndarray) -> None:
 def test_copies_are_the_same_and_hold_on_to_nothing(dtype: type, shape: tuple[int, int]) -> None:
     whole = np.random.default_rng(0).integers(0, 250, (shape[0], shape[1] + 8), dtype)
     view = whole[:, : shape[1]]
-    copy = decode._copied(view)
+    copy = decode.copied(view)
     np.testing.assert_array_equal(copy, view)
     assert copy.dtype == dtype and copy.flags.c_contiguous
     assert not np.shares_memory(copy, whole)

@@ -161,7 +161,7 @@ FLOORS = (
     {"anchors", "probing", "views", "plots"},
     {"decode", "predict", "shots", "smooth", "chroma", "strips", "mending"},
     {"copies"},
-    {"plan", "shot_list", "measuring", "gpu", "damage"},
+    {"plan", "shot_list", "measuring", "gpu", "damage", "tints"},
     {"encode"},
     {"verification", "pieces"},
     {"segments"},
