@@ -32,7 +32,11 @@ def make_films(folder: Path, num_frames: int = 24, size: tuple[int, int] = (96, 
 
 
 def make_film(
-    path: Path, num_frames: int, size: tuple[int, int] = (96, 64), rate: int = RATE
+    path: Path,
+    num_frames: int,
+    size: tuple[int, int] = (96, 64),
+    rate: int = RATE,
+    sample_rate: int = 48000,
 ) -> Path:
     """Film a texture that pans, with a cut in its midst and a tone; its name is one of KINDS."""
     codec, pix_fmt, options, sound = KINDS[path.name]
@@ -40,10 +44,10 @@ def make_film(
     with av.open(str(path), "w", options=options_of_mov) as output:
         video = output.add_stream(codec, rate=rate, options=options)
         video.width, video.height, video.pix_fmt = *size, pix_fmt
-        audio = output.add_stream(sound, rate=48000)
+        audio = output.add_stream(sound, rate=sample_rate)
         audio.codec_context.layout = "mono"
         pictures = _pictures(video, num_frames, size, rate)
-        sounds = _tone(audio, num_frames * 48000 // rate)
+        sounds = _tone(audio, num_frames * sample_rate // rate, sample_rate)
         for packet in merge(pictures, sounds, key=lambda p: (p.dts or 0) * p.time_base):
             output.mux(packet)
     return path
@@ -63,7 +67,8 @@ def _pictures(
     for number in range(num_frames):
         left = number % period
         view = scenes[number * 2 // num_frames][:, left : left + width]
-        grain = rng.integers(-3, 4, view.shape)
+        most = 3 + 24 * number // num_frames  # it grows, so that no two pieces are of one size
+        grain = rng.integers(-most, most + 1, view.shape)
         luma = np.clip(view + grain, 16, 235).astype(np.uint8)
         frame = av.VideoFrame.from_ndarray(luma, "gray").reformat(format=stream.pix_fmt)
         frame.pts, frame.time_base = number, Fraction(1, rate)
@@ -71,15 +76,16 @@ def _pictures(
     yield from stream.encode(None)
 
 
-def _tone(stream: Any, num_samples: int) -> Iterator[av.Packet]:
+def _tone(stream: Any, num_samples: int, sample_rate: int) -> Iterator[av.Packet]:
     name = stream.codec_context.format.name
     size = stream.codec_context.frame_size or 1024
     for first in range(0, num_samples, size):
-        time = np.arange(first, min(first + size, num_samples)) / 48000
+        time = np.arange(first, min(first + size, num_samples)) / sample_rate
         heard = (0.3 * np.sin(2 * np.pi * (200 + 40 * (time % 9)) * time))[None]
         values = (heard * 32767).astype(np.int16) if "s16" in name else heard.astype(np.float32)
         frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(values), name, "mono")
-        frame.sample_rate, frame.pts, frame.time_base = 48000, first, Fraction(1, 48000)
+        frame.sample_rate, frame.pts = sample_rate, first
+        frame.time_base = Fraction(1, sample_rate)
         yield from stream.encode(frame)
     yield from stream.encode(None)
 

@@ -3,7 +3,7 @@
     python benchmarks/soak.py mutations [--num 2000] [--seed 0] [--jobs 2]
     python benchmarks/soak.py kills [--num 50] [--seed 0]
     python benchmarks/soak.py full-disk [--num 20] [--seed 0]
-    python benchmarks/soak.py long [--hours 3] [--rate 24]
+    python benchmarks/soak.py long [--hours 3] [--rate 8]
 
 Films its own footage (`mutants.py`). Each prints what it found and exits with 1 when that is
 anything: a crash, a hang, a traceback, an output that `verify` does not vouch for, a resumed
@@ -309,12 +309,13 @@ def full_disk(num: int, seed: int) -> None:
 
 @main.command()
 @click.option("--hours", default=3.0, show_default=True)
-@click.option("--rate", default=24, show_default=True, help="Frames a second.")
+@click.option("--rate", default=8, show_default=True, help="Frames a second.")
 def long(hours: float, rate: int) -> None:
     """Colour a long film of small pictures; memory stays flat, and verify passes."""
     findings: list[str] = []
     with tempfile.TemporaryDirectory() as name:
-        film = make_film(Path(name) / "h264.mp4", round(hours * 3600 * rate), (64, 48), rate)
+        num_frames = round(hours * 3600 * rate)
+        film = make_film(Path(name) / "h264.mp4", num_frames, (64, 48), rate, 8000)
         output = film.with_name("out.mp4")
         started = time.monotonic()
         program = str(Path(sys.executable).with_name("filmcolor"))

@@ -34,9 +34,9 @@ NO_FATES = Fates()
 
 
 def fates_of(info: FilmInfo, path: Path, convert: bool, drop: bool) -> Fates:
-    """Tell what becomes of each stream in an output; data that no one plays, and what holds
-    nothing, is left out.
+    """Tell what becomes of each stream in an output.
 
+    Data that no one plays, and what holds nothing, is left out.
     `convert`: subtitles may go into the container's own codec; `drop`: what it cannot hold is
     left out. Raises ContainerError, naming a container that can, where neither helps.
     """
