@@ -126,6 +126,22 @@ def soft_telecine(path: Path, made: Film) -> Path:
     return path
 
 
+def hard_telecine(path: Path, made: Film) -> Path:
+    """FFV1 in which two frames of five are marked as interlaced, as telecined film is."""
+    with av.open(str(path), "w") as output:
+        stream = output.add_stream("ffv1", rate=NTSC)
+        context = stream.codec_context
+        context.width, context.height, context.pix_fmt = *made.size, made.pix_fmt
+        context.time_base = stream.time_base = made.time_base
+        context.field_order = media.FIELD_ORDERS["tff"]
+        for number, (luma, pts) in enumerate(zip(made.lumas, made.all_pts)):
+            frame = media.picture(made.pix_fmt, luma)
+            frame.pts, frame.time_base = pts, made.time_base
+            output.mux(stream.encode(media.scanned(frame, "tff") if number % 5 > 2 else frame))
+        output.mux(stream.encode(None))
+    return path
+
+
 def clean_aperture(path: Path, made: Film) -> Path:
     """QuickTime whose picture is to be cropped in showing: 'clap', in the sample's description."""
     data = bytearray(media.make(path, made).read_bytes())
@@ -259,6 +275,7 @@ SCANS = {
     "ntsc-dv.mov": Animal(
         broadcast("dvvideo", NTSC, (720, 480), pix_fmt="yuv411p", scan="bff"), "out.mp4"
     ),
+    "hard-telecine.mkv": Animal(in_mkv(num_frames=10, rate=NTSC), make=hard_telecine),
     "soft-telecine.ts": Animal(
         film(codec="mpeg2video", rate=Fraction(60000, 1001)), make=soft_telecine
     ),
@@ -519,7 +536,6 @@ def _assert_same_picture(source: Path, output: Path, animal: Animal) -> None:
     assert told[0]["sar"] == told[1]["sar"]
     assert (media.frames(output)[0].rotation - animal.film.rotation) % 360 == 0
     assert media.first_fields(output) == media.first_fields(source)
-    assert set(media.first_fields(output)) <= {"", animal.film.scan}
     if animal.film.scan:
         assert media.field_order(output) == media.FIELD_ORDERS[animal.film.scan]
 
