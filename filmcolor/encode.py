@@ -22,7 +22,7 @@ from filmcolor.fields import Marker
 from filmcolor.frames import Chapter, ColorFrame, FilmInfo, Part, Plane, StreamInfo
 from filmcolor.journal import remedy_for, sync, sync_folder
 from filmcolor.mending import Mending
-from filmcolor.plan import OutputPlan, add_video_stream
+from filmcolor.plan import OutputPlan, add_video_stream, is_coded_as_fields
 from filmcolor.probing import open_film, packets_of
 from filmcolor.profiling import Profile, section
 from filmcolor.subtitles import MOV_TEXT
@@ -269,6 +269,7 @@ class Pictures:
     def __init__(self, info: FilmInfo, plan: OutputPlan) -> None:
         self._plan, self._time_base = plan, info.time_base
         self._marker = Marker(info.field_order)
+        self._marks_all = is_coded_as_fields(info, plan)  # what has no mark, it takes for "bff"
 
     def __call__(self, frame: ColorFrame, pts: int) -> av.VideoFrame:
         """Return a frame, shown at `pts`."""
@@ -278,7 +279,8 @@ class Pictures:
             _fill(plane, values)
         picture.pts, picture.time_base = pts, self._time_base
         picture.duration = frame.duration
-        return self._marker.marked(picture) if frame.is_interlaced else picture
+        is_marked = frame.is_interlaced or self._marks_all
+        return self._marker.marked(picture) if is_marked else picture
 
 
 @contextmanager

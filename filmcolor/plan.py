@@ -57,7 +57,7 @@ _CODEC_OPTIONS = {
     "libx265": {"x265-params": "log-level=error"},
     "ffv1": {"level": "3", "slicecrc": "1"},  # version 3: slices, each with a checksum
 }
-_CODE_FIELDS = frozenset({"libx264", "prores_ks", "ffv1", "mpeg2video"})
+_CODE_FIELDS = frozenset({"libx264", "prores_ks", "mpeg2video"})
 _DEFAULT_CRF = {"libx264": 20, "libx265": 20, "libsvtav1": 28}
 
 
@@ -276,7 +276,7 @@ def add_video_stream(output: OutputContainer, info: FilmInfo, plan: OutputPlan) 
 
 
 def is_coded_as_fields(info: FilmInfo, plan: OutputPlan) -> bool:
-    """Tell whether the encoder codes fields where that is better, and says so in each frame."""
+    """Tell whether the encoder codes all frames as two fields, and says so in each of them."""
     rows = 2 * plan.subsampling.y if plan.codec == "libx264" else 1  # of a field's blocks
     is_able = plan.codec in _CODE_FIELDS and plan.height % rows == 0
     return is_able and info.shown_order > PROGRESSIVE

@@ -12,6 +12,7 @@ import media
 import numpy as np
 import pytest
 from media import shoot
+from test_zoo import ZOO
 
 from filmcolor.chroma import SUBSAMPLING_420, ChromaPlan, add_chroma, chroma_planes
 from filmcolor.color import Coding
@@ -101,6 +102,19 @@ def test_fields_of_an_odd_number_of_block_rows(
     colorize(film, output, look=look, encoding=ENCODINGS["h264.mkv"])
     assert media.picture_context(output)["size"] == (96, 54)
     assert media.field_order(output) == media.FIELD_ORDERS["bff"]
+
+
+@pytest.mark.parametrize("name", ["h264.mkv", "prores.mov"])
+def test_all_frames_are_of_one_order_where_all_are_marked(
+    make_film: MakeFilm, look: Look, tmp_path: Path, name: str
+) -> None:
+    """The first frames are progressive; their lack of a mark must not turn the order round."""
+    film = ZOO["hard-telecine.mkv"]
+    source = film.make(tmp_path / "film.mkv", film.film)
+    assert set(media.first_fields(source)) == {"", "tff"}
+    output = tmp_path / name
+    colorize(source, output, look=look, encoding=ENCODINGS[name])
+    assert set(media.first_fields(output)) == {"tff"}
 
 
 def shoot_of(size: tuple[int, int]) -> media.Film:
