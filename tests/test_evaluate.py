@@ -312,7 +312,7 @@ def truths_of(film: Path) -> list[np.ndarray]:
 
 
 def colored(film: Path, look: Look, saturation: float) -> list[ColorFrame]:
-    return list(Colorizer(replace(look, saturation=saturation)).frames(probe(film)))
+    return list(Colorizer(replace(look, saturation=saturation, recolor=True)).frames(probe(film)))
 
 
 @pytest.mark.parametrize("span", [Span(), Span(first=3, stop=17)])
