@@ -105,7 +105,7 @@ def probe(path: str | os.PathLike[str], video: int | None = None) -> FilmInfo:
             rotation=frame.rotation,
             is_interlaced=is_two_fields(field_order),
             time_base=Fraction(stream.time_base),
-            frame_rate=_frame_rate(stream),
+            frame_rate=_frame_rate(stream, has_times=frame.pts is not None),
             start_pts=frame.pts or 0,
             end_pts=_end_pts(stream),
             num_frames_told=_num_frames(container, stream),
@@ -182,8 +182,10 @@ def _color_tags(context: Any, frame: av.VideoFrame) -> dict[str, Any]:
     }
 
 
-def _frame_rate(stream: Any) -> Fraction:
-    rates = stream.average_rate, stream.guessed_rate, stream.base_rate
+def _frame_rate(stream: Any, has_times: bool = True) -> Fraction:
+    rates = [stream.average_rate, stream.guessed_rate, stream.base_rate]
+    if not has_times:  # these would be the reader's guess; the codec's own header may tell
+        rates.insert(0, stream.codec_context.framerate)
     # a bare DV file's mean is the ticks of its clock
     return next((Fraction(r) for r in rates if r and r <= _MAX_RATE), Fraction(25))
 
