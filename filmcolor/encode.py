@@ -276,7 +276,7 @@ class Pictures:
         plan = self._plan
         picture = av.VideoFrame(plan.width, plan.height, plan.pix_fmt)
         for plane, values in zip(picture.planes, (frame.luma, frame.cb, frame.cr), strict=True):
-            _fill(plane, values)
+            _fill(plane, values, plan.coding.bit_depth)
         picture.pts, picture.time_base = pts, self._time_base
         picture.duration = frame.duration
         is_marked = frame.is_interlaced or self._marks_all
@@ -345,12 +345,15 @@ def _set_chapters(output: OutputContainer, chapters: tuple[Chapter, ...]) -> Non
     )
 
 
-def _fill(plane: Any, values: Plane) -> None:
-    """Copy code values into a frame's plane, repeating the last row and column into padding."""
+def _fill(plane: Any, values: Plane, bit_depth: int) -> None:
+    """Copy code values into a frame's plane, repeating the last row and column into padding.
+
+    What a damaged film has beyond its depth is cut off: x264 ends the process at such values.
+    """
     rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: plane.height]
     target = rows.view(values.dtype)[:, : plane.width]
     height, width = values.shape
     if (height, width) != target.shape:
         pad = plane.height - height, plane.width - width
         values = cv2.copyMakeBorder(values, 0, pad[0], 0, pad[1], cv2.BORDER_REPLICATE)
-    target[:] = values
+    np.minimum(values, (1 << bit_depth) - 1, out=target)

@@ -322,6 +322,8 @@ def _tried(info: FilmInfo, plan: OutputPlan, metadata: dict[str, str]) -> io.Byt
         stream = add_video_stream(output, info, plan)
         output.metadata.update(metadata)
         frame = av.VideoFrame(plan.width, plan.height, plan.pix_fmt)
+        for plane in frame.planes:  # else x264 dies of 16-bit values in 10-bit pictures
+            plane.update(bytes(plane.buffer_size))
         frame.pts, frame.time_base = 0, info.time_base
         output.mux(stream.encode(frame))
         output.mux(stream.encode(None))

@@ -276,3 +276,16 @@ def test_each_kind_of_damage_has_a_line(make_film: MakeFilm) -> None:
     )
     assert retimed.startswith("1 frame without") and retimed.endswith("00:00:00.375 (frame 9)")
     assert damage_of(info, index, Part(0, 3), index.pts[:3], faults) == ()
+
+
+def test_values_beyond_the_depth_do_not_end_the_process(
+    make_film: MakeFilm, look: Look, tmp_path: Path
+) -> None:
+    lumas = [np.full((64, 96), 60000, np.uint16), *shoot(11, depth=10)]
+    film = make_film("film.nut", lumas=lumas, codec="rawvideo", pix_fmt="yuv420p10le")
+    assert media.frames(film)[0].luma.max() == 60000  # nothing on the way has mended it
+    colorize(film, tmp_path / "out.mkv", look=look, encoding=LOSSLESS)
+    found = media.frames(tmp_path / "out.mkv")
+    assert found[0].luma.min() == found[0].luma.max() == 1023
+    assert np.array_equal(found[5].luma, lumas[5])
+    assert colorize(film, tmp_path / "out.mp4", look=look).num_frames == 12
