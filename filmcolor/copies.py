@@ -188,7 +188,7 @@ def _try_copy(
 def _first_packet(path: Path, stream: StreamInfo) -> av.Packet | None:
     """Return a stream's first packet; None where it does not come soon, as with subtitles."""
     with open_film(path) as source:
-        for packet in islice(source.demux(), _NUM_TRIED):
+        for packet in islice(packets_of(source, list(source.streams)), _NUM_TRIED):
             if packet.stream_index == stream.index and packet.size:
                 return packet
     return None

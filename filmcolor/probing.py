@@ -57,6 +57,8 @@ def packets_of(container: InputContainer, streams: Any) -> Iterator[av.Packet]:
                 num_failures = 0
                 yield packet
             return
+        except IndexError:  # of a stream that PyAV does not know: it began midway
+            continue
         except (av.error.FFmpegError, MemoryError):  # the latter of a size that cannot be
             num_failures += 1
             if num_failures > _MAX_FAILURES:

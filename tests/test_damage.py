@@ -289,3 +289,20 @@ def test_values_beyond_the_depth_do_not_end_the_process(
     assert found[0].luma.min() == found[0].luma.max() == 1023
     assert np.array_equal(found[5].luma, lumas[5])
     assert colorize(film, tmp_path / "out.mp4", look=look).num_frames == 12
+
+
+def test_a_stream_that_begins_midway_ends_nothing(
+    make_film: MakeFilm, look: Look, tmp_path: Path
+) -> None:
+    silent = make_film("a.ts", lumas=shoot(80, grain=0.3), options={"bf": "0", "qp": "0"})
+    sound = make_film(
+        "b.ts", lumas=shoot(12), options={"bf": "0"}, sounds=[Sound("mp2")], start=Fraction(4)
+    )
+    film = tmp_path / "film.ts"
+    film.write_bytes(silent.read_bytes() * 12 + sound.read_bytes() + silent.read_bytes() * 2)
+    with av.open(str(film)) as source:
+        assert len(source.streams) == 1  # too late to be known when it is opened
+        with pytest.raises(IndexError):
+            list(source.demux())
+    index = FrameIndex(probe(film))
+    assert index.num_packets == 14 * 80 + 12
