@@ -10,7 +10,7 @@ from filmcolor.copies import FORMATS
 from filmcolor.errors import FilmcolorError, OutputError, SettingsError
 from filmcolor.frames import WHOLE, Span
 from filmcolor.journal import Piece
-from filmcolor.pipeline import Look, Progress, Report, Run
+from filmcolor.pipeline import Look, Progress, Report, Run, Settings
 from filmcolor.plan import Encoding, plan_output
 from filmcolor.probing import probe
 from filmcolor.targets import check_target
@@ -18,7 +18,6 @@ from filmcolor.workers import (
     FilmProgress,
     Finished,
     Outcome,
-    Settings,
     Task,
     color_here,
     color_in_processes,
@@ -108,8 +107,8 @@ def colorize_in_processes(
         raise SettingsError(f"jobs {jobs} must be 1 to {MAX_JOBS}")
     started = time.monotonic()
     settings = Settings(look or Look(), encoding or Encoding(), span, force, restart, tag)
-    run = Run(film, output, span=span, look=look, encoding=encoding, force=force, tag=tag)
-    with run.held(restart):
+    run = Run(film, output, settings)
+    with run.held():
         shares = _shares(run.missing(), jobs)
         tasks = [Task(run.info.path, run.plan.path, pieces) for pieces in shares]
         done_before = run.num_done()

@@ -162,18 +162,17 @@ def _run_one(film: Path, output: Path | None, manner: _Manner, wishes: dict[str,
     from filmcolor.profiling import Profile
 
     profile = Profile() if manner.is_profiled else None
-    target = output
-    if target is None or target.is_dir():
-        target = output_path(film, target, wishes["encoding"])
-    if manner.skip_existing and target.is_file():
-        say(f"{target} is there already, left alone", manner.quiet)
-        return
     with manner.log.of(film), progress_bar(manner.quiet) as progress:
+        if manner.skip_existing if output is None else output.is_dir():
+            output = output_path(film, output, wishes["encoding"])
+        if manner.skip_existing and output is not None and output.is_file():
+            say(f"{output} is there already, left alone", manner.quiet)
+            return
         if manner.jobs == 1:
-            report = colorize(film, target, progress=progress, profile=profile, **wishes)
+            report = colorize(film, output, progress=progress, profile=profile, **wishes)
         else:
             report = colorize_in_processes(
-                film, target, jobs=manner.jobs, progress=progress, **wishes
+                film, output, jobs=manner.jobs, progress=progress, **wishes
             )
     manner.log.finished(film, report)
     say(str(report), manner.quiet)

@@ -94,30 +94,18 @@ def convert_luma(luma: Any, source: Coding, target: Coding) -> Any:
     More bits lose nothing: in limited range the step is a shift, in full range the
     rounding can be undone.
     """
-    if source.bit_depth == target.bit_depth:
-        return luma
-    shift = target.bit_depth - source.bit_depth
-    if shift > 0 and not source.is_full_range:
-        return luma.astype(np.uint16) << shift
-    scaled = (luma.astype(np.float32) - source.luma_offset) * (
-        target.luma_scale / source.luma_scale
-    ) + target.luma_offset
-    peak = (1 << target.bit_depth) - 1
-    return np.rint(scaled).clip(0, peak).astype(np.uint8 if target.bit_depth == 8 else np.uint16)
+    scales, offsets = (
+        (source.luma_scale, target.luma_scale),
+        (source.luma_offset, target.luma_offset),
+    )
+    return _recoded(luma, source, target, scales, offsets)
 
 
 def convert_chroma(chroma: Any, source: Coding, target: Coding) -> Any:
     """Return chroma code values at another bit depth, the same object at the same depth."""
-    if source.bit_depth == target.bit_depth:
-        return chroma
-    shift = target.bit_depth - source.bit_depth
-    if shift > 0 and not source.is_full_range:
-        return chroma.astype(np.uint16) << shift
-    scaled = (chroma.astype(np.float32) - source.chroma_offset) * (
-        target.chroma_scale / source.chroma_scale
-    ) + target.chroma_offset
-    peak = (1 << target.bit_depth) - 1
-    return np.rint(scaled).clip(0, peak).astype(np.uint8 if target.bit_depth == 8 else np.uint16)
+    scales = source.chroma_scale, target.chroma_scale
+    offsets = source.chroma_offset, target.chroma_offset
+    return _recoded(chroma, source, target, scales, offsets)
 
 
 def is_known_matrix(matrix: int) -> bool:
@@ -218,6 +206,19 @@ def rgb_from_ycc(luma: Any, cb: Any, cr: Any, coding: Coding) -> Channels:
     kr, kb = coding.kr_kb
     red, blue = luma + 2.0 * (1.0 - kr) * cr, luma + 2.0 * (1.0 - kb) * cb
     return red, (luma - kr * red - kb * blue) / (1.0 - kr - kb), blue
+
+
+def _recoded(
+    codes: Any, source: Coding, target: Coding, scales: tuple[int, int], offsets: tuple[int, int]
+) -> Any:
+    if source.bit_depth == target.bit_depth:
+        return codes
+    shift = target.bit_depth - source.bit_depth
+    if shift > 0 and not source.is_full_range:
+        return codes.astype(np.uint16) << shift
+    scaled = (codes.astype(np.float32) - offsets[0]) * (scales[1] / scales[0]) + offsets[1]
+    peak = (1 << target.bit_depth) - 1
+    return np.rint(scaled).clip(0, peak).astype(np.uint8 if target.bit_depth == 8 else np.uint16)
 
 
 def _extremes_of(values: Any) -> tuple[Any, Any]:

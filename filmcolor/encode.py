@@ -356,4 +356,7 @@ def _fill(plane: Any, values: Plane, bit_depth: int) -> None:
     if (height, width) != target.shape:
         pad = plane.height - height, plane.width - width
         values = cv2.copyMakeBorder(values, 0, pad[0], 0, pad[1], cv2.BORDER_REPLICATE)
-    np.minimum(values, (1 << bit_depth) - 1, out=target)
+    if bit_depth < 8 * values.itemsize:
+        np.minimum(values, (1 << bit_depth) - 1, out=target)
+    else:
+        target[:] = values

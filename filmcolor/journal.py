@@ -48,7 +48,7 @@ class Piece:
 
 
 @dataclass(frozen=True, slots=True)
-class Finished:
+class FinishedPiece:
     """What a finished piece holds."""
 
     pts: tuple[int, ...]  # of its frames in order of display, FilmInfo.time_base units
@@ -149,7 +149,7 @@ class Journal:
         """Return where a finished piece lies."""
         return self.folder / f"{piece.number:06d}.{format_name}"
 
-    def keep(self, piece: Piece, written: Path, facts: Finished) -> None:
+    def keep(self, piece: Piece, written: Path, facts: FinishedPiece) -> None:
         """Take a piece that is written in as finished; it outlives a power cut from now on."""
         if facts.pts:
             try:
@@ -160,7 +160,7 @@ class Journal:
                 raise self._refused(written.name, error) from error
         self._write(f"{piece.number:06d}.json", asdict(facts))
 
-    def finished(self) -> dict[int, Finished]:
+    def finished(self) -> dict[int, FinishedPiece]:
         """Return what is finished, by the numbers of the pieces."""
         found = {}
         for path in self.folder.glob("[0-9]*.json"):
@@ -169,7 +169,7 @@ class Journal:
                 pts = tuple(facts.pop("pts"))
                 faults, kinds = (tuple(map(tuple, facts.pop(k))) for k in ("faults", "kinds"))
                 number = int(path.stem)
-                piece = Finished(pts, faults=faults, kinds=kinds, **facts)
+                piece = FinishedPiece(pts, faults=faults, kinds=kinds, **facts)
                 if not pts or self.media(Piece(number, 0, None), piece.format).exists():
                     found[number] = piece
         return found

@@ -5,6 +5,7 @@ from array import array
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Sequence
+from copy import copy
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,12 @@ class Mending:
                     times[packet.stream_index].append(time)
                     ends[packet.stream_index].append(packet.duration or 0)
         self._times = {index: in_order(times[index], ends[index]) for index in self._streams}
+
+    def again(self) -> "Mending":
+        """Return the same for another pass from the film's beginning; all is found anew."""
+        other = copy(self)
+        other._found, other._places = Counter(), Counter()
+        return other
 
     @property
     def is_needed(self) -> bool:
@@ -148,8 +155,8 @@ def _is_adts_frame(packet: av.Packet) -> bool:
 
 
 def _like(packet: av.Packet, data: bytes | None = None) -> av.Packet:
-    copy = av.Packet(bytes(packet) if data is None else data)
-    copy.stream, copy.time_base = packet.stream, packet.time_base
-    copy.pts, copy.dts, copy.duration = packet.pts, packet.dts, packet.duration
-    copy.is_keyframe = packet.is_keyframe
-    return copy
+    made = av.Packet(bytes(packet) if data is None else data)
+    made.stream, made.time_base = packet.stream, packet.time_base
+    made.pts, made.dts, made.duration = packet.pts, packet.dts, packet.duration
+    made.is_keyframe = packet.is_keyframe
+    return made

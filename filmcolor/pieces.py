@@ -14,7 +14,7 @@ from av.container import OutputContainer
 from filmcolor.encode import Pictures, closed, written
 from filmcolor.errors import OutputError
 from filmcolor.frames import ColorFrame, FilmInfo
-from filmcolor.journal import Finished
+from filmcolor.journal import FinishedPiece
 from filmcolor.plan import OutputPlan, add_video_stream
 from filmcolor.probing import open_film, packets_of
 from filmcolor.profiling import Profile, section
@@ -64,10 +64,10 @@ class PieceWriter:
             packets = self._video.encode(picture)
         self._mux(packets)
 
-    def finish(self) -> Finished:
+    def finish(self) -> FinishedPiece:
         """Close the file and return what it holds; without a frame there is none."""
         if not self._pts:
-            return Finished((), 0, 0, "")
+            return FinishedPiece((), 0, 0, "")
         with section(self._profile, "encode"):
             packets = self._video.encode(None)
         self._mux(packets)
@@ -84,7 +84,9 @@ class PieceWriter:
         delay = max(latest, self._num_early)
         name = self._output.format.name
         kinds = tuple((kind, len(list(run))) for kind, run in groupby(self._kinds))
-        return Finished(tuple(self._pts), self._end_pts, delay, name, tuple(self._faults), kinds)
+        return FinishedPiece(
+            tuple(self._pts), self._end_pts, delay, name, tuple(self._faults), kinds
+        )
 
     def _open(self) -> None:
         self._stack.callback(self._path.unlink, missing_ok=True)

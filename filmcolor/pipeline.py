@@ -204,6 +204,18 @@ def _finished(
                 yield add_chroma(frame, plan) if film.chroma is None else keep_chroma(film, plan)
 
 
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All that a run is told besides the film and the output; films of one batch share it."""
+
+    look: Look
+    encoding: Encoding
+    span: Span
+    force: bool = False  # replace an output that is there
+    restart: bool = False  # use nothing of a run that was cut off
+    tag: bool = True  # say in the output that its colour was added
+
+
 class Run:
     """One film on its way into colour: what is written, and what of it is done already.
 
@@ -211,28 +223,18 @@ class Run:
     when it cannot be done, before anything is written.
     """
 
-    def __init__(
-        self,
-        film: str | Path,
-        output: str | Path | None = None,
-        *,
-        span: Span = WHOLE,
-        look: Look | None = None,
-        encoding: Encoding | None = None,
-        force: bool = False,
-        tag: bool = True,
-    ) -> None:
+    def __init__(self, film: str | Path, output: str | Path | None, settings: Settings) -> None:
         self._state = _state_of(Path(film))  # before anything is read
-        self.look = look or Look()
+        self.look, self._restart = settings.look, settings.restart
         self.info = replace(probe(film), is_deinterlaced=self.look.deinterlace)
         target = None if output is None else Path(output)
-        plan = plan_output(self.info, target, encoding or Encoding())
+        plan = plan_output(self.info, target, settings.encoding)
         self._weights = weights_store.sha256(weights_store.find(self.look.weights))[:16]
         told = f"colour added by filmcolor {__version__}, weights {self._weights}"
-        self.plan = replace(plan, tag=told if tag else "")
-        check_target(self.plan.path, self.info.path, force)
+        self.plan = replace(plan, tag=told if settings.tag else "")
+        check_target(self.plan.path, self.info.path, settings.force)
         self.index = FrameIndex(self.info)
-        self.part = resolve(self.info, span, self.index)
+        self.part = resolve(self.info, settings.span, self.index)
         self.journal = Journal(self.plan.path)
         self.pieces = cut_into_pieces(self.index, self.part, self.info.frame_rate)
 
@@ -252,10 +254,10 @@ class Run:
         return sum(len(piece.pts) for piece in self.journal.finished().values())
 
     @contextmanager
-    def held(self, restart: bool = False) -> Iterator[None]:
+    def held(self) -> Iterator[None]:
         """Hold the output, and go on from what an earlier run finished of it."""
         with self.journal:
-            self.pieces = self.journal.begin(self._identity(), self.pieces, restart)
+            self.pieces = self.journal.begin(self._identity(), self.pieces, self._restart)
             with hint(self.journal, self.pieces):
                 yield
 
@@ -296,7 +298,8 @@ class Run:
             pts = join(self.journal, self.pieces, writer)
             writer.finish()
             with section(profile, "verify"):
-                verify(self.info, partial, pts, self.part, self.plan.fates.copied)
+                fates = self.plan.fates
+                verify(self.info, partial, pts, self.part, fates.copied, writer.mending)
             writer.keep()
         self.journal.remove()
         length = (pts[-1] - pts[0]) * self.info.time_base + 1 / self.info.frame_rate
@@ -353,9 +356,10 @@ def colorize(
     """
     started = time.monotonic()
     look = colorizer.look if colorizer else look
-    run = Run(film, output, span=span, look=look, encoding=encoding, force=force, tag=tag)
-    with run.held(restart):
-        color_missing(run, colorizer or Colorizer(look), progress, run.pieces, profile)
+    settings = Settings(look or Look(), encoding or Encoding(), span, force, restart, tag)
+    run = Run(film, output, settings)
+    with run.held():
+        color_missing(run, colorizer or Colorizer(run.look), progress, run.pieces, profile)
         report = run.join(profile)
     return replace(report, wall_seconds=time.monotonic() - started)
 

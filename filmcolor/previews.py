@@ -15,7 +15,7 @@ from filmcolor.chroma import rgb_picture
 from filmcolor.color import Coding
 from filmcolor.decode import FrameIndex, resolve
 from filmcolor.encode import FilmWriter
-from filmcolor.errors import SettingsError
+from filmcolor.errors import InputError, SettingsError
 from filmcolor.frames import ColorFrame, FilmInfo, Part, Plane, Span
 from filmcolor.pipeline import Colorizer, Look, Progress, Report
 from filmcolor.plan import Encoding, plan_output
@@ -57,7 +57,6 @@ def preview(
     total = None if part.stop is None else part.stop - part.first
     numbers: list[tuple[int, int]] = []  # and times
     kinds: list[str] = []
-    look = look or Look()
     colored = Colorizer(look).frames(info, part, plan.coding)
     with closing(colored), FilmWriter(wide, plan, part) as writer:
         for frame in colored:
@@ -108,14 +107,30 @@ def contact_sheet(
     colorizer, index = Colorizer(look), FrameIndex(info)
     pairs = []
     for done, number in enumerate(numbers, 1):
-        with closing(colorizer.frames(info, Part(number, number + 1), index=index)) as frames:
-            frame = next(frames)
-        is_left = frame.kind in colorizer.look.left
-        pairs.append(_captioned_pair(frame, info, "   left as it is" if is_left else ""))
+        frame = _frame_at(number, info, index, colorizer)
+        if frame is not None:
+            is_left = frame.kind in colorizer.look.left
+            pairs.append(_captioned_pair(frame, info, "   left as it is" if is_left else ""))
         if progress:
             progress(done, len(numbers))
+    if not pairs:
+        raise InputError(
+            f"{info.path}: nothing from there on can be decoded; choose earlier frames"
+        )
     save_sheet(_lay_out(pairs), target)
     return target
+
+
+def _frame_at(
+    number: int, info: FilmInfo, index: FrameIndex, colorizer: Colorizer
+) -> ColorFrame | None:
+    """Return a finished frame, the next one where it cannot be decoded; None after the last."""
+    for part in (Part(number, number + 1), Part(number)):
+        with closing(colorizer.frames(info, part, index=index)) as frames:
+            frame = next(frames, None)
+        if frame is not None:
+            return frame
+    return None
 
 
 def moment(seconds: Fraction) -> Span:

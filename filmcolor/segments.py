@@ -11,7 +11,7 @@ from filmcolor.decode import FrameIndex
 from filmcolor.encode import FilmWriter
 from filmcolor.errors import OutputError
 from filmcolor.frames import ColorFrame, FilmInfo, Part
-from filmcolor.journal import Finished, Journal, Piece
+from filmcolor.journal import FinishedPiece, Journal, Piece
 from filmcolor.pieces import PieceWriter, piece_packets
 from filmcolor.plan import OutputPlan
 from filmcolor.profiling import Profile
@@ -90,7 +90,7 @@ def _early(pts: Sequence[int], delay: int) -> Iterator[int]:
 
 
 def _packets(
-    journal: Journal, piece: Piece, facts: Finished, time_base: Fraction
+    journal: Journal, piece: Piece, facts: FinishedPiece, time_base: Fraction
 ) -> Iterator[tuple[av.Packet, int]]:
     if not facts.pts:
         return

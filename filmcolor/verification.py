@@ -32,13 +32,14 @@ def verify(
     pts: Sequence[int] | None = None,
     part: Part | None = None,
     copied: Iterable[StreamInfo] | None = None,
+    mending: Mending | None = None,
 ) -> None:
     """Compare an output with its source: frames, timestamps, copied packets, chapters.
 
     `pts`: the source frames' times as decoded, FilmInfo.time_base units; read from its
     packets when None. `part`: the part that the output holds, the whole when None.
     `copied`: the streams that were to be copied; when None all but the picture, and but data
-    that no one plays.
+    that no one plays. `mending`: theirs, where the film was read for it already.
     Raises VerifyError, which says what differs.
     """
     part = part or Part(origin=source.origin)
@@ -52,7 +53,9 @@ def verify(
     _compare_times(source, result, pts, part)
     _compare_geometry(source, result)
     _compare_chapters(source, result, part)
-    _compare_streams(source, result, list(copied), kinds, part)
+    copied = list(copied)
+    mending = mending or Mending(source.path, copied)
+    _compare_streams(source, result, copied, kinds, part, mending)
 
 
 def verify_film(source: FilmInfo, output: Path) -> int:
@@ -159,13 +162,18 @@ def _compare_streams(
     copied: list[StreamInfo],
     kinds: tuple[str, ...],
     part: Part,
+    mending: Mending,
 ) -> None:
     others = [s for s in result.streams if s.index != result.video_index and not s.is_timecode]
     for kind in kinds:
         ours = [s for s in others if _kind(s) == kind]
         theirs = [s for s in copied if _kind(s) == kind]
         if len(ours) != len(theirs):  # containers keep no stream without a packet
-            theirs = [s for s in theirs if kind == "attachment" or _has_packets(source, s, part)]
+            theirs = [
+                s
+                for s in theirs
+                if kind == "attachment" or _has_packets(source, s, part, mending.again())
+            ]
         if len(ours) != len(theirs):
             raise VerifyError(
                 f"{result.path} has {len(ours)} {kind} streams besides the picture "
@@ -173,12 +181,11 @@ def _compare_streams(
             )
         for mine, original in zip(ours, theirs):
             if kind in ("audio", "subtitle"):
-                _compare_packets(source, original, result, mine, part)
+                _compare_packets(source, original, result, mine, part, mending.again())
 
 
-def _has_packets(film: FilmInfo, stream: StreamInfo, part: Part) -> bool:
+def _has_packets(film: FilmInfo, stream: StreamInfo, part: Part, mending: Mending) -> bool:
     with open_film(film.path) as container:
-        mending = Mending(film.path, (stream,))
         return next(copied_packets(container, (stream,), part, mending), None) is not None
 
 
@@ -188,20 +195,24 @@ def _kind(stream: StreamInfo) -> str:
 
 
 def _compare_packets(
-    source: FilmInfo, original: StreamInfo, result: FilmInfo, copy: StreamInfo, part: Part
+    source: FilmInfo,
+    original: StreamInfo,
+    result: FilmInfo,
+    copy: StreamInfo,
+    part: Part,
+    mending: Mending,
 ) -> None:
     # QuickTime's list of languages is short: what it lacks is said before the run
     if not _is_quicktime(result) and (copy.language or "und") != (original.language or "und"):
         raise VerifyError(f"{copy.name} of {result.path} was {original.name} in {source.path}")
     with open_film(source.path) as container, open_film(result.path) as other:
-        mending = Mending(source.path, (original,))
         wanted = copied_packets(container, (original,), part, mending)
         found = copied_packets(other, (copy,), Part())
         # MP4 fills the gaps between titles with empty ones
         wanted = filter(has_text, wanted) if original.codec == MOV_TEXT else wanted
         found = filter(has_text, found) if copy.codec == MOV_TEXT else found
         if original.codec.startswith("pcm_"):
-            _compare_samples(wanted, found, original, result, part)
+            _compare_bytes(wanted, found, 0, original, result, part)
             return
         for number, (theirs, ours) in enumerate(zip_longest(wanted, found)):
             if theirs is None or ours is None:
@@ -220,38 +231,6 @@ def _compare_packets(
                 _compare_length(theirs, ours, number, original, result)
 
 
-def _compare_samples(
-    wanted: Iterator[av.Packet],
-    found: Iterator[av.Packet],
-    stream: StreamInfo,
-    result: FilmInfo,
-    part: Part,
-) -> None:
-    """Compare PCM, which has other portions in other containers, and times where two coincide."""
-    left, our_left, number = b"", b"", -1
-    while True:
-        is_together = not left and not our_left
-        if not left:
-            theirs, number = next(wanted, None), number + 1
-            left = bytes(theirs) if theirs else b""
-        if not our_left:
-            ours = next(found, None)
-            our_left = bytes(ours) if ours else b""
-        if not left and not our_left:
-            return
-        num = min(len(left), len(our_left))
-        if num == 0:
-            less = f"{result.path} ends" if left else "its source ends"
-            raise VerifyError(f"{stream.name}: {less} within packet {number}")
-        if left[:num] != our_left[:num]:
-            raise VerifyError(
-                f"{stream.name}: packet {number} of {result.path} is not the source's"
-            )
-        if is_together and theirs and ours:
-            _compare_time(theirs, ours, number, stream, result, part)
-        left, our_left = left[num:], our_left[num:]
-
-
 def _compare_bytes(
     wanted: Iterator[av.Packet],
     found: Iterator[av.Packet],
@@ -260,14 +239,14 @@ def _compare_bytes(
     result: FilmInfo,
     part: Part,
 ) -> None:
-    """Compare sound that is divided otherwise: MP4 does that with PCM, readers with damage."""
+    """Compare sound that is divided otherwise: containers do that with PCM, readers with damage."""
     held, holder = b"", None
     for number, theirs in enumerate(wanted, first):
         data = bytes(theirs)
         while len(held) < len(data):
             latest = next(found, None)
             if latest is None:
-                raise VerifyError(f"{stream.name}: {result.path} ends before the source does")
+                raise VerifyError(f"{stream.name}: {result.path} ends within packet {number}")
             holder = holder if held else latest
             held += bytes(latest)
         if not held.startswith(data):

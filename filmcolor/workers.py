@@ -17,10 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from filmcolor.errors import FilmcolorError
-from filmcolor.frames import Span
 from filmcolor.journal import Piece, tidy
-from filmcolor.pipeline import Colorizer, Look, Report, Run, color_missing, colorize
-from filmcolor.plan import Encoding
+from filmcolor.pipeline import Colorizer, Report, Run, Settings, color_missing, colorize
 
 FilmProgress = Callable[[Path, int, int | None], None]  # film, frames done, in all where known
 TaskProgress = Callable[["Task", int, int | None], None]
@@ -37,18 +35,6 @@ class Task:
     film: Path
     output: Path
     pieces: tuple[Piece, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What all films of a run have in common."""
-
-    look: Look
-    encoding: Encoding
-    span: Span
-    force: bool
-    restart: bool = False
-    tag: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,24 +191,21 @@ def _color(task: Task, settings: Settings, colorizer: Colorizer, progress: TaskP
     def tell(done: int, total: int | None) -> None:
         progress(task, done, total)
 
-    wishes: dict[str, Any] = {
-        "span": settings.span,
-        "encoding": settings.encoding,
-        "force": settings.force,
-    }
     try:
         if task.pieces:
-            run = Run(task.film, task.output, look=colorizer.look, **wishes)
+            run = Run(task.film, task.output, settings)
             color_missing(run, colorizer, tell, task.pieces)
             return Outcome(task.film)
         report = colorize(
             task.film,
             task.output,
+            span=settings.span,
+            encoding=settings.encoding,
+            force=settings.force,
             restart=settings.restart,
             tag=settings.tag,
             progress=tell,
             colorizer=colorizer,
-            **wishes,
         )
     except FilmcolorError as error:
         return Outcome(task.film, error=str(error))

@@ -11,6 +11,7 @@ import media
 import numpy as np
 import pytest
 from media import Sound, shoot
+from test_damage import remuxed, zeroed
 
 from filmcolor.chroma import rgb_picture
 from filmcolor.errors import InputError, OutputError, RangeError, SettingsError
@@ -163,3 +164,16 @@ def test_a_clip_of_a_film_with_cover_art(make_film: MakeFilm, look: Look) -> Non
     output = preview(film, look=look).output
     with av.open(str(output)) as clip:
         assert clip.streams.best("video").width == 2 * WIDTH
+
+
+def test_a_sheet_of_a_damaged_film_shows_what_can_be_decoded(
+    make_film: MakeFilm, look: Look, tmp_path: Path
+) -> None:
+    film = make_film("film.mkv", lumas=shoot(12), codec="mjpeg", pix_fmt="yuvj420p")
+    broken = remuxed(film, tmp_path / "broken.mkv", zeroed(5, 10, 11))
+    whole, part = tmp_path / "whole.png", tmp_path / "part.png"
+    contact_sheet(film, whole, num_frames=12, look=look)
+    contact_sheet(broken, part, num_frames=12, look=look)
+    assert cv2.imread(str(part)).shape[0] < cv2.imread(str(whole)).shape[0]  # two are not there
+    with pytest.raises(InputError, match="nothing from there on can be decoded"):
+        contact_sheet(broken, tmp_path / "late.png", at_seconds=[Fraction(10, 24)], look=look)
