@@ -11,6 +11,7 @@ import av
 import numpy as np
 
 from filmcolor.color import convert_luma
+from filmcolor.cores import num_decoder_threads
 from filmcolor.decode import FrameIndex, read_luma
 from filmcolor.encode import copied_packets, cut_chapters, has_text
 from filmcolor.errors import VerifyError
@@ -65,16 +66,25 @@ def verify_film(source: FilmInfo, output: Path) -> int:
     can be are what the output must hold.
     """
     index = FrameIndex(source)
-    pts = index.pts
+    problem = _problem(source, output, index.pts)
+    if problem is None:
+        return len(index.pts)
+    # how much of a damaged film is decoded depends on the decoder's threads
+    for num_threads in sorted({1, num_decoder_threads()}):
+        pts = [frame.pts for frame in read_luma(source, index=index, num_threads=num_threads)]
+        if pts != index.pts:
+            problem = _problem(source, output, pts)
+            if problem is None:
+                return len(pts)
+    raise problem
+
+
+def _problem(source: FilmInfo, output: Path, pts: Sequence[int]) -> VerifyError | None:
     try:
         verify(source, output, pts)
-    except VerifyError:
-        decoded = [frame.pts for frame in read_luma(source, index=index)]
-        if decoded == pts:
-            raise
-        pts = decoded
-        verify(source, output, pts)
-    return len(pts)
+    except VerifyError as error:
+        return error
+    return None
 
 
 @dataclass(frozen=True, slots=True)
