@@ -11,7 +11,6 @@ al. 2016): then its state dict has ``bins.*``.
 """
 
 import math
-from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -130,88 +129,6 @@ def _doubled(features: Tensor, like: Tensor) -> Tensor:
     """Return features (N, C, h, w) doubled, at the size of `like` (N, C, 2h or less, …)."""
     doubled = nn.functional.interpolate(features, scale_factor=2.0)
     return doubled[..., : like.shape[2], : like.shape[3]]
-
-
-def fold_batch_norms(net: nn.Module) -> None:
-    """Fold each batch norm of a network, in place, into the convolution before it.
-
-    `net` must be in evaluation mode; its answers stay the same.
-    """
-    fused = nn.utils.fusion.fuse_conv_bn_eval
-    for module in list(net.modules()):
-        children = list(module.named_children())
-        for (first, conv), (second, norm) in pairwise(children):
-            if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
-                setattr(module, first, fused(conv, norm))
-                setattr(module, second, nn.Identity())
-
-
-def answer_in_ab(net: ColorNet) -> None:
-    """Let a network, in place, answer in CIELAB units instead of coded ab.
-
-    Coded, neutral is near ½, where bfloat16 steps by one whole unit of ab; in units it
-    steps by a hundredth of the colour.
-    """
-    if net.bins is None:
-        last = net.upsample[-2]
-        assert isinstance(last, nn.Conv2d) and last.bias is not None
-        with torch.no_grad():
-            last.weight *= AB_SCALE
-            last.bias.copy_(last.bias * AB_SCALE - AB_OFFSET)
-
-
-def merge_doublings(net: ColorNet) -> None:
-    """Merge each doubling of a network, in place, with the 3×3 convolution behind it.
-
-    Of four neighbours that are copies of one pixel, such a convolution adds up weights at
-    each of the four places differently, and that can be done beforehand: it takes four
-    convolutions of 2×2 on the small features instead of one of 3×3 on the large, 16
-    products a pixel instead of 36. The network must have no batch norms left.
-    """
-    layers = list(net.upsample)
-    for place, (first, second) in enumerate(pairwise(layers)):
-        if isinstance(first, nn.Upsample) and isinstance(second, nn.Conv2d):
-            net.upsample[place] = nn.Identity()
-            net.upsample[place + 1] = _DoublingConv(second)
-
-
-class _DoublingConv(nn.Module):
-    """A 3×3 convolution of features that are doubled by repeating them."""
-
-    def __init__(self, conv: nn.Conv2d) -> None:
-        super().__init__()
-        assert conv.kernel_size == (3, 3) and conv.padding == (1, 1) and conv.bias is not None
-        phases = [
-            _summed(_summed(conv.weight.detach(), 2, down), 3, right)
-            for down in (0, 1)
-            for right in (0, 1)
-        ]
-        self.weight = nn.Parameter(torch.cat(phases), requires_grad=False)
-        self.bias = nn.Parameter(conv.bias.detach().repeat(4), requires_grad=False)
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Return (N, num_out, 2H, 2W) of features (N, num_in, H, W)."""
-        corners = nn.functional.conv2d(features, self.weight, self.bias, padding=1)
-        num, _, height, width = features.shape
-        doubled = torch.empty(
-            (num, len(self.bias) // 4, 2 * height, 2 * width),
-            dtype=features.dtype,
-            device=features.device,
-            memory_format=torch.channels_last,
-        )
-        for phase, part in enumerate(corners.chunk(4, dim=1)):
-            down, right = divmod(phase, 2)
-            doubled[:, :, down::2, right::2] = part[
-                :, :, down : down + height, right : right + width
-            ]
-        return doubled
-
-
-def _summed(weight: Tensor, axis: int, phase: int) -> Tensor:
-    """Return weights of three places as those of two, of which one is seen twice."""
-    first, second, third = weight.unbind(axis)
-    pair = (first + second, third) if phase else (first, second + third)
-    return torch.stack(pair, axis)
 
 
 def encode_ab(ab: Tensor) -> Tensor:

@@ -11,13 +11,13 @@ import torch
 from filmcolor.anchors import TrackedFrame
 from filmcolor.errors import SettingsError
 from filmcolor.frames import FloatPlane, Gray
-from filmcolor.model import (
-    ColorNet,
+from filmcolor.inference import (
     answer_in_ab,
-    decode_ab,
     fold_batch_norms,
+    fuse_activations,
     merge_doublings,
 )
+from filmcolor.model import ColorNet, decode_ab
 
 # pixels: on held-back stills better than none, than sharper and softer (train/LOG.md)
 _DENOISING_SIGMA = 1.0
@@ -77,6 +77,8 @@ class Predictor:
         self.is_coded = own.bins is not None
         answer_in_ab(own)
         merge_doublings(own)
+        if self.device.type == "cpu":
+            fuse_activations(own)
         self._most = 256  # pictures at a time, for all that is known of the memory
         self.net = own.to(self.device, self.dtype).to(memory_format=torch.channels_last)
 

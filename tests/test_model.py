@@ -6,6 +6,7 @@ from torch import nn
 from torchvision.models import mobilenet_v2, resnet18
 
 from filmcolor.blocks import mobilenet_v2_features
+from filmcolor.inference import fold_batch_norms, fuse_activations, merge_doublings
 from filmcolor.model import (
     ANNEALING,
     NUM_BINS,
@@ -13,8 +14,6 @@ from filmcolor.model import (
     ContextNet,
     decode_ab,
     encode_ab,
-    fold_batch_norms,
-    merge_doublings,
 )
 from filmcolor.small import STRIDE
 
@@ -266,3 +265,28 @@ def test_merged_doublings_change_nothing(kind, has_bins, pictures):
     assert sum(isinstance(m, nn.Upsample) for m in net.upsample) == 1  # the last
     assert wanted.std() > 0.0
     torch.testing.assert_close(got, wanted, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", [ColorNet, ContextNet])
+def test_fused_activations_change_nothing(kind, film_net, pictures):
+    net = kind().eval()
+    net.load_state_dict(film_net.state_dict(), strict=kind is ContextNet)
+    if kind is ContextNet:
+        nn.init.normal_(net.context_out.weight, std=0.1)
+    fold_batch_norms(net)
+    merge_doublings(net)
+    with torch.inference_mode():
+        wanted = net.forward_half(pictures)
+        fuse_activations(net)
+        got = net.forward_half(pictures)
+    torch.testing.assert_close(got, wanted, rtol=1e-4, atol=1e-5)
+    has_onednn = torch.backends.mkldnn.is_available()
+    assert any(isinstance(m, nn.ReLU | nn.ReLU6) for m in net.modules()) != has_onednn
+
+
+def test_activations_stay_where_there_is_no_onednn(film_net, pictures, monkeypatch):
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
+    net = ContextNet().eval()
+    num_modules = len(list(net.modules()))
+    fuse_activations(net)
+    assert len(list(net.modules())) == num_modules
