@@ -2,7 +2,8 @@
 
     python benchmarks/length.py FILM [--seconds 30] [--times 60] [--height 480] [--pairs 3]
 
-Colours the film looped to `--seconds`, and to `--times` as long, in turns. The time of
+Colours the film looped to about `--seconds`, whole loops so that both show the same, and to
+`--times` as long, in turns. The time of
 colouring one frame, start of the program included, is taken off each. Prints the wall and
 processor time a frame, medians, and their ratios.
 """
@@ -12,6 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import av
 import click
 from transcode import CRF, scaled, timed
 
@@ -27,7 +29,9 @@ RATE = 24  # of what `scaled` writes
 def main(film: Path, seconds: int, times: int, height: int, pairs: int) -> None:
     """Compare a frame's cost in a short FILM with that in a long one."""
     with tempfile.TemporaryDirectory() as folder:
-        lengths = [seconds * RATE, seconds * RATE * times]
+        num_frames = sum(1 for _ in av.open(str(film)).decode(video=0))
+        short = num_frames * max(1, round(seconds * RATE / num_frames))
+        lengths = [short, short * times]
         films = []
         for length in lengths:
             path = scaled(film, height, Path(folder), length)
