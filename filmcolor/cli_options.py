@@ -10,8 +10,9 @@ from typing import Any, TextIO, TypeVar
 
 import click
 
-from filmcolor.errors import OutputError
+from filmcolor.errors import OutputError, SettingsError
 from filmcolor.frames import Span
+from filmcolor.timecodes import seconds_of
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -29,16 +30,9 @@ class Timecode(click.ParamType):
         if isinstance(value, Fraction):
             return value
         try:
-            fields = [Fraction(field) for field in str(value).split(":")]
-        except (ValueError, ZeroDivisionError):
-            fields = []
-        is_good = 1 <= len(fields) <= 3 and all(f >= 0 for f in fields)
-        if not is_good or any(f >= 60 for f in fields[1:]):
-            self.fail(f"{value!r} is no time; write HH:MM:SS.mmm or seconds", param, ctx)
-        seconds = Fraction(0)
-        for field in fields:
-            seconds = seconds * 60 + field
-        return seconds
+            return seconds_of(str(value))
+        except SettingsError as error:
+            self.fail(str(error), param, ctx)
 
 
 class FrameRange(click.ParamType):

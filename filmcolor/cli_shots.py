@@ -48,8 +48,8 @@ def shots(
         raise click.UsageError("choose --json or --csv, not both")
     span = span_of(choices)
     with progress_bar(quiet) as progress:
-        from filmcolor.sheets import timecode
         from filmcolor.shot_list import find_shots
+        from filmcolor.timecodes import timecode
 
         found = find_shots(film, span=span, sheet=sheet, force=force, progress=progress)
     rows = [

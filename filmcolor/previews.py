@@ -20,8 +20,9 @@ from filmcolor.frames import ColorFrame, FilmInfo, Part, Plane, Span
 from filmcolor.pipeline import Colorizer, Look, Progress, Report
 from filmcolor.plan import Encoding, plan_output
 from filmcolor.probing import probe
-from filmcolor.sheets import GAP, TEXT_HEIGHT, check_sheet, save_sheet, timecode, write_text
+from filmcolor.sheets import GAP, TEXT_HEIGHT, check_sheet, save_sheet, write_text
 from filmcolor.targets import check_target
+from filmcolor.timecodes import timecode
 from filmcolor.tints import notes_of
 
 CLIP_SECONDS = Fraction(5)

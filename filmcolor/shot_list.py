@@ -11,9 +11,10 @@ from PIL import Image
 from filmcolor.decode import read_luma, resolve
 from filmcolor.frames import WHOLE, FilmInfo, LumaFrame, Span
 from filmcolor.probing import probe
-from filmcolor.sheets import GAP, TEXT_HEIGHT, check_sheet, save_sheet, timecode, write_text
+from filmcolor.sheets import GAP, TEXT_HEIGHT, check_sheet, save_sheet, write_text
 from filmcolor.shots import CUT, DISSOLVE, FADE, LOOK, find_transitions
 from filmcolor.small import DEFAULT_SIZE, add_small, shrink
+from filmcolor.timecodes import timecode
 
 START = "start"
 _LATER = {START: 0, CUT: 0, DISSOLVE: 10, FADE: 10}  # frames until a shot shows itself

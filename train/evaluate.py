@@ -27,8 +27,9 @@ from filmcolor.pipeline import Colorizer, Look, Progress
 from filmcolor.predict import Predictor
 from filmcolor.prefetch import Prefetch
 from filmcolor.probing import probe
-from filmcolor.sheets import check_sheet, timecode
+from filmcolor.sheets import check_sheet
 from filmcolor.small import STRIDE
+from filmcolor.timecodes import timecode
 from filmcolor.train.dataset import SUFFIXES, find_stills, whole_picture
 from filmcolor.train.stock import luma_and_ab, old_stock
 from filmcolor.train.tally import (
