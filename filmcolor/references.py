@@ -116,6 +116,15 @@ def file_digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+def exported_digests(folder: Path) -> dict[str, str]:
+    """Return the digests of the pictures that an export wrote into a folder, by their names."""
+    with suppress(OSError, ValueError):
+        known = json.loads((folder / AS_EXPORTED).read_text(encoding="utf-8"))
+        if isinstance(known, dict):
+            return known
+    return {}
+
+
 def likeness(first: FloatPlane, second: FloatPlane) -> float:
     """Return how alike two pictures are, 1 for the same, 0 for any two; both are `detail`."""
     return float(np.vdot(first, second))
@@ -157,7 +166,7 @@ def _listed(source: str) -> Iterator[tuple[Path, Fraction | None]]:
             f"{path} holds no pictures in colour; put some there, "
             "or begin with: filmcolor shots FILM --export DIR"
         )
-    known = _as_exported(path)
+    known = exported_digests(path)
     painted = [p for p in pictures if known.get(p.name) != file_digest(p)]
     if not painted:
         raise InputError(
@@ -174,14 +183,6 @@ def _is_picture(path: Path) -> bool:
         and path.suffix.lower() in _SUFFIXES
         and not path.name.lower().endswith(GREY_SUFFIX)
     )
-
-
-def _as_exported(folder: Path) -> dict[str, str]:
-    with suppress(OSError, ValueError):
-        known = json.loads((folder / AS_EXPORTED).read_text(encoding="utf-8"))
-        if isinstance(known, dict):
-            return known
-    return {}
 
 
 def _number_of(

@@ -180,7 +180,7 @@ FLOORS = (
     {"verification", "pieces"},
     {"segments"},
     {"pipeline"},
-    {"previews", "photo", "workers"},
+    {"previews", "photo", "workers", "exports"},
     {"batch"},
     {"train.whole", "train.stock", "train.dataset", "train.teacher", "train.tally", "train.ranks"},
     {"train.bars", "train.worth", "train.shelf"},
