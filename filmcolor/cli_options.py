@@ -94,9 +94,41 @@ look_options = options(
         help="1 is the network's own colour.  [default: 1.1]",
     ),
     click.option(
+        "--warmth",
+        type=float,
+        metavar="X",
+        help="-1 is as through a blue filter, 1 an amber one.  [default: 0]",
+    ),
+    click.option(
+        "--skin-protect",
+        type=float,
+        metavar="X",
+        help="How far skin keeps its colour in all that, 0 to 1.  [default: 0]",
+    ),
+    click.option(
         "--smooth",
         type=click.Choice(["off", "light", "normal", "strong"]),
         help="How far colours are steadied in time.  [default: normal]",
+    ),
+)
+direction_options = options(
+    click.option(
+        "--reference",
+        "references",
+        multiple=True,
+        metavar="DIR|PICTURE[@TIME]",
+        help="Pictures in colour of some frames, whose colours their shots get; repeatable.",
+    ),
+    click.option(
+        "--hints",
+        multiple=True,
+        metavar="DIR|PICTURE[@TIME]",
+        help="Strokes of colour on transparency, which spread to edges; repeatable.",
+    ),
+    click.option(
+        "--palette",
+        metavar="TOML",
+        help="A file with saturation, warmth and skin-protect of shots or times.",
     ),
 )
 source_options = options(

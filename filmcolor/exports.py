@@ -70,13 +70,20 @@ def export_shots(
     numbers = [number for _, number in chosen if number is not None]
     if not force:
         _check_free(target, numbers)
-    colorizer, index = Colorizer(look), FrameIndex(info)
+    index = FrameIndex(info)
+    direction, colorizer = look.direction(info, index), Colorizer(look)
     _make(target)
     digests = exported_digests(target)
     paths: dict[int, Path] = {}
     for done, number in enumerate(numbers, 1):
-        part = Part(number, number + 1)
-        for frame in colorizer.frames(info, part, subsampling=SUBSAMPLING_444, index=index):
+        colored = colorizer.frames(
+            info,
+            Part(number, number + 1),
+            subsampling=SUBSAMPLING_444,
+            index=index,
+            direction=direction,
+        )
+        for frame in colored:
             paths[number] = _written(frame, info, target)
             digests[paths[number].name] = file_digest(paths[number])
             _write_digests(target, digests)

@@ -92,7 +92,7 @@ def colorize_rgb(
     luma = np.rint(exact).astype(rgb.dtype)
     height, width = luma.shape
     small = shrink(luma, small_size(width, height, colorizer.look.size), coding)
-    ab = colorizer.predictor.predict(small[None])[0] * np.float32(colorizer.look.saturation)
+    ab = colorizer.look.grade.apply(colorizer.predictor.predict(small[None])[0])
     cb, cr = chroma_planes(luma, halved(small), ab, coding, SUBSAMPLING_444)
     cb, cr = ((p.astype(np.float32) - coding.chroma_offset) / peak for p in (cb, cr))
     colored = np.dstack(rgb_from_ycc(exact / peak, cb, cr, coding))

@@ -22,14 +22,13 @@ from filmcolor.errors import InputError, RangeError, SettingsError
 from filmcolor.frames import FilmInfo, FloatPlane, Gray, LumaFrame, Span
 from filmcolor.pictures import read_rgba
 from filmcolor.small import halved, shrink, small_size
-from filmcolor.timecodes import seconds_of
+from filmcolor.timecodes import ROUNDING, seconds_of
 
 AS_EXPORTED = "exported.json"  # in an exported folder: the pictures' digests by their names
 GREY_SUFFIX = ".grey.png"
 _SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp"})
 _BY_NUMBER = re.compile(r"frame-(\d+)", re.IGNORECASE)
 _BY_TIME = re.compile(r"(\d\d)-(\d\d)-(\d\d)((?:[.,]\d+)?)(?![\w-])")
-_ROUNDED = Fraction(1, 2000)  # seconds by which a time of milliseconds may be too early
 _MAX_STRETCH = 1.02  # of a picture's aspect, against the film's
 _WHOLE = 0.9  # of a picture that is opaque: below it there are strokes on transparency
 _LEAST_OPACITY = 0.02  # of a sample that something is painted on
@@ -206,7 +205,7 @@ def _number_of(
         return None
     try:
         resolve(info, Span(start_seconds=seconds - 1 / info.frame_rate), index)
-        until = resolve(info, Span(end_seconds=seconds + _ROUNDED), index)
+        until = resolve(info, Span(end_seconds=seconds + ROUNDING), index)
     except RangeError as error:
         raise RangeError(f"{path} at {float(seconds):.3f} s: {error}") from error
     assert until.stop is not None  # a span that is not the whole film has both ends

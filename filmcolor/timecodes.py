@@ -4,6 +4,8 @@ from fractions import Fraction
 
 from filmcolor.errors import SettingsError
 
+ROUNDING = Fraction(1, 2000)  # seconds by which a time that was written may be off
+
 
 def timecode(seconds: float) -> str:
     """Return HH:MM:SS.mmm of seconds."""
