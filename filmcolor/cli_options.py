@@ -97,13 +97,13 @@ look_options = options(
         "--warmth",
         type=float,
         metavar="X",
-        help="-1 is as through a blue filter, 1 an amber one.  [default: 0]",
+        help="-1 is as through a blue filter, 1 an amber one.  [default: 0.0]",
     ),
     click.option(
         "--skin-protect",
         type=float,
         metavar="X",
-        help="How far skin keeps its colour in all that, 0 to 1.  [default: 0]",
+        help="How far skin keeps its colour in all that, 0 to 1.  [default: 0.0]",
     ),
     click.option(
         "--smooth",
@@ -128,7 +128,7 @@ direction_options = options(
     click.option(
         "--palette",
         metavar="TOML",
-        help="A file with saturation, warmth and skin-protect of shots or times.",
+        help="A file of the three settings above for some shots or times.",
     ),
 )
 source_options = options(
