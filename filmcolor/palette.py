@@ -48,8 +48,8 @@ _D65 = 6504.0  # kelvins
 # Where skin is in CIELAB. In Xiao et al. 2017, "Characterising the variations in ethnic skin
 # colours", Skin Research and Technology 23, four groups overlap: a hardly varies, b does. The
 # window is wider than what is measured on skin, for pictures have light and make-up too.
-_SKIN_HUES = (15.0, 35.0, 75.0, 95.0)  # degrees: none, all, all, none
-_SKIN_CHROMAS = (3.0, 8.0, 45.0, 60.0)  # CIELAB
+_SKIN_HUES = (20.0, 35.0, 70.0, 85.0)  # degrees: none, all, all, none
+_SKIN_CHROMAS = (3.0, 8.0, 35.0, 50.0)  # CIELAB
 _RANGES = {"saturation": (0.0, 4.0), "warmth": (-1.0, 1.0), "skin_protect": (0.0, 1.0)}
 _KEYS = {name.replace("_", "-"): name for name in _RANGES}
 
