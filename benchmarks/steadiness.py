@@ -13,7 +13,7 @@ are the row "truth". `--strips` draws a row of pixels over time of each film.
 
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import click
@@ -77,8 +77,9 @@ class Sums:
 
 def shown(frame: AbFrame, info: FilmInfo, look: Look) -> Shown:
     """Return a frame as it is finished, at the size of comparison."""
-    plan = ChromaPlan(info.coding, info.coding, SUBSAMPLING_420, look.saturation)
-    return show_rgb(rgb_picture(add_chroma(frame, plan), info.coding))
+    plan = ChromaPlan(info.coding, info.coding, SUBSAMPLING_420)
+    graded = replace(frame, ab=look.grade.apply(frame.ab))
+    return show_rgb(rgb_picture(add_chroma(graded, plan), info.coding))
 
 
 def grey(frame: AbFrame, info: FilmInfo) -> Shown:
@@ -106,7 +107,7 @@ def judge(film: Path, levels: tuple[str, ...], num_frames: int, strips: Path | N
             abs_ = {name: view.ab for name, view in views.items()}
             size = views[GREY].ab.shape[1::-1]
             for (name, look), frame in zip(looks.items(), frames, strict=True):
-                abs_[name] = cv2.resize(frame.ab, size) * np.float32(look.saturation)
+                abs_[name] = look.grade.apply(cv2.resize(frame.ab, size))
             for name, view in views.items():
                 sums.finished[name].follow(view, step)
                 sums.ab.setdefault(name, WarpErrors()).add(abs_[name], step)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from filmcolor.batch import colorize_films, colorize_in_processes
     from filmcolor.errors import FilmcolorError
+    from filmcolor.exports import export_shots
     from filmcolor.frames import FilmInfo, Span
     from filmcolor.measuring import Drawings, Measures, measure
     from filmcolor.photo import colorize_photo
@@ -28,6 +29,7 @@ _HOMES = {
     "colorize_films": "batch",
     "colorize_in_processes": "batch",
     "FilmcolorError": "errors",
+    "export_shots": "exports",
     "FilmInfo": "frames",
     "Span": "frames",
     "Drawings": "measuring",
@@ -63,6 +65,7 @@ __all__ = [
     "colorize_in_processes",
     "colorize_photo",
     "contact_sheet",
+    "export_shots",
     "find_shots",
     "measure",
     "preview",

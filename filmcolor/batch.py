@@ -58,6 +58,8 @@ def colorize_films(
     if folder is not None:
         _check_folder(folder)
     sources = {Path(film).resolve(): Path(film) for film in films}
+    if len(sources) > 1 and (settings.look.references or settings.look.hints):
+        raise SettingsError("references and hints are of one film; run the films one by one")
     outcomes: dict[Path, Outcome] = {}
 
     def finish(outcome: Outcome) -> None:
@@ -108,6 +110,7 @@ def colorize_in_processes(
     started = time.monotonic()
     settings = Settings(look or Look(), encoding or Encoding(), span, force, restart, tag)
     run = Run(film, output, settings)
+    settings = replace(settings, direction=run.direction)  # no process looks for it again
     with run.held():
         shares = _shares(run.missing(), jobs)
         tasks = [Task(run.info.path, run.plan.path, pieces) for pieces in shares]

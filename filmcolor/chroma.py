@@ -55,7 +55,6 @@ class ChromaPlan:
     source: Coding
     target: Coding
     subsampling: Subsampling
-    saturation: float = 1.0
 
     @property
     def codings(self) -> tuple[Coding, Coding]:
@@ -67,9 +66,8 @@ def add_chroma(frame: AbFrame, plan: ChromaPlan) -> ColorFrame:
     """Return the finished frame: the source's luma itself, and chroma planes for it."""
     film = frame.frame
     luma = convert_luma(film.luma, plan.source, plan.target)
-    ab = frame.ab * np.float32(plan.saturation)
     make = woven_planes if is_woven(frame, plan) else chroma_planes
-    cb, cr = make(luma, frame.guide, ab, plan.target, plan.subsampling)
+    cb, cr = make(luma, frame.guide, frame.ab, plan.target, plan.subsampling)
     return ColorFrame.of(film, luma, cb, cr)
 
 

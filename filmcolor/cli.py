@@ -19,6 +19,7 @@ from filmcolor.cli_options import (
     EXIT_ERROR,
     EXIT_INTERRUPTED,
     Timecode,
+    direction_options,
     film_argument,
     force_option,
     in_one_line,
@@ -66,6 +67,7 @@ def cli() -> None:
     help="One PNG of N frames instead of a clip; with --at, of the frames at those times.",
 )
 @look_options
+@direction_options
 @source_options
 @force_option
 @quiet_option

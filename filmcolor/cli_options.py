@@ -10,8 +10,9 @@ from typing import Any, TextIO, TypeVar
 
 import click
 
-from filmcolor.errors import OutputError
+from filmcolor.errors import OutputError, SettingsError
 from filmcolor.frames import Span
+from filmcolor.timecodes import seconds_of
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -29,16 +30,9 @@ class Timecode(click.ParamType):
         if isinstance(value, Fraction):
             return value
         try:
-            fields = [Fraction(field) for field in str(value).split(":")]
-        except (ValueError, ZeroDivisionError):
-            fields = []
-        is_good = 1 <= len(fields) <= 3 and all(f >= 0 for f in fields)
-        if not is_good or any(f >= 60 for f in fields[1:]):
-            self.fail(f"{value!r} is no time; write HH:MM:SS.mmm or seconds", param, ctx)
-        seconds = Fraction(0)
-        for field in fields:
-            seconds = seconds * 60 + field
-        return seconds
+            return seconds_of(str(value))
+        except SettingsError as error:
+            self.fail(str(error), param, ctx)
 
 
 class FrameRange(click.ParamType):
@@ -100,9 +94,41 @@ look_options = options(
         help="1 is the network's own colour.  [default: 1.1]",
     ),
     click.option(
+        "--warmth",
+        type=float,
+        metavar="X",
+        help="-1 is as through a blue filter, 1 an amber one.  [default: 0.0]",
+    ),
+    click.option(
+        "--skin-protect",
+        type=float,
+        metavar="X",
+        help="How far skin keeps its colour in all that, 0 to 1.  [default: 0.0]",
+    ),
+    click.option(
         "--smooth",
         type=click.Choice(["off", "light", "normal", "strong"]),
         help="How far colours are steadied in time.  [default: normal]",
+    ),
+)
+direction_options = options(
+    click.option(
+        "--reference",
+        "references",
+        multiple=True,
+        metavar="DIR|PICTURE[@TIME]",
+        help="Pictures in colour of some frames, whose colours their shots get; repeatable.",
+    ),
+    click.option(
+        "--hints",
+        multiple=True,
+        metavar="DIR|PICTURE[@TIME]",
+        help="Strokes of colour on transparency, which spread to edges; repeatable.",
+    ),
+    click.option(
+        "--palette",
+        metavar="TOML",
+        help="A file of the three settings above for some shots or times.",
     ),
 )
 source_options = options(

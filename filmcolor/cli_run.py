@@ -14,6 +14,7 @@ from filmcolor.cli_options import (
     EXIT_ERROR,
     EXIT_INTERRUPTED,
     FilmBars,
+    direction_options,
     force_option,
     in_one_line,
     look_of,
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
 )
 @range_options
 @look_options
+@direction_options
 @source_options
 @click.option(
     "--for",

@@ -1,4 +1,4 @@
-"""The command that lists a film's shots."""
+"""The command that lists a film's shots, and exports a frame of each."""
 
 import csv
 import io
@@ -10,10 +10,13 @@ import click
 
 from filmcolor.cli_options import (
     film_argument,
+    look_of,
+    look_options,
     progress_bar,
     quiet_option,
     range_options,
     say,
+    source_options,
     span_of,
 )
 
@@ -29,13 +32,22 @@ from filmcolor.cli_options import (
     metavar="PNG",
     help="Also write one picture of the first frames of all shots.",
 )
-@click.option("--force", is_flag=True, help="Overwrite the sheet.")
+@click.option(
+    "--export",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Also write one good frame of each shot, coloured, to be painted and handed back.",
+)
+@look_options
+@source_options
+@click.option("--force", is_flag=True, help="Overwrite the sheet, and pictures.")
 @quiet_option
 def shots(
     film: Path,
     as_json: bool,
     as_csv: bool,
     sheet: Path | None,
+    export: Path | None,
     force: bool,
     quiet: bool,
     **choices: Any,
@@ -43,15 +55,26 @@ def shots(
     """List the shots of FILM: where each begins and ends, and how it begins.
 
     Hard cuts, dissolves and fades; the shots of a run, across which no colour is averaged.
+
+    With --export, DIR gets frame-NUMBER.png of each shot in colour, and the grey one beside
+    it. Paint on the coloured ones, and give DIR to run as --reference. How they are coloured,
+    the options from --weights to --deinterlace say, as for run.
     """
     if as_json and as_csv:
         raise click.UsageError("choose --json or --csv, not both")
     span = span_of(choices)
     with progress_bar(quiet) as progress:
-        from filmcolor.sheets import timecode
         from filmcolor.shot_list import find_shots
+        from filmcolor.timecodes import timecode
 
-        found = find_shots(film, span=span, sheet=sheet, force=force, progress=progress)
+        common: dict[str, Any] = {"span": span, "force": force, "progress": progress}
+        if sheet or not export:
+            found = find_shots(film, sheet=sheet, **common)
+        if export:
+            from filmcolor.exports import export_shots
+
+            exported = export_shots(film, export, look=look_of(choices), **common)
+            found = [shot for shot, _ in exported]
     rows = [
         {
             "number": shot.number,
@@ -71,8 +94,9 @@ def shots(
         click.echo(_csv(rows), nl=False)
     else:
         click.echo(_table(rows))
-        if sheet:
-            say(str(sheet), quiet)
+        for written in (sheet, export):
+            if written:
+                say(str(written), quiet)
 
 
 def _csv(rows: list[dict[str, Any]]) -> str:

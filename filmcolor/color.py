@@ -153,6 +153,19 @@ def rgb_from_lab(lightness: Any, a: Any, b: Any) -> Channels:
     return red, green, blue
 
 
+def daylight_ab(kelvin: float) -> tuple[float, float]:
+    """Return (a, b) of white lit by daylight of a temperature, 4000 to 7000 K, seen under D65.
+
+    CIE 15:2004, equations for the illuminants D.
+    """
+    t = 1000.0 / kelvin
+    x = 0.244063 + 0.09911 * t + 2.9678 * t**2 - 4.6070 * t**3
+    y = -3.0 * x**2 + 2.870 * x - 0.275
+    xyz = np.array([x / y, 1.0, (1.0 - x - y) / y]) / _WHITE
+    fx, fy, fz = np.cbrt(xyz).tolist()
+    return 500.0 * (fx - fy), 200.0 * (fy - fz)
+
+
 def lightness_from_luma(luma: Any) -> Any:
     """Return L of a neutral picture, R' = G' = B' = Y', with luma in 0..1."""
     return 116.0 * _lab_f(linear_from_srgb(luma)) - 16.0

@@ -5,7 +5,7 @@ from itertools import groupby
 
 from filmcolor.decode import FrameIndex
 from filmcolor.frames import DAMAGED, RETIMED, FilmInfo, Part
-from filmcolor.sheets import timecode
+from filmcolor.timecodes import timecode
 
 _MOST_PLACES = 5  # that a line names
 

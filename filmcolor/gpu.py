@@ -63,8 +63,7 @@ def _begun(frame: AbFrame, plan: ChromaPlan, device: torch.device) -> _Pending |
     if is_woven(frame, plan):
         return add_chroma(frame, plan)
     luma = convert_luma(frame.frame.luma, plan.source, plan.target)
-    ab = frame.ab * np.float32(plan.saturation)
-    colors = low_res_colors(frame.guide, ab, plan.target)
+    colors = low_res_colors(frame.guide, frame.ab, plan.target)
     low = np.stack([colors.middle, colors.gain, *colors.center, *colors.difference])
     with torch.inference_mode():
         codes = _chroma(

@@ -1,20 +1,19 @@
 """Stills in, the same stills in colour out: size, bit depth, orientation and format kept."""
 
 import struct
-import warnings
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageOps
 
 from filmcolor.chroma import SUBSAMPLING_444, chroma_planes
 from filmcolor.color import Coding, luma_from_rgb, rgb_from_ycc
 from filmcolor.errors import InputError, OutputError
+from filmcolor.pictures import as_srgb, readable
 from filmcolor.pipeline import Colorizer
 from filmcolor.small import halved, shrink, small_size
 from filmcolor.targets import check_target
@@ -36,10 +35,6 @@ _KEPT_TAGS = (
 )
 _KEPT_FOLDERS = (0x8769, 0x8825)  # Exif, GPS
 _INTEROP = 0xA005  # within Exif: a place in the old file
-
-
-# what Pillow raises over broken files
-_PILLOW_ERRORS = (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -97,7 +92,7 @@ def colorize_rgb(
     luma = np.rint(exact).astype(rgb.dtype)
     height, width = luma.shape
     small = shrink(luma, small_size(width, height, colorizer.look.size), coding)
-    ab = colorizer.predictor.predict(small[None])[0] * np.float32(colorizer.look.saturation)
+    ab = colorizer.look.grade.apply(colorizer.predictor.predict(small[None])[0])
     cb, cr = chroma_planes(luma, halved(small), ab, coding, SUBSAMPLING_444)
     cb, cr = ((p.astype(np.float32) - coding.chroma_offset) / peak for p in (cb, cr))
     colored = np.dstack(rgb_from_ycc(exact / peak, cb, cr, coding))
@@ -109,22 +104,8 @@ def read_photo(path: Path) -> Photo:
 
     Raises InputError when it is missing or no such picture.
     """
-    if not path.exists():
-        raise InputError(f"{path}: no such file; check the spelling and the folder")
-    if path.is_dir():
-        raise InputError(f"{path} is a folder; name pictures inside it")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of tags that are not used here, of large scans
-            return _read(path)
-    except UnidentifiedImageError as error:
-        raise InputError(f"{path} is not a picture; give a JPEG, PNG or TIFF") from error
-    except InputError:
-        raise
-    except _PILLOW_ERRORS as error:
-        raise InputError(
-            f"{path} is not a picture that can be read ({error}); is the file complete?"
-        ) from error
+    with readable(path):
+        return _read(path)
 
 
 def _read(path: Path) -> Photo:
@@ -175,15 +156,7 @@ def _read_srgb(upright: Image.Image, path: Path) -> NDArray[np.uint8]:
         raise InputError(
             f"{path}: its kind of pixels, {upright.mode}, is not known; save it as RGB or grey"
         ) from error
-    if profile:
-        try:
-            given = ImageCms.ImageCmsProfile(BytesIO(profile))
-            srgb = ImageCms.createProfile("sRGB")
-            converted = ImageCms.profileToProfile(upright, given, srgb, outputMode="RGB")
-            upright = converted or upright
-        except (ImageCms.PyCMSError, OSError):
-            pass  # broken, or of another kind of picture: the values are taken as sRGB
-    return np.asarray(upright.convert("RGB"))
+    return np.asarray(as_srgb(upright, profile))
 
 
 def _read_deep(path: Path, orientation: int) -> NDArray[np.uint16]:

@@ -17,6 +17,7 @@ from filmcolor.color import Coding
 from filmcolor.cores import num_decoder_threads, set_pools
 from filmcolor.damage import damage_of
 from filmcolor.decode import FrameIndex, read_luma, resolve
+from filmcolor.direction import Direction
 from filmcolor.encode import FilmWriter
 from filmcolor.errors import InputError, SettingsError
 from filmcolor.frames import (
@@ -31,11 +32,13 @@ from filmcolor.frames import (
 )
 from filmcolor.gpu import finished_on
 from filmcolor.journal import Identity, Journal, Piece, hint, source_of
+from filmcolor.palette import SATURATION, Grade, Palette, graded, read_palette
 from filmcolor.plan import Encoding, av_versions, plan_output
 from filmcolor.predict import Predictor
 from filmcolor.prefetch import Prefetch
 from filmcolor.probing import probe
 from filmcolor.profiling import Profile, section, timed
+from filmcolor.references import digest_of, read_references
 from filmcolor.segments import cut_into_pieces, join, write_pieces
 from filmcolor.shots import LOOK, mark_cuts
 from filmcolor.small import DEFAULT_SIZE, add_small
@@ -57,16 +60,23 @@ class Look:
     """How frames are coloured.
 
     `size`: short side that the network sees, pixels. `smooth`: how far colours are steadied
-    in time, one of `filmcolor.smooth.LEVELS`. `deinterlace`: each frame's two fields become one
-    picture, before all else. Shots of a film that are in colour already are left as they are,
-    unless `recolor`; tinted ones with `keep_tint`.
+    in time, one of `filmcolor.smooth.LEVELS`. `saturation`, `warmth` and `skin_protect`: see
+    `filmcolor.palette.Grade`; `palette` is a file with those of some shots. `references` and
+    `hints` are sources of pictures, see `read_references`. `deinterlace`: each frame's two
+    fields become one picture, before all else. Shots of a film that are in colour already are
+    left as they are, unless `recolor`; tinted ones with `keep_tint`.
     """
 
     weights: str = weights_store.DEFAULT
     device: str = "auto"
     batch_size: int = 4  # on a processor larger ones leave the cache, and are slower
     size: int = DEFAULT_SIZE
-    saturation: float = 1.1  # chosen from the curve in train/LOG.md
+    saturation: float = SATURATION
+    warmth: float = 0.0
+    skin_protect: float = 0.0
+    palette: str = ""
+    references: tuple[str, ...] = ()
+    hints: tuple[str, ...] = ()
     smooth: str = DEFAULT
     deinterlace: bool = False
     keep_tint: bool = False
@@ -77,10 +87,29 @@ class Look:
             raise SettingsError(f"size {self.size} must be 32 to 2048 pixels")
         if not 1 <= self.batch_size <= 256:
             raise SettingsError(f"batch size {self.batch_size} must be 1 to 256")
-        if not 0.0 <= self.saturation <= 4.0:
-            raise SettingsError(f"saturation {self.saturation} must be 0 to 4")
         if self.smooth not in LEVELS:
             raise SettingsError(f"smooth {self.smooth!r} must be one of {', '.join(LEVELS)}")
+        _ = self.grade  # whose settings are checked as it is made
+
+    @property
+    def grade(self) -> Grade:
+        """What is done to the network's colours where no palette says otherwise."""
+        return Grade(self.saturation, self.warmth, self.skin_protect)
+
+    def direction(self, info: FilmInfo, index: FrameIndex | None = None) -> Direction:
+        """Return what palette, references and hints say of a film.
+
+        `index`: the film's, where it is at hand. Raises a FilmcolorError that names the file
+        when one is not of this film.
+        """
+        palette = Palette(self.grade)
+        if not (self.palette or self.references or self.hints):
+            return Direction(palette)
+        index = index or FrameIndex(info)
+        if self.palette:
+            palette = read_palette(Path(self.palette), self.grade, info, index)
+        found = read_references(self.references, info, index, self.size, self.hints)
+        return Direction(palette, tuple(found))
 
     @property
     def left(self) -> frozenset[str]:
@@ -124,13 +153,15 @@ class Colorizer:
         index: FrameIndex | None = None,
         profile: Profile | None = None,
         left: frozenset[str] = frozenset(),
+        direction: Direction | None = None,
     ) -> Generator[AbFrame, None, None]:
         """Yield a part's frames with their steadied ab.
 
         A frame's colour comes from a bounded neighbourhood inside its shot, so it is the
         same whether a part is asked for or the whole. `profile` is told what each stage costs.
         `left`: kinds of shots of which each frame keeps the chroma that the film has; where
-        there are none, or no chroma, no kind is told.
+        there are none, or no chroma, no kind is told. `direction`: how colours are graded;
+        without it they are the network's own.
         """
         look = self.look
         window = window_of(look.smooth, info.frame_rate)
@@ -161,7 +192,10 @@ class Colorizer:
             tracked = prefetch(timed(profile, "motion", moved))
             colored = self.predictor.add_ab(tracked, look.batch_size, info.rotation)
             predicted = prefetch(timed(profile, "network", colored), _FRAMES_SEEN)
-            for frame in timed(profile, "steadying", steady(predicted, window)):
+            steadied = steady(predicted, window)
+            if direction is not None:
+                steadied = graded(steadied, direction.palette)
+            for frame in timed(profile, "steadying", steadied):
                 number = frame.frame.number
                 if part.stop is not None and number >= part.stop:
                     return  # the rest was context
@@ -176,14 +210,17 @@ class Colorizer:
         subsampling: Subsampling = SUBSAMPLING_420,
         index: FrameIndex | None = None,
         profile: Profile | None = None,
+        direction: Direction | None = None,
     ) -> Generator[ColorFrame, None, None]:
         """Yield a part's finished frames, coded as `target` (the source's by default).
 
         Those of shots that the look leaves as they are have the film's own chroma.
+        `direction`: the look's for this film, where it has been read already.
         """
-        plan = ChromaPlan(info.coding, target or info.coding, subsampling, self.look.saturation)
+        plan = ChromaPlan(info.coding, target or info.coding, subsampling)
+        direction = direction or self.look.direction(info, index)
         finished = _finished(
-            self.ab_frames(info, part, index, profile, self.look.left),
+            self.ab_frames(info, part, index, profile, self.look.left, direction),
             plan,
             self.predictor.device,
         )
@@ -214,6 +251,7 @@ class Settings:
     force: bool = False  # replace an output that is there
     restart: bool = False  # use nothing of a run that was cut off
     tag: bool = True  # say in the output that its colour was added
+    direction: Direction | None = None  # the look's, where it has been read of the one film
 
 
 class Run:
@@ -235,6 +273,7 @@ class Run:
         check_target(self.plan.path, self.info.path, settings.force)
         self.index = FrameIndex(self.info)
         self.part = resolve(self.info, settings.span, self.index)
+        self.direction = settings.direction or self.look.direction(self.info, self.index)
         self.journal = Journal(self.plan.path)
         self.pieces = cut_into_pieces(self.index, self.part, self.info.frame_rate)
 
@@ -270,7 +309,7 @@ class Run:
         """Write pieces which follow each other; yield each frame once it is with the encoder."""
         part, plan = Part(pieces[0].first, pieces[-1].stop), self.plan
         colored = colorizer.frames(
-            self.info, part, plan.coding, plan.subsampling, self.index, profile
+            self.info, part, plan.coding, plan.subsampling, self.index, profile, self.direction
         )
         with closing(colored):
             yield from write_pieces(self.journal, pieces, colored, self.info, plan, profile)
@@ -319,6 +358,10 @@ class Run:
             "weights": self._weights,
             "size": look.size,
             "saturation": look.saturation,
+            "warmth": look.warmth,
+            "skin-protect": look.skin_protect,
+            "palette": self.direction.palette.digest,
+            "references": digest_of(self.direction.references),
             "smooth": look.smooth,
             "deinterlace": look.deinterlace,
             "left as it is": sorted(look.left),

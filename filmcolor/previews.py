@@ -14,14 +14,16 @@ from PIL import Image
 from filmcolor.chroma import rgb_picture
 from filmcolor.color import Coding
 from filmcolor.decode import FrameIndex, resolve
+from filmcolor.direction import Direction
 from filmcolor.encode import FilmWriter
 from filmcolor.errors import InputError, SettingsError
 from filmcolor.frames import ColorFrame, FilmInfo, Part, Plane, Span
 from filmcolor.pipeline import Colorizer, Look, Progress, Report
 from filmcolor.plan import Encoding, plan_output
 from filmcolor.probing import probe
-from filmcolor.sheets import GAP, TEXT_HEIGHT, check_sheet, save_sheet, timecode, write_text
+from filmcolor.sheets import GAP, TEXT_HEIGHT, check_sheet, save_sheet, write_text
 from filmcolor.targets import check_target
+from filmcolor.timecodes import timecode
 from filmcolor.tints import notes_of
 
 CLIP_SECONDS = Fraction(5)
@@ -47,7 +49,8 @@ def preview(
     started = time.monotonic()
     look = look or Look()
     info = replace(probe(film), is_deinterlaced=look.deinterlace)
-    part = resolve(info, span or Span(end_seconds=CLIP_SECONDS))
+    index = FrameIndex(info)
+    part = resolve(info, span or Span(end_seconds=CLIP_SECONDS), index)
     wide = replace(info, width=2 * _even(info.width))
     plan = plan_output(wide, None if output is None else Path(output), encoding or Encoding())
     if output is None:
@@ -57,7 +60,8 @@ def preview(
     total = None if part.stop is None else part.stop - part.first
     numbers: list[tuple[int, int]] = []  # and times
     kinds: list[str] = []
-    colored = Colorizer(look).frames(info, part, plan.coding)
+    direction = look.direction(info, index)
+    colored = Colorizer(look).frames(info, part, plan.coding, index=index, direction=direction)
     with closing(colored), FilmWriter(wide, plan, part) as writer:
         for frame in colored:
             writer.write(side_by_side(frame, plan.coding))
@@ -104,10 +108,11 @@ def contact_sheet(
     target = info.path.with_suffix(".sheet.png") if output is None else Path(output)
     check_sheet(target, info.path, force)
     numbers = _choose_frames(info, span or Span(), at_seconds, num_frames)
-    colorizer, index = Colorizer(look), FrameIndex(info)
+    index = FrameIndex(info)
+    direction, colorizer = look.direction(info, index), Colorizer(look)
     pairs = []
     for done, number in enumerate(numbers, 1):
-        frame = _frame_at(number, info, index, colorizer)
+        frame = _frame_at(number, info, index, colorizer, direction)
         if frame is not None:
             is_left = frame.kind in colorizer.look.left
             pairs.append(_captioned_pair(frame, info, "   left as it is" if is_left else ""))
@@ -122,11 +127,11 @@ def contact_sheet(
 
 
 def _frame_at(
-    number: int, info: FilmInfo, index: FrameIndex, colorizer: Colorizer
+    number: int, info: FilmInfo, index: FrameIndex, colorizer: Colorizer, direction: Direction
 ) -> ColorFrame | None:
     """Return a finished frame, the next one where it cannot be decoded; None after the last."""
     for part in (Part(number, number + 1), Part(number)):
-        with closing(colorizer.frames(info, part, index=index)) as frames:
+        with closing(colorizer.frames(info, part, index=index, direction=direction)) as frames:
             frame = next(frames, None)
         if frame is not None:
             return frame

@@ -58,15 +58,6 @@ def lay_out_rows(
     return sheet
 
 
-def timecode(seconds: float) -> str:
-    """Return HH:MM:SS.mmm of seconds."""
-    total = round(seconds * 1000)
-    return (
-        f"{total // 3_600_000:02}:{total // 60_000 % 60:02}:"
-        f"{total // 1000 % 60:02}.{total % 1000:03}"
-    )
-
-
 def write_text(sheet: Image.Image, place: tuple[int, int], text: str, width: int) -> None:
     """Write a line of text at (left, top), its beginning left out where it is too long."""
     font = ImageFont.load_default(size=14)

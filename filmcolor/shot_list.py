@@ -4,16 +4,18 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from PIL import Image
 
 from filmcolor.decode import read_luma, resolve
-from filmcolor.frames import WHOLE, FilmInfo, LumaFrame, Span
+from filmcolor.frames import WHOLE, FilmInfo, LumaFrame, SmallFrame, Span
 from filmcolor.probing import probe
-from filmcolor.sheets import GAP, TEXT_HEIGHT, check_sheet, save_sheet, timecode, write_text
+from filmcolor.sheets import GAP, TEXT_HEIGHT, check_sheet, save_sheet, write_text
 from filmcolor.shots import CUT, DISSOLVE, FADE, LOOK, find_transitions
 from filmcolor.small import DEFAULT_SIZE, add_small, shrink
+from filmcolor.timecodes import timecode
 
 START = "start"
 _LATER = {START: 0, CUT: 0, DISSOLVE: 10, FADE: 10}  # frames until a shot shows itself
@@ -58,19 +60,29 @@ def find_shots(
     if target:
         check_sheet(target, info.path, force)
     gallery = _Gallery(info) if target else None
-    shots = list(_passing(info, span, gallery, progress))
+    shots = list(each_shot(info, span, gallery, progress))
     if gallery and target:
         save_sheet(gallery.drawn(shots), target)
     return shots
 
 
-def _passing(
+class Watcher(Protocol):
+    """Who sees the frames of a film's shots as they pass."""
+
+    def add(self, number: int, kind: str, position: int, frame: SmallFrame, /) -> None:
+        """Look at the frame at a position, from 0, of the shot of a number and kind."""
+
+
+def each_shot(
     info: FilmInfo,
-    span: Span,
-    gallery: "_Gallery | None",
-    progress: Callable[[int, int | None], None] | None,
+    span: Span = WHOLE,
+    watcher: Watcher | None = None,
+    progress: Callable[[int, int | None], None] | None = None,
 ) -> Iterator[Shot]:
-    """Yield each shot as soon as it has ended."""
+    """Yield each shot of a film, or of a span of it, as soon as it has ended.
+
+    `watcher` is shown each frame; a shot is yielded before the next one's first.
+    """
     part = resolve(info, span)
     total = info.num_frames_told if part.stop is None else part.stop - part.first
     lumas = read_luma(
@@ -89,8 +101,8 @@ def _passing(
             yield _shot(info, number, kind, first, last, frame.pts)
             number, kind, first = number + 1, begins, frame
         last = frame
-        if gallery:
-            gallery.add(number, kind, frame.number - first.number, frame)
+        if watcher:
+            watcher.add(number, kind, frame.number - first.number, small)
         if progress:
             progress(frame.number - part.first + 1, total)
     if first is not None and last is not None:
@@ -113,11 +125,11 @@ class _Gallery:
         self.every = 1
         self.pictures: dict[int, Image.Image] = {}  # by the shots' numbers
 
-    def add(self, number: int, kind: str, position: int, frame: LumaFrame) -> None:
+    def add(self, number: int, kind: str, position: int, frame: SmallFrame) -> None:
         """Look at the frame at a position of a shot; the last that is kept is shown."""
         if position > _LATER[kind] or (number - 1) % self.every:
             return
-        self.pictures[number] = self._picture(frame)
+        self.pictures[number] = self._picture(frame.frame)
         if len(self.pictures) > _MAX_PICTURES:
             self.every *= 2
             kept = self.pictures.items()

@@ -17,8 +17,8 @@ import numpy as np
 from filmcolor.color import Coding
 from filmcolor.decode import copied
 from filmcolor.frames import COLORED, GREY, TINTED, FilmInfo, FloatPlane, Plane, SmallFrame
-from filmcolor.sheets import timecode
 from filmcolor.small import halved
+from filmcolor.timecodes import timecode
 
 BLOCK = 8  # frames which are looked at as one; counted in the film's frame numbers
 _BEFORE, _AFTER = 12, 2  # blocks around a frame's own that have a vote; those after cost memory

@@ -11,6 +11,7 @@ large pictures are made in strips that stay in the cache.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,8 +81,8 @@ class TwoColors:
     the window's samples, so no colour is ever beyond its neighbourhood's: no halo.
     """
 
-    def __init__(self, low: FloatPlane, guide: Gray) -> None:
-        """`low`: Cb and Cr (2, h, w); `guide`: luma (h, w), 0 to 255."""
+    def __init__(self, low: Sequence[FloatPlane], guide: Gray) -> None:
+        """`low`: Cb and Cr, (h, w) each; `guide`: luma (h, w), 0 to 255."""
         square = guide.astype(np.uint16)
         square *= square
         cube = square.astype(np.int32)

@@ -204,18 +204,6 @@ def test_a_deeper_target_gets_deeper_planes():
         assert np.abs(deep / 4.0 - shallow).max() <= 1.25  # dither, and the deep one's rounding
 
 
-def test_saturation_zero_is_neutral_and_more_is_more():
-    picture = np.full((64, 96), 0.5, np.float32)
-    frame = frame_of(coded(picture, LIMITED_8), picture)
-
-    def redness(saturation):
-        plan = ChromaPlan(LIMITED_8, LIMITED_8, SUBSAMPLING_420, saturation)
-        return float(add_chroma(frame, plan).cr.mean()) - 128.0
-
-    assert redness(0.0) == 0.0
-    assert redness(1.5) > 1.3 * redness(1.0) > 0.0
-
-
 def test_rgb_picture_shows_luma_as_grey_and_color_as_color():
     luma = np.array([[16, 235], [126, 126]], np.uint8).repeat(8, 0).repeat(8, 1)
     neutral = np.full((8, 8), 128, np.uint8)

@@ -9,8 +9,10 @@ from types import ModuleType
 import media
 import numpy as np
 import pytest
+from PIL import Image
 
 from filmcolor.decode import FrameIndex, read_luma
+from filmcolor.pipeline import Look
 from filmcolor.probing import probe
 from filmcolor.shots import find_transitions
 from filmcolor.small import add_small
@@ -65,3 +67,15 @@ def test_it_moves_and_has_grain(script: ModuleType) -> None:
 
 def test_every_picture_is_credited(script: ModuleType) -> None:
     assert {shot.picture for shot in script.SHOTS} == set(script.CREDITS)
+
+
+def test_the_strokes_are_the_scripts_and_of_the_film() -> None:
+    spec = importlib.util.spec_from_file_location("make_pictures", EXAMPLES / "make_pictures.py")
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    np.testing.assert_array_equal(Image.open(script.HINTS), script.strokes())
+    (reference,) = Look(hints=(str(script.HINTS.parent),)).direction(probe(FILM)).references
+    assert reference.number == script.NUMBER
+    assert 0.3 < reference.coverage.mean() < 0.9  # the face has no stroke
+    sizes = [path.stat().st_size for path in (script.HINTS, script.SHOWN)]
+    assert sum(sizes) < 150_000

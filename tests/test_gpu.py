@@ -39,7 +39,7 @@ def differences(ours: ColorFrame, theirs: ColorFrame) -> np.ndarray:
 @pytest.mark.parametrize(("is_full_range", "depth"), [(False, 8), (True, 8), (False, 10)])
 def test_planes_are_those_of_the_processor(device, subsampling, size, is_full_range, depth):
     coding = Coding(1, is_full_range, depth)
-    plan = ChromaPlan(coding, coding, subsampling, saturation=1.1)
+    plan = ChromaPlan(coding, coding, subsampling)
     frame = ab_frame(0, size, coding)
     wanted = add_chroma(frame, plan)
     (made,) = finished_on(torch.device(device), [frame], plan)

@@ -20,7 +20,7 @@ from filmcolor.pipeline import Colorizer, Look, colorize
 from filmcolor.plan import Encoding
 from filmcolor.previews import contact_sheet, moment, preview, side_by_side
 from filmcolor.probing import probe
-from filmcolor.sheets import timecode
+from filmcolor.timecodes import timecode
 
 MakeFilm = Callable[..., Path]
 WIDTH, HEIGHT = media.SIZE

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -27,8 +27,9 @@ from filmcolor.pipeline import Colorizer, Look, Progress
 from filmcolor.predict import Predictor
 from filmcolor.prefetch import Prefetch
 from filmcolor.probing import probe
-from filmcolor.sheets import check_sheet, timecode
+from filmcolor.sheets import check_sheet
 from filmcolor.small import STRIDE
+from filmcolor.timecodes import timecode
 from filmcolor.train.dataset import SUFFIXES, find_stills, whole_picture
 from filmcolor.train.stock import luma_and_ab, old_stock
 from filmcolor.train.tally import (
@@ -271,10 +272,11 @@ def _views_of_frame(
     """Return a film's frame as each row shows it, from grey to the truth."""
     luma, coding = next(iter(colored.values())).frame.luma, info.coding
     views = {Key(GREY): show_luma(reduced(scaled_luma(luma, coding)))}
+    plan = ChromaPlan(coding, coding, SUBSAMPLING_420)
     for look, ab_frame in colored.items():
         for saturation in trial.saturations:
-            plan = ChromaPlan(coding, coding, SUBSAMPLING_420, saturation)
-            rgb = rgb_picture(add_chroma(ab_frame, plan), coding)
+            shown = replace(ab_frame, ab=ab_frame.ab * np.float32(saturation))
+            rgb = rgb_picture(add_chroma(shown, plan), coding)
             views[Key(look.weights, look.size, saturation)] = show_rgb(rgb)
     return views | {Key(TRUTH): _shown_truth(frame)}
 

@@ -11,7 +11,7 @@ from filmcolor.errors import InputError, OutputError, SettingsError
 from filmcolor.frames import WHOLE, FilmInfo, Part, Picture, Span
 from filmcolor.pipeline import Progress
 from filmcolor.probing import probe
-from filmcolor.sheets import timecode
+from filmcolor.timecodes import timecode
 from filmcolor.train.candidates import Pick, look_through
 from filmcolor.train.dataset import SUFFIXES
 from filmcolor.train.shelf import Still, StillsFolder

@@ -1,0 +1,151 @@
+"""What a person says of a film's colours is read before a run, and is part of what it is."""
+
+import pickle
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import media
+import numpy as np
+import pytest
+from media import shoot
+from PIL import Image
+
+from filmcolor import pipeline, segments
+from filmcolor.batch import colorize_films, colorize_in_processes
+from filmcolor.cli import main
+from filmcolor.errors import InputError, OutputError, SettingsError
+from filmcolor.frames import Span
+from filmcolor.pipeline import Colorizer, Look, Run, Settings, colorize
+from filmcolor.plan import Encoding
+from filmcolor.previews import contact_sheet, preview
+from filmcolor.references import Reference
+
+NUM_FRAMES = 24
+LOSSLESS = Encoding(codec="ffv1")
+
+
+@pytest.fixture
+def film(make_film: Callable[..., Path]) -> Path:
+    return make_film("film.mkv", lumas=shoot(NUM_FRAMES), codec="ffv1")
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    """A frame of the film, tinted as if by hand."""
+    grey = np.repeat(shoot(NUM_FRAMES)[7][..., None], 3, axis=2).astype(float)
+    path = tmp_path / "frame-000007.png"
+    Image.fromarray((grey * (0.7, 0.8, 1.0)).astype(np.uint8)).save(path)
+    return path
+
+
+@pytest.fixture
+def hint(tmp_path: Path) -> Path:
+    strokes = Image.new("RGBA", media.SIZE)
+    strokes.paste((40, 50, 160, 255), (30, 20, 50, 24))
+    path = tmp_path / "frame-000011.png"
+    strokes.save(path)
+    return path
+
+
+def run_of(film: Path, look: Look) -> Run:
+    return Run(film, film.with_name("out.mkv"), Settings(look, LOSSLESS, Span()))
+
+
+def test_a_run_knows_its_references(film: Path, look: Look, picture: Path, hint: Path) -> None:
+    directed = replace(look, references=(str(picture),), hints=(f"{hint}@00:00:00.5",))
+    references = run_of(film, directed).direction.references
+    assert [reference.number for reference in references] == [7, 12]
+    assert all(isinstance(reference, Reference) for reference in references)
+    assert references[0].coverage.min() == 1.0 > references[1].coverage.min()
+    assert run_of(film, look).direction.references == ()
+
+
+def test_processes_are_told_what_was_read(
+    film: Path, look: Look, picture: Path, tmp_path: Path
+) -> None:
+    directed = replace(look, references=(str(picture),), saturation=0.5)
+    first = run_of(film, directed)
+    settings = Settings(directed, LOSSLESS, Span(), direction=first.direction)
+    picture.unlink()
+    told = pickle.loads(pickle.dumps(settings))
+    again = Run(film, tmp_path / "other.mkv", told)
+    (reference,), (same,) = again.direction.references, first.direction.references
+    np.testing.assert_array_equal(reference.ab, same.ab)
+    assert again.direction.palette == first.direction.palette
+
+
+def test_pieces_in_processes_are_the_run(
+    film: Path, look: Look, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(segments, "_SECONDS", Fraction(1, 2))
+    path = tmp_path / "film.toml"
+    path.write_text("[times.'0.3-0.7']\nwarmth = 1\n")
+    directed = replace(look, palette=str(path))
+    colorize(film, tmp_path / "one.mkv", look=directed, encoding=LOSSLESS)
+    colorize_in_processes(film, tmp_path / "two.mkv", jobs=2, look=directed, encoding=LOSSLESS)
+    films = (media.frames(tmp_path / name) for name in ("one.mkv", "two.mkv"))
+    for one, two in zip(*films, strict=True):
+        np.testing.assert_allclose(one.planes[1].astype(int), two.planes[1], atol=1)
+
+
+def test_other_pictures_make_another_run(
+    film: Path, look: Look, picture: Path, tmp_path: Path
+) -> None:
+    directed = replace(look, references=(str(picture),))
+    run = run_of(film, directed)
+    with run.held():
+        for _ in run.color(run.pieces, Colorizer(directed)):
+            pass
+    with run_of(film, directed).held():
+        pass  # the same: it goes on
+    before = picture.read_bytes()
+    Image.open(picture).transpose(Image.Transpose.FLIP_TOP_BOTTOM).save(picture)
+    with pytest.raises(InputError, match="does not look like frame 7"):
+        run_of(film, directed)
+    picture.write_bytes(before)
+    painted = Image.open(picture)
+    painted.paste((160, 50, 40), (30, 20, 50, 40))
+    painted.save(picture)
+    for other in (directed, look):
+        words = "holds pieces of a run with references"
+        with pytest.raises(OutputError, match=words), run_of(film, other).held():
+            pass
+
+
+def test_pictures_are_refused_before_anything_is_written(
+    film: Path, look: Look, picture: Path, tmp_path: Path
+) -> None:
+    wrong = replace(look, hints=(str(picture),))
+    there = sorted(tmp_path.iterdir())
+    for make in (colorize, preview):
+        with pytest.raises(InputError, match="has no transparency"):
+            make(film, look=wrong)
+    with pytest.raises(InputError, match="has no transparency"):
+        contact_sheet(film, look=wrong, at_seconds=[Fraction(0)])
+    assert sorted(tmp_path.iterdir()) == there
+
+
+def test_references_are_of_one_film(film: Path, look: Look, picture: Path, tmp_path: Path) -> None:
+    other = media.make(tmp_path / "other.mkv", media.Film(shoot(3, seed=1), codec="ffv1"))
+    with pytest.raises(SettingsError, match="are of one film; run the films one by one"):
+        colorize_films([film, other], look=replace(look, references=(str(picture),)))
+
+
+def test_options_are_the_looks(
+    film: Path, picture: Path, hint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[Look] = []
+    monkeypatch.setattr(pipeline, "colorize", lambda *_, look, **__: given.append(look) or 1 / 0)
+    palette = film.with_suffix(".toml")
+    typed = f"run {film} --reference {picture} --reference {picture}@1 --hints {hint}"
+    typed += f" --palette {palette} --warmth -0.5 --skin-protect 1"
+    monkeypatch.setattr(sys, "argv", ["filmcolor", *typed.split()])
+    with pytest.raises(ZeroDivisionError):
+        main()
+    (look,) = given
+    assert look.references == (str(picture), f"{picture}@1")
+    assert (look.hints, look.palette) == ((str(hint),), str(palette))
+    assert (look.warmth, look.skin_protect) == (-0.5, 1.0)
