@@ -28,10 +28,11 @@ from typing import Any
 import cv2
 import numpy as np
 
+from filmcolor.anchors import TrackedFrame
 from filmcolor.color import daylight_ab
 from filmcolor.decode import FrameIndex, resolve
 from filmcolor.errors import InputError, RangeError, SettingsError
-from filmcolor.frames import AbFrame, FilmInfo, FloatPlane, Span
+from filmcolor.frames import FilmInfo, FloatPlane, Span
 from filmcolor.shot_list import Shot, each_shot
 from filmcolor.timecodes import ROUNDING, seconds_of
 
@@ -115,11 +116,15 @@ class Palette:
         return hashlib.sha256(told.encode()).hexdigest()[:16]
 
 
-def graded(frames: Iterable[AbFrame], palette: Palette) -> Iterator[AbFrame]:
-    """Yield frames with their ab graded, each by its number alone."""
+def graded(frames: Iterable[TrackedFrame], palette: Palette) -> Iterator[TrackedFrame]:
+    """Yield the same frames, the ab of anchors graded, each by its number alone.
+
+    The frames between follow them; so inside a shot one grade gives way to another by degrees.
+    """
     for frame in frames:
-        grade = palette.grade_of(frame.frame.number)
-        yield replace(frame, ab=grade.apply(frame.ab))
+        if frame.ab is not None:
+            frame = replace(frame, ab=palette.grade_of(frame.frame.number).apply(frame.ab))
+        yield frame
 
 
 def read_palette(path: Path, base: Grade, info: FilmInfo, index: FrameIndex) -> Palette:

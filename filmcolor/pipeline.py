@@ -191,11 +191,10 @@ class Colorizer:
             moved = every_frame(cuts) if window.is_off else track(cuts, first)
             tracked = prefetch(timed(profile, "motion", moved))
             colored = self.predictor.add_ab(tracked, look.batch_size, info.rotation)
-            predicted = prefetch(timed(profile, "network", colored), _FRAMES_SEEN)
-            steadied = steady(predicted, window)
             if direction is not None:
-                steadied = graded(steadied, direction.palette)
-            for frame in timed(profile, "steadying", steadied):
+                colored = graded(colored, direction.palette)
+            predicted = prefetch(timed(profile, "network", colored), _FRAMES_SEEN)
+            for frame in timed(profile, "steadying", steady(predicted, window)):
                 number = frame.frame.number
                 if part.stop is not None and number >= part.stop:
                     return  # the rest was context

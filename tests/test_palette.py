@@ -212,7 +212,7 @@ def test_files_that_are_no_palette(film: Path, tmp_path: Path) -> None:
 @pytest.fixture
 def graded_look(look: Look, tmp_path: Path) -> Look:
     path = tmp_path / "film.toml"
-    path.write_text("[shots.2]\nsaturation = 0\n[times.'1.5-']\nwarmth = 1\n")
+    path.write_text("[shots.2]\nsaturation = 0\n[times.'1.333-']\nwarmth = 1\n")
     return replace(look, palette=str(path))
 
 
@@ -224,13 +224,25 @@ def test_parts_have_the_grades_of_the_whole(film: Path, look: Look, graded_look:
         if 20 <= frame.number < 32:
             assert (frame.cb == 128).all()
             assert (frame.cr == 128).all()
-        elif frame.number < 36:
+        elif frame.number < 32:
             np.testing.assert_array_equal(frame.cb, same.cb)
         else:
             assert frame.cb.mean() < same.cb.mean() - 1  # yellower
     for first, stop in pairwise((0, 18, 25, 36, 50)):
         for frame in Colorizer(graded_look).frames(info, Part(first, stop)):
             np.testing.assert_allclose(frame.cb.astype(int), whole[frame.number].cb, atol=1)
+
+
+def test_inside_a_shot_grades_change_by_degrees(film: Path, look: Look, tmp_path: Path) -> None:
+    info = probe(film)
+    path = tmp_path / "late.toml"
+    path.write_text("[times.'1.8-']\nwarmth = 1\n")  # frame 43 of a shot from 32 to 49
+    late = Colorizer(replace(look, palette=str(path))).frames(info)
+    plain = Colorizer(look).frames(info)
+    moved = [a.cb.mean() - b.cb.mean() for a, b in zip(plain, late, strict=True)]
+    assert not any(moved[:32])
+    assert 0.0 < moved[32] < moved[40] < moved[49]
+    assert max(np.abs(np.diff(moved[32:]))) < 0.25 * moved[49]
 
 
 def test_runs_and_previews_are_graded(film: Path, graded_look: Look, tmp_path: Path) -> None:
