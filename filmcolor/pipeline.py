@@ -1,5 +1,6 @@
 """Wires the stages with bounded queues: film in, the same film out in colour."""
 
+import hashlib
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
@@ -7,11 +8,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
+import numpy as np
 import torch
 
 import filmcolor.weights as weights_store
 from filmcolor import __version__
 from filmcolor.anchors import REACH, every_frame, track
+from filmcolor.carry import Carrier
 from filmcolor.chroma import SUBSAMPLING_420, ChromaPlan, Subsampling, add_chroma, keep_chroma
 from filmcolor.color import Coding
 from filmcolor.cores import num_decoder_threads, set_pools
@@ -36,8 +39,10 @@ from filmcolor.predict import Predictor
 from filmcolor.prefetch import Prefetch
 from filmcolor.probing import probe
 from filmcolor.profiling import Profile, section, timed
+from filmcolor.references import Reference
 from filmcolor.segments import cut_into_pieces, join, write_pieces
 from filmcolor.shots import LOOK, mark_cuts
+from filmcolor.sites import find_sites
 from filmcolor.small import DEFAULT_SIZE, add_small
 from filmcolor.smooth import DEFAULT, LEVELS, steady, window_of
 from filmcolor.targets import check_target
@@ -59,7 +64,8 @@ class Look:
     `size`: short side that the network sees, pixels. `smooth`: how far colours are steadied
     in time, one of `filmcolor.smooth.LEVELS`. `deinterlace`: each frame's two fields become one
     picture, before all else. Shots of a film that are in colour already are left as they are,
-    unless `recolor`; tinted ones with `keep_tint`.
+    unless `recolor`; tinted ones with `keep_tint`. `references`: frames whose colours a person
+    gave, which are carried to the others of their shots.
     """
 
     weights: str = weights_store.DEFAULT
@@ -71,6 +77,7 @@ class Look:
     deinterlace: bool = False
     keep_tint: bool = False
     recolor: bool = False
+    references: tuple[Reference, ...] = ()
 
     def __post_init__(self) -> None:
         if not 32 <= self.size <= 2048:
@@ -142,6 +149,8 @@ class Colorizer:
             None if part.stop is None else part.stop + after + LOOK,
         )
         first = part.first - past + REACH
+        with section(profile, "references"):
+            carrier = self._carrier(info, start, end, index)
         set_pools(is_network_busy=window.is_off)
         with ExitStack() as threads:
 
@@ -157,16 +166,32 @@ class Colorizer:
                 cuts = prefetch(timed(profile, "tints", shots))
             else:
                 cuts = prefetch(timed(profile, "shots", mark_cuts(smalls)))
-            moved = every_frame(cuts) if window.is_off else track(cuts, first)
+            wants = carrier.wants if carrier else None
+            moved = every_frame(cuts) if window.is_off else track(cuts, first, wants)
             tracked = prefetch(timed(profile, "motion", moved))
-            colored = self.predictor.add_ab(tracked, look.batch_size, info.rotation)
-            predicted = prefetch(timed(profile, "network", colored), _FRAMES_SEEN)
+            colored = self.predictor.add_ab(
+                tracked, look.batch_size, info.rotation, has_keys=carrier is not None
+            )
+            colored = timed(profile, "network", colored)
+            if carrier:
+                colored = timed(profile, "references", carrier.add_colors(colored))
+            predicted = prefetch(colored, _FRAMES_SEEN)
             for frame in timed(profile, "steadying", steady(predicted, window)):
                 number = frame.frame.number
                 if part.stop is not None and number >= part.stop:
                     return  # the rest was context
                 if number >= part.first:
                     yield frame
+
+    def _carrier(
+        self, info: FilmInfo, start: int, stop: int | None, index: FrameIndex | None
+    ) -> Carrier | None:
+        """Return what carries the look's references to frames start to stop; None without any."""
+        look = self.look
+        if not look.references or not look.saturation:
+            return None
+        sites = find_sites(info, look.references, self.predictor, look.size, start, stop, index)
+        return Carrier(sites, look.saturation)
 
     def frames(
         self,
@@ -322,6 +347,7 @@ class Run:
             "smooth": look.smooth,
             "deinterlace": look.deinterlace,
             "left as it is": sorted(look.left),
+            "references": _digest(look.references),
             "codec": plan.codec,
             "options": plan.options,
             "pixel format": plan.pix_fmt,
@@ -379,6 +405,18 @@ def color_missing(
             num_done += 1
             if progress:
                 progress(num_done, run.num_frames)
+
+
+def _digest(references: Sequence[Reference]) -> str:
+    """Return what tells references from others; "" where there are none."""
+    if not references:
+        return ""
+    digest = hashlib.sha256()
+    for reference in sorted(references, key=lambda reference: reference.number):
+        digest.update(str(reference.number).encode())
+        for plane in (reference.ab, reference.coverage):
+            digest.update(np.ascontiguousarray(plane).tobytes())
+    return digest.hexdigest()[:16]
 
 
 def _state_of(path: Path) -> tuple[int, int] | None:
