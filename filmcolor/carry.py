@@ -116,10 +116,9 @@ class Carrier:
             payload = _covered(pair.site, self._share)
             small = cv2.resize(payload, pair.site.keys.shape[1::-1], interpolation=cv2.INTER_AREA)
             values.append(torch.from_numpy(small.reshape(-1, 3)))
-        distances = torch.cat([pair.distances for pair in pairs], dim=1)
-        nearest = distances.min(dim=1).values
-        shares = (distances / -_TEMPERATURE).softmax(dim=1)
-        found = (shares @ torch.cat(values)).numpy().reshape(height, width, 3)
+        likeness = torch.cat([pair.likeness for pair in pairs], dim=1)
+        nearest = (pairs[0].squares - likeness.amax(dim=1)) * _TEMPERATURE
+        found = (likeness.softmax(dim=1) @ torch.cat(values)).numpy().reshape(height, width, 3)
         count = torch.exp(-((nearest / _UNLIKE) ** 4)).numpy().reshape(height, width)
         count *= found[..., 2] * pairs[0].strength
         found[..., :2] /= np.maximum(found[..., 2:], 1e-6)
@@ -148,7 +147,10 @@ class _Pair:
     def __init__(self, frame: TrackedFrame, keys: FloatPlane, site: Site, strength: float) -> None:
         self.site, self.strength = site, np.float32(strength)
         self._frame = frame
-        self.distances = _distances(torch.from_numpy(keys), site)  # (N, M) of their keys
+        rows = torch.from_numpy(keys)
+        # their difference is the squared distance of keys, in units of _TEMPERATURE
+        self.squares = (rows * rows).sum(dim=1) / _TEMPERATURE  # (N,)
+        self.likeness = _likeness(rows, site)  # (N, M)
 
     def along_motion(self, payload: FloatPlane) -> tuple[FloatPlane, FloatPlane]:
         """Return the reference's payload (h, w, C) where the anchor has it, and its surety."""
@@ -167,20 +169,24 @@ class _Pair:
         """Return where likeness alone leads from the anchor, and back, at a size (w, h)."""
         assert self._frame.keys is not None
         shapes = self._frame.keys.shape[:2], self.site.keys.shape[:2]
-        there = _flow_to(self.distances, *shapes, size)
-        back = _flow_to(self.distances.T, *shapes[::-1], size)
-        return there, back
+        there = _flow_to(_every_other(self.likeness, shapes[0]), *shapes, size)
+        likeness = _every_other(self.likeness.T, shapes[1]) - self.squares
+        return there, _flow_to(likeness, *shapes[::-1], size)
+
+
+def _every_other(likeness: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
+    """Return every other row and column (h/2, w/2, M) of a picture's likeness (N, M)."""
+    return likeness.reshape(*shape, -1)[::2, ::2]
 
 
 def _flow_to(
-    distances: torch.Tensor, shape: tuple[int, int], other: tuple[int, int], size: tuple[int, int]
+    likeness: torch.Tensor, shape: tuple[int, int], other: tuple[int, int], size: tuple[int, int]
 ) -> Flow:
-    """Return a flow of a size to the nearest of another picture's samples, without outliers.
+    """Return a flow of a size to what is likest in another picture, without outliers.
 
-    `distances`: (N, M) of samples in pictures of these shapes (h, w); every other one is asked.
+    `likeness`: as `_every_other` gives it; the pictures' keys have these shapes (h, w).
     """
-    some = distances.reshape(*shape, -1)[::2, ::2]
-    rows, columns = np.divmod(some.argmin(dim=2).numpy(), other[1])
+    rows, columns = np.divmod(likeness.argmax(dim=2).numpy(), other[1])
     own_rows, own_columns = np.mgrid[: shape[0] : 2, : shape[1] : 2]
     steps = (columns - own_columns, rows - own_rows)
     medians = [cv2.medianBlur(step.astype(np.float32), _MEDIAN) for step in steps]
@@ -189,14 +195,18 @@ def _flow_to(
 
 def unlikeness(keys: torch.Tensor, site: Site) -> float:
     """Return the mean squared distance of keys (N, C) from the nearest of a reference's."""
-    return float(_distances(keys, site).min(dim=1).values.mean())
+    nearest = (keys * keys).sum(dim=1) - _TEMPERATURE * _likeness(keys, site).amax(dim=1)
+    return float(nearest.mean())
 
 
-def _distances(keys: torch.Tensor, site: Site) -> torch.Tensor:
-    """Return the squared distances (N, M) of keys (N, C) from a reference's."""
+def _likeness(keys: torch.Tensor, site: Site) -> torch.Tensor:
+    """Return how like keys (N, C) are to a reference's (N, M): softmax makes shares of it.
+
+    It is less than the keys' squares by their squared distances, in units of _TEMPERATURE.
+    """
     others = torch.from_numpy(site.flat_keys)
-    squares = (keys * keys).sum(dim=1)[:, None] + (others * others).sum(dim=1)
-    return torch.addmm(squares, keys, others.T, alpha=-2.0)
+    squares = (others * others).sum(dim=1) / -_TEMPERATURE
+    return torch.addmm(squares, keys, others.T, alpha=2.0 / _TEMPERATURE)
 
 
 def _covered(site: Site, share: np.float32) -> FloatPlane:

@@ -169,10 +169,9 @@ class Colorizer:
             wants = carrier.wants if carrier else None
             moved = every_frame(cuts) if window.is_off else track(cuts, first, wants)
             tracked = prefetch(timed(profile, "motion", moved))
-            colored = self.predictor.add_ab(
-                tracked, look.batch_size, info.rotation, has_keys=carrier is not None
-            )
-            colored = timed(profile, "network", colored)
+            has_keys = carrier is not None
+            added = self.predictor.add_ab(tracked, look.batch_size, info.rotation, has_keys)
+            colored = timed(profile, "network", added)
             if carrier:
                 colored = timed(profile, "references", carrier.add_colors(colored))
             predicted = prefetch(colored, _FRAMES_SEEN)

@@ -187,8 +187,9 @@ class _Shot:
                 total += fetch(anchors[other].given, course) * _fourfold(weight)
         total /= _fourfold(cv2.extractChannel(total, 3))
         steadied = _vivid(total)
-        if anchor.frame.fixed is not None:
-            steadied += (anchor.frame.ab - steadied) * anchor.frame.fixed[..., None]
+        given, fixed = anchor.frame.ab, anchor.frame.fixed
+        if given is not None and fixed is not None:
+            steadied += (given - steadied) * fixed[..., None]
         return steadied
 
 
