@@ -36,6 +36,7 @@ _AVERAGED = 1.0  # samples over which disagreement of luma is averaged
 _TRUST, _BY_LIKENESS, _BY_MOTION = 0.05, 0.5, 1.0  # the network's, and what each way adds
 # mean squared distance of keys up to which another shot is one that comes again, and none
 _RETURN, _NO_RETURN = 1.2, 1.6
+_ROWS = 128  # of likeness at a time, so that it stays in the cache
 _SPARSE = 4  # samples from one that tells how alike two pictures are to the next
 _MEDIAN = 3  # samples: what is alone in leading elsewhere is mistaken
 
@@ -116,10 +117,10 @@ class Carrier:
             payload = _covered(pair.site, self._share)
             small = cv2.resize(payload, pair.site.keys.shape[1::-1], interpolation=cv2.INTER_AREA)
             values.append(torch.from_numpy(small.reshape(-1, 3)))
-        likeness = torch.cat([pair.likeness for pair in pairs], dim=1)
-        nearest = (pairs[0].squares - likeness.amax(dim=1)) * _TEMPERATURE
-        found = (likeness.softmax(dim=1) @ torch.cat(values)).numpy().reshape(height, width, 3)
-        count = torch.exp(-((nearest / _UNLIKE) ** 4)).numpy().reshape(height, width)
+        found, most = _likeliest_values([pair.likeness for pair in pairs], torch.cat(values))
+        found = found.reshape(height, width, 3)
+        nearest = (pairs[0].squares.numpy() - most) * _TEMPERATURE
+        count = np.exp(-((nearest / _UNLIKE) ** 4)).reshape(height, width)
         count *= found[..., 2] * pairs[0].strength
         found[..., :2] /= np.maximum(found[..., 2:], 1e-6)
         found[..., 2] = count
@@ -172,6 +173,20 @@ class _Pair:
         there = _flow_to(_every_other(self.likeness, shapes[0]), *shapes, size)
         likeness = _every_other(self.likeness.T, shapes[1]) - self.squares
         return there, _flow_to(likeness, *shapes[::-1], size)
+
+
+def _likeliest_values(
+    likeness: Sequence[torch.Tensor], values: torch.Tensor
+) -> tuple[FloatPlane, FloatPlane]:
+    """Return means (N, C) of values (M, C) by likeness (N, M) in parts, and the most of it (N,)."""
+    found, most = [], []
+    for parts in zip(*(part.split(_ROWS) for part in likeness), strict=True):
+        rows = torch.cat(parts, dim=1)
+        most.append(rows.amax(dim=1))
+        rows -= most[-1][:, None]
+        rows.exp_()
+        found.append((rows @ values) / rows.sum(dim=1, keepdim=True))
+    return torch.cat(found).numpy(), torch.cat(most).numpy()
 
 
 def _every_other(likeness: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
