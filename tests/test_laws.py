@@ -19,6 +19,7 @@ import filmcolor
 from filmcolor.frames import ColorFrame, Part
 from filmcolor.pipeline import Colorizer, Look
 from filmcolor.probing import probe
+from filmcolor.references import Reference
 
 SHOTS = (25, 14, 31)  # frames
 CUTS = (25, 39)
@@ -117,6 +118,31 @@ def test_segments_joined_are_the_whole(reel: Path, look: Look, level: str) -> No
     assert [f.number for f in joined] == list(range(NUM_REEL))
     for frame, same in zip(joined, whole, strict=True):
         assert largest_difference(frame, same) <= 1
+
+
+@pytest.fixture(scope="module")
+def given(reel: Path, look: Look) -> Look:
+    """A look with references: two far apart in one shot, one in another, none in three."""
+    guide = next(Colorizer(look).ab_frames(probe(reel), Part(0, 1))).guide
+    rng = np.random.default_rng(3)
+    references = tuple(
+        Reference(
+            number, np.float32(rng.normal(0.0, 25.0, (*guide.shape, 2))), np.float32(guide > 90)
+        )
+        for number in (50, 330, 400)
+    )
+    return replace(look, references=references, batch_size=1)
+
+
+@pytest.mark.parametrize("level", ["off", "normal"])
+def test_a_part_is_the_whole_with_references(reel: Path, given: Look, level: str) -> None:
+    own = colorizer(replace(given, smooth=level))
+    whole = [frame.ab for frame in own.ab_frames(probe(reel))]
+    plain = colorizer(replace(given, smooth=level, references=())).ab_frames(probe(reel))
+    assert sum(not np.array_equal(a, frame.ab) for a, frame in zip(whole, plain)) > 340
+    for first, stop in ((0, 9), (36, 41), (140, 160), (325, 334), (390, 400), (430, 461)):
+        part = [frame.ab for frame in own.ab_frames(probe(reel), Part(first, stop))]
+        np.testing.assert_array_equal(part, whole[first:stop])
 
 
 @pytest.mark.parametrize("number", range(3))
