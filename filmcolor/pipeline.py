@@ -407,9 +407,9 @@ def color_missing(
 
 
 def _digest(references: Sequence[Reference]) -> str:
-    """Return what tells references from others; "" where there are none."""
+    """Return what tells references from others."""
     if not references:
-        return ""
+        return "none"
     digest = hashlib.sha256()
     for reference in sorted(references, key=lambda reference: reference.number):
         digest.update(str(reference.number).encode())

@@ -8,7 +8,7 @@ import pytest
 from scenes import HEIGHT, WIDTH, pan, small_frames, texture
 
 from filmcolor.anchors import track
-from filmcolor.carry import SPACING, Carrier
+from filmcolor.carry import Carrier
 from filmcolor.references import Reference
 from filmcolor.sites import Site
 from filmcolor.smooth import Window, steady

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -26,6 +27,7 @@ from filmcolor.journal import Journal, Piece
 from filmcolor.pipeline import Colorizer, Look, colorize
 from filmcolor.plan import Encoding
 from filmcolor.probing import probe
+from filmcolor.references import Reference
 from filmcolor.segments import cut_into_pieces
 
 MakeFilm = Callable[..., Path]
@@ -258,6 +260,31 @@ def test_a_film_that_was_moved_goes_on(film: Path, look: Look, tmp_path: Path) -
     again = Stop(-1)
     colorize(moved, output, look=look, progress=again)
     assert again.first == num_done + 1 > PIECE
+
+
+def referring(look: Look, film: Path, *colors: float) -> Look:
+    """Return a look with references, each of one colour, of frames far from each other."""
+    guide = next(Colorizer(look).ab_frames(probe(film), Part(0, 1))).guide
+    every = np.ones(guide.shape, np.float32)
+    references = (
+        Reference(number, np.full((*guide.shape, 2), color, np.float32), every)
+        for number, color in zip((3, 58), colors)
+    )
+    return replace(look, references=tuple(references))
+
+
+def test_a_run_with_references_goes_on_with_them(film: Path, look: Look, tmp_path: Path) -> None:
+    given, other = (referring(look, film, 30.0, last) for last in (-20.0, -21.0))
+    whole, output, many = (tmp_path / f"{name}.mkv" for name in ("whole", "out", "many"))
+    colorize(film, whole, look=given, encoding=LOSSLESS)
+    stopped(film, output, 30, look=given, encoding=LOSSLESS)
+    for changed in (other, look, replace(given, references=given.references[:1])):
+        with pytest.raises(OutputError, match=r"pieces of a run with references .*--restart"):
+            colorize(film, output, look=changed, encoding=LOSSLESS)
+    colorize(film, output, look=given, encoding=LOSSLESS)
+    assert_same(output, whole)
+    colorize_in_processes(film, many, jobs=2, look=given, encoding=LOSSLESS)
+    assert_same(many, whole)
 
 
 def test_other_settings_are_said(film: Path, look: Look, tmp_path: Path) -> None:
