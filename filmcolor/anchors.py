@@ -11,7 +11,7 @@ cut instead, so that a shot begins as it would alone. A shot's last frame is an 
 unless there is one right before it.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
@@ -61,6 +61,9 @@ class TrackedFrame:
     back: Course | None  # from this frame to the one before; None on the first of a shot
     forth: Course | None  # from the one before to this
     ab: FloatPlane | None = None  # (h/2, w/2, 2), CIELAB, of anchors
+    keys: FloatPlane | None = None  # (h/8, w/8, C), of anchors where things are to be told apart
+    trust: FloatPlane | None = None  # (h/2, w/2), what its ab weighs; None: 1 everywhere
+    fixed: FloatPlane | None = None  # (h/2, w/2), 0..1: how far it keeps its ab, come what may
 
 
 def every_frame(frames: Iterable[SmallFrame]) -> Iterator[TrackedFrame]:
@@ -69,10 +72,13 @@ def every_frame(frames: Iterable[SmallFrame]) -> Iterator[TrackedFrame]:
         yield TrackedFrame(f.frame, f.small, f.is_cut, f.guide, halved(f.guide), True, None, None)
 
 
-def track(frames: Iterable[SmallFrame], first: int = 0) -> Iterator[TrackedFrame]:
+def track(
+    frames: Iterable[SmallFrame], first: int = 0, wants: Callable[[int], bool] | None = None
+) -> Iterator[TrackedFrame]:
     """Yield frames with their motion, anchors chosen, from the block that holds `first` on.
 
     `first`: number of a frame; those before it are there to tell where blocks begin.
+    `wants`: tells of a frame's number whether it is an anchor too, whatever moves.
     """
     before: list[Gray] = []  # of the last frame, of the same shot
     was_calm = False
@@ -81,7 +87,7 @@ def track(frames: Iterable[SmallFrame], first: int = 0) -> Iterator[TrackedFrame
             pictures = [*before, *(halved(frame.guide) for frame in block.frames)]
             pace = _choose_pace(list(pairwise(pictures))[_SAMPLES // 2 :: _SAMPLES])
             can_rest = was_calm and pace in _CALM and block.is_odd
-            yield from _tracked(block, pictures, pace, can_rest)
+            yield from _tracked(block, pictures, pace, can_rest, wants)
             was_calm = pace in _CALM and not block.ends_shot
         before = [] if block.ends_shot else [halved(block.frames[-1].guide)]
 
@@ -128,7 +134,11 @@ def _is_odd(start: int, cut: int | None) -> bool:
 
 
 def _tracked(
-    block: _Block, pictures: Sequence[Gray], pace: _Pace, can_rest: bool
+    block: _Block,
+    pictures: Sequence[Gray],
+    pace: _Pace,
+    can_rest: bool,
+    wants: Callable[[int], bool] | None,
 ) -> Iterator[TrackedFrame]:
     """Yield a block's frames; `pictures`: theirs, and the last one before if it is of the shot."""
     num = len(block.frames)
@@ -143,7 +153,8 @@ def _tracked(
     for place, (frame, (forth, back)) in enumerate(zip(block.frames, steps, strict=True)):
         is_due = place % pace.spacing == 0 and not (can_rest and place == 0)
         is_last = block.ends_shot and place == num - 1 and place - latest >= _NEAR
-        if is_due or is_last:
+        is_wanted = wants is not None and wants(frame.frame.number)
+        if is_due or is_last or is_wanted:
             latest = place
         yield TrackedFrame(
             frame=frame.frame,
@@ -151,7 +162,7 @@ def _tracked(
             is_cut=frame.is_cut,
             guide=frame.guide,
             coarse=pictures[place - num],
-            is_anchor=is_due or is_last,
+            is_anchor=is_due or is_last or is_wanted,
             back=back,
             forth=forth,
         )

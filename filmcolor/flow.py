@@ -48,20 +48,27 @@ _INVERSIONS = 2  # iterations that turn a flow round; more change nothing
 _own = local()  # a DIS object holds buffers, so each thread has its own
 
 
-def find_flow(first: Gray, second: Gray, effort: Effort = MEDIUM) -> Flow:
+def find_flow(
+    first: Gray, second: Gray, effort: Effort = MEDIUM, begin: Flow | None = None
+) -> Flow:
     """Return the flow from one 8-bit luma (H, W) to another.
 
     Patches are compared less their means, so that a change of exposure is no motion.
+    `begin`: a flow to begin from instead of none.
     """
     height, width = first.shape
     missing = [max(0, _LEAST_SIDE - side) for side in (height, width)]
+    pictures = [first, second] if begin is None else [first, second, begin]
     if any(missing):
-        first, second = (
+        pictures = [
             cv2.copyMakeBorder(p, 0, missing[0], 0, missing[1], cv2.BORDER_REPLICATE)
-            for p in (first, second)
-        )
-    first, second = np.ascontiguousarray(first), np.ascontiguousarray(second)
-    flow: Flow = _finder(effort).calc(first, second, None)
+            for p in pictures
+        ]
+    first, second, *begins = map(np.ascontiguousarray, pictures)
+    # overwritten by OpenCV
+    flow: Flow = _finder(effort, bool(begins)).calc(
+        first, second, begins[0].copy() if begins else None
+    )
     return flow[:height, :width]
 
 
@@ -75,6 +82,23 @@ def find_courses(first: Gray, second: Gray, effort: Effort) -> tuple[Course, Cou
     back = -there
     for _ in range(_INVERSIONS):
         back = -fetch(there, back)
+    doubts = _doubt(there, back), _doubt(back, there)
+    for course, doubt in zip((there, back), doubts, strict=True):
+        cv2.insertChannel(doubt, course, 2)
+    return there, back
+
+
+def match_courses(
+    first: Gray, second: Gray, effort: Effort, begins: tuple[Flow, Flow]
+) -> tuple[Course, Course]:
+    """Return the courses from the first luma to the second, and back, of pictures far apart.
+
+    Each is searched for by itself, from where `begins` (there, back) lead.
+    """
+    there, back = (
+        _course(find_flow(a, b, effort, begin))
+        for a, b, begin in zip((first, second), (second, first), begins, strict=True)
+    )
     doubts = _doubt(there, back), _doubt(back, there)
     for course, doubt in zip((there, back), doubts, strict=True):
         cv2.insertChannel(doubt, course, 2)
@@ -163,10 +187,12 @@ def _places(flow: Flow, shape: tuple[int, ...]) -> tuple[FloatPlane, FloatPlane]
     return columns, rows
 
 
-def _finder(effort: Effort) -> cv2.DISOpticalFlow:
-    if not hasattr(_own, "finder"):
-        _own.finder = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    finder: cv2.DISOpticalFlow = _own.finder
+def _finder(effort: Effort, has_begin: bool) -> cv2.DISOpticalFlow:
+    """Return a DIS object; those given a beginning keep it for searches that have none."""
+    name = "guided" if has_begin else "free"
+    if not hasattr(_own, name):
+        setattr(_own, name, cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM))
+    finder: cv2.DISOpticalFlow = getattr(_own, name)
     # each time: on a small picture OpenCV changes them, and never changes them back
     finder.setPatchSize(_PATCH_SIDE)
     finder.setFinestScale(effort.finest_scale)

@@ -47,7 +47,10 @@ class ColorNet(nn.Module):
 
     def forward_half(self, luma: Tensor) -> Tensor:
         """Return coded ab before the last, nearest-neighbour doubling: (N, 2, H/2, W/2)."""
-        features = self.features(luma)  # (N, 128, H/8, W/8)
+        return self.color_half(self.features(luma))
+
+    def color_half(self, features: Tensor) -> Tensor:
+        """Return what `forward_half` does, of `features` (N, 128, H/8, W/8)."""
         if self.bins is None:
             return self.upsample[:-1](features)
         quarter: Tensor = self.bins.colors(self.logits_of(features))  # (N, 2, H/4, W/4)
@@ -55,8 +58,15 @@ class ColorNet(nn.Module):
 
     def features(self, luma: Tensor) -> Tensor:
         """Return what the decoder colours from: (N, 128, H/8, W/8)."""
-        trunk: Tensor = self.midlevel_resnet(luma)
-        return trunk
+        return self.layers(luma)[0]
+
+    def layers(self, luma: Tensor) -> list[Tensor]:
+        """Return `features`, and then the layers by which things are told apart.
+
+        Each is (N, C, h, w), of sizes between H/4 and H/16.
+        """
+        trunk = self.midlevel_resnet(luma)
+        return [trunk, trunk]
 
     def logits_of(self, features: Tensor) -> Tensor:
         """Return logits (N, NUM_BINS, H/4, W/4) over the bins, of a network that has them."""
@@ -87,14 +97,15 @@ class ContextNet(ColorNet):
         for parameter in self.context_out.parameters():
             nn.init.zeros_(parameter)  # at first it is the tutorial's network
 
-    def features(self, luma: Tensor) -> Tensor:
-        """Return what the decoder colours from: (N, 128, H/8, W/8)."""
+    def layers(self, luma: Tensor) -> list[Tensor]:
+        """Return `features`, and then the layers by which things are told apart."""
         trunk = self.midlevel_resnet(luma)  # (N, 128, H/8, W/8)
-        middle = self.context[:14](luma * 2.0 - 1.0)  # (N, 96, H/16, W/16), rounded up
+        early = self.context[:4](luma * 2.0 - 1.0)  # (N, 24, H/4, W/4)
+        middle = self.context[4:14](early)  # (N, 96, H/16, W/16), rounded up
         top = self.context_top(self.context[14:](middle))  # (N, 128, H/32, W/32)
         mixed = self.context_mix(self.context_mid(middle) + _doubled(top, middle))
-        features: Tensor = trunk + _doubled(self.context_out(mixed), trunk)
-        return features
+        features = trunk + _doubled(self.context_out(mixed), trunk)
+        return [features, trunk, middle, early]
 
 
 class Bins(nn.Module):

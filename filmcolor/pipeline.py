@@ -12,6 +12,7 @@ import torch
 import filmcolor.weights as weights_store
 from filmcolor import __version__
 from filmcolor.anchors import REACH, every_frame, track
+from filmcolor.carry import Carrier
 from filmcolor.chroma import SUBSAMPLING_420, ChromaPlan, Subsampling, add_chroma, keep_chroma
 from filmcolor.color import Coding
 from filmcolor.cores import num_decoder_threads, set_pools
@@ -41,6 +42,7 @@ from filmcolor.profiling import Profile, section, timed
 from filmcolor.references import digest_of, read_references
 from filmcolor.segments import cut_into_pieces, join, write_pieces
 from filmcolor.shots import LOOK, mark_cuts
+from filmcolor.sites import find_sites
 from filmcolor.small import DEFAULT_SIZE, add_small
 from filmcolor.smooth import DEFAULT, LEVELS, steady, window_of
 from filmcolor.targets import check_target
@@ -173,6 +175,12 @@ class Colorizer:
             None if part.stop is None else part.stop + after + LOOK,
         )
         first = part.first - past + REACH
+        carrier: Carrier | None = None
+        if direction is not None and direction.references:
+            given = direction.references
+            with section(profile, "references"):
+                sites = find_sites(info, given, self.predictor, look.size, start, end, index)
+            carrier = Carrier(sites)
         set_pools(is_network_busy=window.is_off)
         with ExitStack() as threads:
 
@@ -188,12 +196,16 @@ class Colorizer:
                 cuts = prefetch(timed(profile, "tints", shots))
             else:
                 cuts = prefetch(timed(profile, "shots", mark_cuts(smalls)))
-            moved = every_frame(cuts) if window.is_off else track(cuts, first)
+            wants = carrier.wants if carrier else None
+            moved = every_frame(cuts) if window.is_off else track(cuts, first, wants)
             tracked = prefetch(timed(profile, "motion", moved))
-            colored = self.predictor.add_ab(tracked, look.batch_size, info.rotation)
+            added = self.predictor.add_ab(tracked, look.batch_size, info.rotation, bool(carrier))
+            colored = timed(profile, "network", added)
             if direction is not None:
                 colored = graded(colored, direction.palette)
-            predicted = prefetch(timed(profile, "network", colored), _FRAMES_SEEN)
+            if carrier:
+                colored = timed(profile, "references", carrier.add_colors(colored))
+            predicted = prefetch(colored, _FRAMES_SEEN)
             for frame in timed(profile, "steadying", steady(predicted, window)):
                 number = frame.frame.number
                 if part.stop is not None and number >= part.stop:

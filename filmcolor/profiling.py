@@ -16,6 +16,7 @@ STAGES = (
     "shots",
     "motion",
     "network",
+    "references",
     "steadying",
     "chroma",
     "frame building",

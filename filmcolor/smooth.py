@@ -94,7 +94,7 @@ class _Anchor:
         assert frame.ab is not None
         self.frame, self.number = frame, frame.frame.number
         self.back, self.forth = back, forth
-        self.given = _payload(frame.ab)
+        self.given = _payload(frame.ab, frame.trust)
         self.steadied: FloatPlane | None = None
 
 
@@ -170,7 +170,7 @@ class _Shot:
         """Return an anchor's ab with the mean of the colours in its window."""
         anchors, window = self._anchors, self._window
         anchor = anchors[place]
-        total, weights = anchor.given.copy(), np.ones(anchor.given.shape[:2], np.float32)
+        total = anchor.given.copy()
         for step, reach in ((-1, window.past), (1, window.future)):
             course: Course | None = None
             other = place
@@ -183,17 +183,22 @@ class _Shot:
                 course = hop if course is None else follow(course, hop)
                 weight = _weight(anchors[other].frame, course, anchor.frame)
                 weight *= 1.0 - (distance / (reach + 1)) ** 2
-                weight = cv2.resize(weight, weights.shape[::-1])
+                weight = cv2.resize(weight, total.shape[1::-1])
                 total += fetch(anchors[other].given, course) * _fourfold(weight)
-                weights += weight
-        total /= _fourfold(weights)
-        return _vivid(total)
+        total /= _fourfold(cv2.extractChannel(total, 3))
+        steadied = _vivid(total)
+        given, fixed = anchor.frame.ab, anchor.frame.fixed
+        if given is not None and fixed is not None:
+            steadied += (given - steadied) * fixed[..., None]
+        return steadied
 
 
-def _payload(ab: FloatPlane) -> FloatPlane:
-    """Return a, b, C*² and 0 (H, W, 4): four channels are fetched faster than three."""
+def _payload(ab: FloatPlane, trust: FloatPlane | None) -> FloatPlane:
+    """Return a, b, C*² and 1 (H, W, 4), each times the trust."""
     a, b = cv2.extractChannel(ab, 0), cv2.extractChannel(ab, 1)
-    payload: FloatPlane = cv2.merge([a, b, a * a + b * b, np.zeros_like(a)])
+    payload: FloatPlane = cv2.merge([a, b, a * a + b * b, np.ones_like(a)])
+    if trust is not None:
+        payload *= _fourfold(trust)
     return payload
 
 

@@ -26,6 +26,12 @@ def test_what_stands_still_is_seen_once_in_two_blocks():
     assert anchors_of(STILL[:150]) == [0, 32, 48, 64, 96, 128, 149]  # a lead ends at 48
 
 
+def test_frames_that_are_wanted_are_seen_too():
+    frames = track(small_frames(STILL), wants={3, 7, 145}.__contains__)
+    numbers = [f.frame.number for f in frames if f.is_anchor]
+    assert numbers == [0, 3, 7, 32, 48, 64, 96, 128, 145]  # 145 serves for the last
+
+
 def test_what_moves_is_seen_more_often():
     paces = (pan(49, 0.1), pan(49, 0.6), pan(49, 4.0), noise(49))
     assert [np.diff(anchors_of(p)[:-1]).max() for p in paces] == [32, 32, 16, 8]

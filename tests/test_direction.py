@@ -17,10 +17,11 @@ from filmcolor import pipeline, segments
 from filmcolor.batch import colorize_films, colorize_in_processes
 from filmcolor.cli import main
 from filmcolor.errors import InputError, OutputError, SettingsError
-from filmcolor.frames import Span
+from filmcolor.frames import Part, Span
 from filmcolor.pipeline import Colorizer, Look, Run, Settings, colorize
 from filmcolor.plan import Encoding
 from filmcolor.previews import contact_sheet, preview
+from filmcolor.probing import probe
 from filmcolor.references import Reference
 
 NUM_FRAMES = 24
@@ -75,6 +76,18 @@ def test_processes_are_told_what_was_read(
     (reference,), (same,) = again.direction.references, first.direction.references
     np.testing.assert_array_equal(reference.ab, same.ab)
     assert again.direction.palette == first.direction.palette
+
+
+@pytest.mark.parametrize("saturation", [0.0, 1.0, 1.4])
+def test_given_colors_are_not_graded(
+    film: Path, look: Look, picture: Path, saturation: float
+) -> None:
+    directed = replace(look, references=(str(picture),), saturation=saturation, warmth=0.5)
+    info = probe(film)
+    (reference,) = (direction := directed.direction(info)).references
+    part = Part(reference.number, reference.number + 1)
+    (frame,) = Colorizer(directed).ab_frames(info, part, direction=direction)
+    np.testing.assert_allclose(frame.ab, reference.ab, atol=1e-3)
 
 
 def test_pieces_in_processes_are_the_run(

@@ -4,7 +4,17 @@ import numpy as np
 import pytest
 from scenes import texture
 
-from filmcolor.flow import COARSE, FINE, GLANCE, chain, fetch, find_courses, find_flow, follow
+from filmcolor.flow import (
+    COARSE,
+    FINE,
+    GLANCE,
+    chain,
+    fetch,
+    find_courses,
+    find_flow,
+    follow,
+    match_courses,
+)
 
 WIDE = (texture(3, 96, 200) * 255).astype(np.uint8)
 
@@ -55,6 +65,40 @@ def test_courses_that_are_followed_add_up():
         both[..., :2], chain(first[..., :2], second[..., :2]), atol=0.02
     )  # of remap, by channels
     assert (both[..., 2] >= first[..., 2] - 1e-5).all()
+
+
+def test_a_search_begins_where_it_is_told():
+    """The shift is more than half the picture: found from nearby, not from nowhere."""
+    far = np.zeros((96, 128, 2), np.float32)
+    far[..., 0] = -68.0
+    begun = find_flow(view(0), view(70), FINE, far)
+    inner = slice(10, -10), slice(80, -10)
+    assert np.abs(begun[inner][..., 0] + 70.0).mean() < 0.5
+    assert np.abs(find_flow(view(0), view(70), FINE)[inner][..., 0] + 70.0).mean() > 10.0
+
+
+def test_a_beginning_is_forgotten_by_the_next_search():
+    before = find_flow(view(20), view(23), FINE)
+    find_flow(view(20), view(23), FINE, np.full((96, 128, 2), 30.0, np.float32))
+    np.testing.assert_array_equal(find_flow(view(20), view(23), FINE), before)
+
+
+def test_matched_courses_lead_there_and_back():
+    begins = np.zeros((2, 96, 128, 2), np.float32)
+    begins[0, ..., 0], begins[1, ..., 0] = -38.0, 38.0
+    there, back = match_courses(view(20), view(60), FINE, (begins[0], begins[1]))
+    assert np.abs(there[10:-10, 50:-10, 0] + 40.0).mean() < 0.5
+    assert np.abs(back[10:-10, 10:-50, 0] - 40.0).mean() < 0.5
+    assert np.exp(-there[10:-10, 50:-10, 2]).mean() > 0.95
+    assert np.exp(-there[:, :30, 2]).mean() < 0.1  # it has left the picture
+
+
+@pytest.mark.parametrize(("height", "width"), [(4, 6), (12, 40)])
+def test_a_search_of_a_tiny_picture_begins_too(height, width):
+    picture = view(0)[:height, :width]
+    begun = find_flow(picture, picture, FINE, np.zeros((height, width, 2), np.float32))
+    assert begun.shape == (height, width, 2)
+    assert np.abs(begun).max() < 0.5
 
 
 def test_values_are_fetched_along_a_flow():

@@ -16,9 +16,12 @@ from hypothesis import strategies as st
 from media import Film, shoot
 
 import filmcolor
+from filmcolor.direction import Direction
 from filmcolor.frames import ColorFrame, Part
+from filmcolor.palette import Palette
 from filmcolor.pipeline import Colorizer, Look
 from filmcolor.probing import probe
+from filmcolor.references import Reference
 
 SHOTS = (25, 14, 31)  # frames
 CUTS = (25, 39)
@@ -119,6 +122,33 @@ def test_segments_joined_are_the_whole(reel: Path, look: Look, level: str) -> No
         assert largest_difference(frame, same) <= 1
 
 
+@pytest.fixture(scope="module")
+def given(reel: Path, look: Look) -> Direction:
+    """References: two far apart in one shot, one in another, none in three."""
+    guide = next(Colorizer(look).ab_frames(probe(reel), Part(0, 1))).guide
+    rng = np.random.default_rng(3)
+    references = tuple(
+        Reference(
+            number, np.float32(rng.normal(0.0, 25.0, (*guide.shape, 2))), np.float32(guide > 90)
+        )
+        for number in (50, 330, 400)
+    )
+    return Direction(Palette(look.grade), references)
+
+
+@pytest.mark.parametrize("level", ["off", "normal"])
+def test_a_part_is_the_whole_with_references(
+    reel: Path, look: Look, given: Direction, level: str
+) -> None:
+    own, info = colorizer(replace(look, smooth=level, batch_size=1)), probe(reel)
+    whole = [frame.ab for frame in own.ab_frames(info, direction=given)]
+    plain = own.ab_frames(info, direction=replace(given, references=()))
+    assert sum(not np.array_equal(a, frame.ab) for a, frame in zip(whole, plain)) > 340
+    for first, stop in ((0, 9), (36, 41), (140, 160), (325, 334), (390, 400), (430, 461)):
+        part = [frame.ab for frame in own.ab_frames(info, Part(first, stop), direction=given)]
+        np.testing.assert_array_equal(part, whole[first:stop])
+
+
 @pytest.mark.parametrize("number", range(3))
 def test_a_shot_is_colored_as_if_it_were_alone(
     film: Path, look: Look, whole: list[ColorFrame], tmp_path: Path, number: int
@@ -176,8 +206,8 @@ FLOORS = (
     {"decode", "predict", "shots", "smooth", "chroma", "strips", "mending"},
     {"copies"},
     {"references"},
-    {"plan", "shot_list", "measuring", "gpu", "damage", "tints"},
-    {"encode", "palette"},
+    {"plan", "shot_list", "measuring", "gpu", "damage", "tints", "sites"},
+    {"encode", "palette", "carry"},
     {"verification", "pieces", "direction"},
     {"segments"},
     {"pipeline"},

@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scenes import gray, texture
 
 from filmcolor import predict, weights
 from filmcolor.anchors import every_frame
@@ -252,8 +253,8 @@ def test_only_anchors_are_predicted(net, pictures):
     ]
     predictor = Predictor(net, "cpu")
     num_seen = []
-    predict = predictor.predict
-    predictor.predict = lambda small: num_seen.append(len(small)) or predict(small)
+    predict = predictor.predict_keyed
+    predictor.predict_keyed = lambda small, has_keys: num_seen.append(len(small)) or predict(small)
     colored = list(predictor.add_ab(tracked, 2))
     assert [f.ab is not None for f in colored] == [f.is_anchor for f in tracked]
     assert num_seen == [2, 2, 1]
@@ -437,3 +438,34 @@ def test_shrinking_is_averaging_whatever_the_size(size):
     noise = np.random.default_rng(0).normal(128.0, 20.0, (height, width)).clip(0, 255)
     least = shrink(noise.astype(np.uint8), small, coding).std()
     assert least < 20.0 * 0.75
+
+
+@pytest.mark.parametrize("kind", [ColorNet, ContextNet])
+def test_keys_come_with_the_same_colors(kind, pictures, in_float32):
+    torch.manual_seed(0)
+    predictor = Predictor(kind(), "cpu")
+    ab, keys = predictor.predict_keyed(pictures, has_keys=True)
+    np.testing.assert_array_equal(ab, predictor.predict(pictures))
+    assert keys.shape[:3] == (5, 4, 6) and keys.dtype == np.float32
+    squares = np.square(keys[..., :-1]).sum(axis=3)  # the last is luma
+    np.testing.assert_allclose(squares, 3.0, rtol=1e-3)
+
+
+def test_keys_tell_what_is_alike(net, in_float32):
+    """A picture that has moved by whole samples has the keys of before, at other places."""
+    wide = texture(5, 64, 160)
+    first, second = (gray(wide[:, left : left + 128]) for left in (0, 32))
+    predictor = Predictor(net, "cpu")
+    keys = [predictor.keys_of(small) for small in (first, second)]
+    moved = np.square(keys[0][2:-2, 6:-2] - keys[1][2:-2, 2:-6]).sum(axis=2).mean()
+    still = np.square(keys[0][2:-2, 6:-2] - keys[1][2:-2, 6:-2]).sum(axis=2).mean()
+    assert moved < 0.1 * still
+
+
+@pytest.mark.parametrize("rotation", [90, 180, 270])
+def test_keys_are_those_of_the_film_upright(net, in_float32, rotation):
+    small = gray(texture(5, 32, 48))
+    predictor = Predictor(net, "cpu")
+    turns = rotation // 90
+    upright = predictor.keys_of(np.ascontiguousarray(np.rot90(small, turns)))
+    np.testing.assert_array_equal(np.rot90(predictor.keys_of(small, rotation), turns), upright)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -16,6 +17,7 @@ import media
 import numpy as np
 import pytest
 from media import Sound, Titles, shoot
+from PIL import Image
 
 from filmcolor import segments
 from filmcolor.batch import colorize_in_processes
@@ -258,6 +260,32 @@ def test_a_film_that_was_moved_goes_on(film: Path, look: Look, tmp_path: Path) -
     again = Stop(-1)
     colorize(moved, output, look=look, progress=again)
     assert again.first == num_done + 1 > PIECE
+
+
+def referring(look: Look, lumas: list[np.ndarray], folder: Path, *tints: float) -> Look:
+    """Return a look with references, each of one tint, of frames far from each other."""
+    paths = []
+    for number, tint in zip((3, 58), tints):
+        colors = np.stack([1.0 + tint, 1.0, 1.0 - tint]) * lumas[number][..., None]
+        paths.append(str(folder / f"frame-{number:06d}-{tint}.png"))
+        Image.fromarray(colors.clip(0, 255).astype(np.uint8)).save(paths[-1])
+    return replace(look, references=tuple(paths))
+
+
+def test_a_run_with_references_goes_on_with_them(
+    film: Path, lumas: list[np.ndarray], look: Look, tmp_path: Path
+) -> None:
+    given, other = (referring(look, lumas, tmp_path, 0.3, last) for last in (-0.2, -0.21))
+    whole, output, many = (tmp_path / f"{name}.mkv" for name in ("whole", "out", "many"))
+    colorize(film, whole, look=given, encoding=LOSSLESS)
+    stopped(film, output, 30, look=given, encoding=LOSSLESS)
+    for changed in (other, look, replace(given, references=given.references[:1])):
+        with pytest.raises(OutputError, match=r"pieces of a run with references .*--restart"):
+            colorize(film, output, look=changed, encoding=LOSSLESS)
+    colorize(film, output, look=given, encoding=LOSSLESS)
+    assert_same(output, whole)
+    colorize_in_processes(film, many, jobs=2, look=given, encoding=LOSSLESS)
+    assert_same(many, whole)
 
 
 def test_other_settings_are_said(film: Path, look: Look, tmp_path: Path) -> None:

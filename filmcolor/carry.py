@@ -1,0 +1,233 @@
+"""Carries the colours of references to the anchors of their shots, and to like shots.
+
+An anchor is compared with each reference by itself, so its colours do not depend on what
+lies between. Two ways lead to a reference's colours, and where both fail the network's stay:
+
+- Likeness. Each sample takes the mean colour of the reference's samples whose keys are
+  nearest (non-local, as in exemplar colourisation: He et al. 2018). It finds what moved fast,
+  or left and came back. Samples that a person gave no colour to take part: what is most like
+  them keeps the network's colour.
+- Motion. Dense flow straight to the reference, begun where likeness leads, counts as far as
+  the way there and back agree, and the luma.
+
+How surely a colour was carried becomes its weight in steadying (`smooth`), which also brings
+the reference's own colours along the chain of motion as far as its window reaches.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import torch
+
+from filmcolor.anchors import TrackedFrame
+from filmcolor.flow import FINE, Flow, fetch, is_inside, match_courses
+from filmcolor.frames import FloatPlane
+from filmcolor.sites import NEAREST, Site
+
+SPACING = 8  # frames between anchors, at most, in shots that have references
+
+# chosen on the clips of benchmarks/references.py: figures in train/LOG.md
+_TEMPERATURE = 0.15  # squared distance of keys at which likeness has fallen to 37 %
+_UNLIKE = 2.6  # squared distance of keys at which a colour found by likeness counts 37 %
+_LUMA_SIGMA = 30.0  # 8-bit steps
+_AVERAGED = 1.0  # samples over which disagreement of luma is averaged
+_TRUST, _BY_LIKENESS, _BY_MOTION = 0.05, 0.5, 1.0  # the network's, and what each way adds
+# mean squared distance of keys up to which another shot is one that comes again, and none
+_RETURN, _NO_RETURN = 1.2, 1.6
+_ROWS = 128  # of likeness at a time, so that it stays in the cache
+_SPARSE = 4  # samples from one that tells how alike two pictures are to the next
+_MEDIAN = 3  # samples: what is alone in leading elsewhere is mistaken
+
+
+class Carrier:
+    """A film's references at work."""
+
+    def __init__(self, sites: Sequence[Site]) -> None:
+        """Take references in order of their frames."""
+        self._sites = sites
+
+    def wants(self, number: int) -> bool:
+        """Tell whether a frame is to be an anchor."""
+        own = [site for site in self._sites if site.holds(number)]
+        is_given = any(site.reference.number == number for site in own)
+        return is_given or (bool(own) and number % SPACING == 0)
+
+    def add_colors(self, frames: Iterable[TrackedFrame]) -> Iterator[TrackedFrame]:
+        """Yield the same frames, anchors with the colours that references have for them.
+
+        Anchors must have their ab and keys.
+        """
+        for frame in frames:
+            yield self._colored(frame) if frame.is_anchor else frame
+
+    def _colored(self, frame: TrackedFrame) -> TrackedFrame:
+        assert frame.ab is not None and frame.keys is not None
+        number = frame.frame.number
+        given = next((s for s in self._sites if s.reference.number == number), None)
+        if given is not None:
+            coverage = given.reference.coverage
+            ab = _mixed(frame.ab, given.reference.ab, coverage)
+            trust = np.maximum(coverage, np.float32(_TRUST))
+            return replace(frame, ab=ab, trust=trust, fixed=coverage, keys=None)
+        keys = np.ascontiguousarray(frame.keys.reshape(-1, frame.keys.shape[2]))
+        pairs = self._pairs(frame, keys)
+        if not pairs:
+            return replace(frame, keys=None)
+        alike, likeness = self._by_likeness(frame, pairs)
+        moved, surety = self._by_motion(frame, pairs)
+        ab = _mixed(_mixed(frame.ab, alike, likeness), moved, surety)
+        trust = _TRUST + _BY_LIKENESS * likeness + _BY_MOTION * surety
+        return replace(frame, ab=ab, trust=trust, keys=None)
+
+    def _pairs(self, frame: TrackedFrame, keys: FloatPlane) -> list["_Pair"]:
+        """Return the references that serve an anchor: the nearest of its shot on either side.
+
+        Where its shot has none, the one whose frame is most like it, if it is that of a shot
+        that comes again.
+        """
+        number = frame.frame.number
+        before = [s for s in self._sites if s.reference.number < number][-NEAREST:]
+        after = [s for s in self._sites if s.reference.number > number][:NEAREST]
+        own = [s for s in (*before[-1:], *after[:1]) if s.holds(number)]
+        if own:
+            return [_Pair(frame, keys, site, 1.0) for site in own]
+        some = torch.from_numpy(keys[::_SPARSE])
+        others = {site: unlikeness(some, site) for site in (*before, *after)}
+        site = min(others, key=others.__getitem__, default=None)
+        if site is None or others[site] >= _NO_RETURN:
+            return []
+        strength = min(1.0, (_NO_RETURN - others[site]) / (_NO_RETURN - _RETURN))
+        return [_Pair(frame, keys, site, strength)]
+
+    def _by_likeness(
+        self, frame: TrackedFrame, pairs: Sequence["_Pair"]
+    ) -> tuple[FloatPlane, FloatPlane]:
+        """Return ab (h, w, 2) of what looks most alike, and how much it counts, 0 to 1, (h, w)."""
+        assert frame.keys is not None
+        height, width = frame.keys.shape[:2]
+        values = []
+        for pair in pairs:
+            payload = _covered(pair.site)
+            small = cv2.resize(payload, pair.site.keys.shape[1::-1], interpolation=cv2.INTER_AREA)
+            values.append(torch.from_numpy(small.reshape(-1, 3)))
+        found, most = _likeliest_values([pair.likeness for pair in pairs], torch.cat(values))
+        found = found.reshape(height, width, 3)
+        nearest = (pairs[0].squares.numpy() - most) * _TEMPERATURE
+        count = np.exp(-((nearest / _UNLIKE) ** 4)).reshape(height, width)
+        count *= found[..., 2] * pairs[0].strength
+        found[..., :2] /= np.maximum(found[..., 2:], 1e-6)
+        found[..., 2] = count
+        found = cv2.resize(found, frame.guide.shape[::-1])
+        return found[..., :2], found[..., 2]
+
+    def _by_motion(
+        self, frame: TrackedFrame, pairs: Sequence["_Pair"]
+    ) -> tuple[FloatPlane, FloatPlane]:
+        """Return the ab (h, w, 2) that flow leads to, and how sure it is, 0 to 1, (h, w)."""
+        total = np.zeros((*frame.guide.shape, 3), np.float32)
+        doubt = np.ones(frame.guide.shape, np.float32)
+        for pair in pairs:
+            fetched, surety = pair.along_motion(_covered(pair.site))
+            gap = abs(pair.site.reference.number - frame.frame.number)
+            total += fetched * (surety / np.float32(gap))[..., None]
+            doubt *= 1.0 - surety * fetched[..., 2]
+        total[..., :2] /= np.maximum(total[..., 2:], 1e-9)
+        return total[..., :2], 1.0 - doubt
+
+
+class _Pair:
+    """An anchor beside a reference that serves it."""
+
+    def __init__(self, frame: TrackedFrame, keys: FloatPlane, site: Site, strength: float) -> None:
+        self.site, self.strength = site, np.float32(strength)
+        self._frame = frame
+        rows = torch.from_numpy(keys)
+        # their difference is the squared distance of keys, in units of _TEMPERATURE
+        self.squares = (rows * rows).sum(dim=1) / _TEMPERATURE  # (N,)
+        self.likeness = _likeness(rows, site)  # (N, M)
+
+    def along_motion(self, payload: FloatPlane) -> tuple[FloatPlane, FloatPlane]:
+        """Return the reference's payload (h, w, C) where the anchor has it, and its surety."""
+        guide, other = self._frame.guide, self.site.guide
+        there, _ = match_courses(guide, other, FINE, self._likeliest(guide.shape[::-1]))
+        difference = cv2.subtract(guide, fetch(other, there), dtype=cv2.CV_32F)
+        difference -= np.median(difference)  # a change of exposure
+        difference *= difference
+        astray = cv2.GaussianBlur(difference, (0, 0), _AVERAGED)
+        doubt = cv2.extractChannel(there, 2)
+        surety = cv2.exp(astray * np.float32(-0.5 / _LUMA_SIGMA**2) - doubt)
+        surety *= is_inside(there) * self.strength
+        return fetch(payload, there), surety
+
+    def _likeliest(self, size: tuple[int, int]) -> tuple[Flow, Flow]:
+        """Return where likeness alone leads from the anchor, and back, at a size (w, h)."""
+        assert self._frame.keys is not None
+        shapes = self._frame.keys.shape[:2], self.site.keys.shape[:2]
+        there = _flow_to(_every_other(self.likeness, shapes[0]), *shapes, size)
+        likeness = _every_other(self.likeness.T, shapes[1]) - self.squares
+        return there, _flow_to(likeness, *shapes[::-1], size)
+
+
+def _likeliest_values(
+    likeness: Sequence[torch.Tensor], values: torch.Tensor
+) -> tuple[FloatPlane, FloatPlane]:
+    """Return means (N, C) of values (M, C) by likeness (N, M) in parts, and the most of it (N,)."""
+    found, most = [], []
+    for parts in zip(*(part.split(_ROWS) for part in likeness), strict=True):
+        rows = torch.cat(parts, dim=1)
+        most.append(rows.amax(dim=1))
+        rows -= most[-1][:, None]
+        rows.exp_()
+        found.append((rows @ values) / rows.sum(dim=1, keepdim=True))
+    return torch.cat(found).numpy(), torch.cat(most).numpy()
+
+
+def _every_other(likeness: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
+    """Return every other row and column (h/2, w/2, M) of a picture's likeness (N, M)."""
+    return likeness.reshape(*shape, -1)[::2, ::2]
+
+
+def _flow_to(
+    likeness: torch.Tensor, shape: tuple[int, int], other: tuple[int, int], size: tuple[int, int]
+) -> Flow:
+    """Return a flow of a size to what is likest in another picture, without outliers.
+
+    `likeness`: as `_every_other` gives it; the pictures' keys have these shapes (h, w).
+    """
+    rows, columns = np.divmod(likeness.argmax(dim=2).numpy(), other[1])
+    own_rows, own_columns = np.mgrid[: shape[0] : 2, : shape[1] : 2]
+    steps = (columns - own_columns, rows - own_rows)
+    medians = [cv2.medianBlur(step.astype(np.float32), _MEDIAN) for step in steps]
+    return cv2.resize(np.dstack(medians), size) * np.float32(size[0] / shape[1])
+
+
+def unlikeness(keys: torch.Tensor, site: Site) -> float:
+    """Return the mean squared distance of keys (N, C) from the nearest of a reference's."""
+    nearest = (keys * keys).sum(dim=1) - _TEMPERATURE * _likeness(keys, site).amax(dim=1)
+    return float(nearest.mean())
+
+
+def _likeness(keys: torch.Tensor, site: Site) -> torch.Tensor:
+    """Return how like keys (N, C) are to a reference's (N, M): softmax makes shares of it.
+
+    It is less than the keys' squares by their squared distances, in units of _TEMPERATURE.
+    """
+    others = torch.from_numpy(site.flat_keys)
+    squares = (others * others).sum(dim=1) / -_TEMPERATURE
+    return torch.addmm(squares, keys, others.T, alpha=2.0 / _TEMPERATURE)
+
+
+def _covered(site: Site) -> FloatPlane:
+    """Return a reference's a, b and 1 (h, w, 3), each times its coverage."""
+    coverage = site.reference.coverage
+    payload: FloatPlane = np.dstack([site.reference.ab, np.ones_like(coverage)])
+    payload *= coverage[..., None]
+    return payload
+
+
+def _mixed(ab: FloatPlane, other: FloatPlane, share: FloatPlane) -> FloatPlane:
+    """Return ab (h, w, 2), of which a share (h, w) is another's."""
+    mixed: FloatPlane = ab + (other - ab) * share[..., None]
+    return mixed
