@@ -166,8 +166,9 @@ class Colorizer:
                 cuts = prefetch(timed(profile, "tints", shots))
             else:
                 cuts = prefetch(timed(profile, "shots", mark_cuts(smalls)))
+            followed = carrier.follow(cuts) if carrier else cuts
             wants = carrier.wants if carrier else None
-            moved = every_frame(cuts) if window.is_off else track(cuts, first, wants)
+            moved = every_frame(followed) if window.is_off else track(followed, first, wants)
             tracked = prefetch(timed(profile, "motion", moved))
             has_keys = carrier is not None
             added = self.predictor.add_ab(tracked, look.batch_size, info.rotation, has_keys)
@@ -189,8 +190,9 @@ class Colorizer:
         look = self.look
         if not look.references or not look.saturation:
             return None
+        start += LOOK if start else 0  # before it cuts are not sure
         sites = find_sites(info, look.references, self.predictor, look.size, start, stop, index)
-        return Carrier(sites, look.saturation)
+        return Carrier(sites, look.saturation, start)
 
     def frames(
         self,
