@@ -23,7 +23,7 @@ import torch
 
 from filmcolor.anchors import TrackedFrame
 from filmcolor.flow import FINE, Flow, fetch, is_inside, match_courses
-from filmcolor.frames import FloatPlane
+from filmcolor.frames import FloatPlane, SmallFrame
 from filmcolor.sites import NEAREST, Site
 
 SPACING = 8  # frames between anchors, at most, in shots that have references
@@ -44,15 +44,33 @@ _MEDIAN = 3  # samples: what is alone in leading elsewhere is mistaken
 class Carrier:
     """A film's references at work."""
 
-    def __init__(self, sites: Sequence[Site]) -> None:
-        """Take references in order of their frames."""
+    def __init__(self, sites: Sequence[Site], start: int = 0) -> None:
+        """Take references in order of their frames.
+
+        `start`: the number of the frame from which on cuts are told by `follow`; the sites
+        know those before it.
+        """
         self._sites = sites
+        self._start = start
+        self._cuts: list[int] = []
+
+    def follow(self, frames: Iterable[SmallFrame]) -> Iterator[SmallFrame]:
+        """Yield the same frames, before all that is done with them, and note the cuts."""
+        for frame in frames:
+            if frame.is_cut and frame.frame.number >= self._start:
+                self._cuts.append(frame.frame.number)
+            yield frame
 
     def wants(self, number: int) -> bool:
         """Tell whether a frame is to be an anchor."""
-        own = [site for site in self._sites if site.holds(number)]
+        own = [site for site in self._sites if self._serves(site, number)]
         is_given = any(site.reference.number == number for site in own)
         return is_given or (bool(own) and number % SPACING == 0)
+
+    def _serves(self, site: Site, number: int) -> bool:
+        """Tell whether a frame is in a reference's own shot."""
+        given = site.reference.number
+        return site.holds(number) and not any(given < cut <= number for cut in self._cuts)
 
     def add_colors(self, frames: Iterable[TrackedFrame]) -> Iterator[TrackedFrame]:
         """Yield the same frames, anchors with the colours that references have for them.
@@ -90,7 +108,7 @@ class Carrier:
         number = frame.frame.number
         before = [s for s in self._sites if s.reference.number < number][-NEAREST:]
         after = [s for s in self._sites if s.reference.number > number][:NEAREST]
-        own = [s for s in (*before[-1:], *after[:1]) if s.holds(number)]
+        own = [s for s in (*before[-1:], *after[:1]) if self._serves(s, number)]
         if own:
             return [_Pair(frame, keys, site, 1.0) for site in own]
         some = torch.from_numpy(keys[::_SPARSE])

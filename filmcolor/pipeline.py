@@ -178,9 +178,10 @@ class Colorizer:
         carrier: Carrier | None = None
         if direction is not None and direction.references:
             given = direction.references
+            sure = start + LOOK if start else 0  # before it cuts are not sure
             with section(profile, "references"):
-                sites = find_sites(info, given, self.predictor, look.size, start, end, index)
-            carrier = Carrier(sites)
+                sites = find_sites(info, given, self.predictor, look.size, sure, end, index)
+            carrier = Carrier(sites, sure)
         set_pools(is_network_busy=window.is_off)
         with ExitStack() as threads:
 
@@ -196,8 +197,9 @@ class Colorizer:
                 cuts = prefetch(timed(profile, "tints", shots))
             else:
                 cuts = prefetch(timed(profile, "shots", mark_cuts(smalls)))
+            followed = carrier.follow(cuts) if carrier else cuts
             wants = carrier.wants if carrier else None
-            moved = every_frame(cuts) if window.is_off else track(cuts, first, wants)
+            moved = every_frame(followed) if window.is_off else track(followed, first, wants)
             tracked = prefetch(timed(profile, "motion", moved))
             added = self.predictor.add_ab(tracked, look.batch_size, info.rotation, bool(carrier))
             colored = timed(profile, "network", added)

@@ -42,7 +42,7 @@ def carried(frames, sites, kinds_of=lambda n: np.zeros(SIZE)):
         replace(f, ab=flat(*AUTOMATIC), keys=keys_of(kinds_of(f.frame.number)))
         if f.is_anchor
         else f
-        for f in track(frames, wants=carrier.wants)
+        for f in track(carrier.follow(frames), wants=carrier.wants)
     )
     return np.stack([f.ab for f in steady(carrier.add_colors(seen), WINDOW)])
 
@@ -157,8 +157,10 @@ def test_a_reference_without_any_color_changes_nothing():
 
 def test_its_shot_has_anchors_near_each_other():
     frames = small_frames([texture()] * 100, cuts=(50,))
-    carrier = Carrier([site(13, frames[13], np.zeros(SIZE), flat(0, 0), stop=50)])
-    numbers = [f.frame.number for f in track(frames, wants=carrier.wants) if f.is_anchor]
+    carrier = Carrier([site(13, frames[13], np.zeros(SIZE), flat(0, 0))])
+    numbers = [
+        f.frame.number for f in track(carrier.follow(frames), wants=carrier.wants) if f.is_anchor
+    ]
     assert [n for n in numbers if n < 50] == [0, 8, 13, 16, 24, 32, 40, 48]
     assert [n for n in numbers if n >= 50] == [
         f.frame.number for f in track(frames) if f.is_anchor and f.frame.number >= 50
@@ -170,7 +172,7 @@ def test_its_shot_has_anchors_near_each_other():
 
 def two_shots(kind_after):
     frames = small_frames([texture(1)] * 30 + [texture(3)] * 30, cuts=(30,))
-    sites = [site(10, frames[10], np.zeros(SIZE), flat(30.0, 0.0), stop=30)]
+    sites = [site(10, frames[10], np.zeros(SIZE), flat(30.0, 0.0))]
     return carried(frames, sites, lambda n: np.full(SIZE, kind_after * (n >= 30)))
 
 
@@ -183,7 +185,7 @@ def test_nothing_crosses_a_cut():
 def test_a_shot_that_comes_again_has_its_colors_again():
     pictures = [texture(1)] * 20 + [texture(3)] * 20 + [texture(1)] * 20
     frames = small_frames(pictures, cuts=(20, 40))
-    sites = [site(10, frames[10], np.zeros(SIZE), flat(30.0, 0.0), stop=20)]
+    sites = [site(10, frames[10], np.zeros(SIZE), flat(30.0, 0.0))]
     result = carried(frames, sites, lambda n: np.full(SIZE, 20 <= n < 40))
     assert np.abs(result[20:40] - AUTOMATIC).max() < 1e-3
     assert np.abs(result[40:] - (30.0, 0.0)).max() < 1.0
@@ -192,7 +194,7 @@ def test_a_shot_that_comes_again_has_its_colors_again():
 def test_a_shots_own_reference_comes_first():
     frames = small_frames([texture(1)] * 60, cuts=(30,))
     sites = [
-        site(10, frames[10], np.zeros(SIZE), flat(30.0, 0.0), stop=30),
+        site(10, frames[10], np.zeros(SIZE), flat(30.0, 0.0)),
         site(59, frames[59], np.zeros(SIZE), flat(0.0, 30.0), first=30),
     ]
     result = carried(frames, sites)
