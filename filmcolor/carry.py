@@ -14,6 +14,7 @@ How surely a colour was carried becomes its weight in steadying (`smooth`), whic
 the reference's own colours along the chain of motion as far as its window reaches.
 """
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
@@ -36,6 +37,7 @@ _AVERAGED = 1.0  # samples over which disagreement of luma is averaged
 _TRUST, _BY_LIKENESS, _BY_MOTION = 0.05, 0.5, 1.0  # the network's, and what each way adds
 # mean squared distance of keys up to which another shot is one that comes again, and none
 _RETURN, _NO_RETURN = 1.2, 1.6
+_LIKE = 0.8  # the same up to which a reference of the shot is enough
 _ROWS = 128  # of likeness at a time, so that it stays in the cache
 _SPARSE = 4  # samples from one that tells how alike two pictures are to the next
 _MEDIAN = 3  # samples: what is alone in leading elsewhere is mistaken
@@ -102,22 +104,24 @@ class Carrier:
     def _pairs(self, frame: TrackedFrame, keys: FloatPlane) -> list["_Pair"]:
         """Return the references that serve an anchor: the nearest of its shot on either side.
 
-        Where its shot has none, the one whose frame is most like it, if it is that of a shot
-        that comes again.
+        Where these are unlike it, or there are none, also the one that is most like it, of
+        whichever shot: that of a view that comes again.
         """
         number = frame.frame.number
         before = [s for s in self._sites if s.reference.number < number][-NEAREST:]
         after = [s for s in self._sites if s.reference.number > number][:NEAREST]
         own = [s for s in (*before[-1:], *after[:1]) if self._serves(s, number)]
-        if own:
-            return [_Pair(frame, keys, site, 1.0) for site in own]
+        pairs = [_Pair(frame, keys, site, 1.0) for site in own]
+        least = min((pair.unlikeness for pair in pairs), default=_NO_RETURN)
+        if least <= _LIKE:
+            return pairs
         some = torch.from_numpy(keys[::_SPARSE])
-        others = {site: unlikeness(some, site) for site in (*before, *after)}
+        others = {s: unlikeness(some, s) for s in (*before, *after) if s not in own}
         site = min(others, key=others.__getitem__, default=None)
-        if site is None or others[site] >= _NO_RETURN:
-            return []
-        strength = min(1.0, (_NO_RETURN - others[site]) / (_NO_RETURN - _RETURN))
-        return [_Pair(frame, keys, site, strength)]
+        if site is None or others[site] >= least:
+            return pairs
+        strength = min(1.0, (least - others[site]) / (_NO_RETURN - _RETURN))
+        return [*pairs, _Pair(frame, keys, site, strength)]
 
     def _by_likeness(
         self, frame: TrackedFrame, pairs: Sequence["_Pair"]
@@ -130,7 +134,8 @@ class Carrier:
             payload = _covered(pair.site)
             small = cv2.resize(payload, pair.site.keys.shape[1::-1], interpolation=cv2.INTER_AREA)
             values.append(torch.from_numpy(small.reshape(-1, 3)))
-        found, most = _likeliest_values([pair.likeness for pair in pairs], torch.cat(values))
+        weak = [pair.likeness + math.log(pair.strength) for pair in pairs[1:]]
+        found, most = _likeliest_values([pairs[0].likeness, *weak], torch.cat(values))
         found = found.reshape(height, width, 3)
         nearest = (pairs[0].squares.numpy() - most) * _TEMPERATURE
         count = np.exp(-((nearest / _UNLIKE) ** 4)).reshape(height, width)
@@ -165,6 +170,12 @@ class _Pair:
         # their difference is the squared distance of keys, in units of _TEMPERATURE
         self.squares = (rows * rows).sum(dim=1) / _TEMPERATURE  # (N,)
         self.likeness = _likeness(rows, site)  # (N, M)
+
+    @property
+    def unlikeness(self) -> float:
+        """The mean squared distance of the anchor's keys from the nearest of the reference's."""
+        nearest = self.squares - self.likeness.amax(dim=1)
+        return _TEMPERATURE * float(nearest.mean())
 
     def along_motion(self, payload: FloatPlane) -> tuple[FloatPlane, FloatPlane]:
         """Return the reference's payload (h, w, C) where the anchor has it, and its surety."""

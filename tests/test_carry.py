@@ -200,3 +200,16 @@ def test_a_shots_own_reference_comes_first():
     result = carried(frames, sites)
     assert np.abs(result[:30] - (30.0, 0.0)).max() < 1.0
     assert np.abs(result[30:] - (0.0, 30.0)).max() < 1.0
+
+
+def test_a_view_that_comes_again_helps_where_the_shots_own_reference_is_unlike():
+    pictures = [texture(1)] * 20 + [texture(1)] * 20 + [texture(3)] * 20
+    frames = small_frames(pictures, cuts=(20,))  # the second shot turns from one view to another
+    kinds_of = lambda n: np.full(SIZE, n >= 40)  # noqa: E731
+    sites = [
+        site(10, frames[10], kinds_of(10), flat(30.0, 0.0)),
+        site(55, frames[55], kinds_of(55), flat(0.0, 30.0), first=20),
+    ]
+    result = carried(frames, sites, kinds_of)
+    assert np.abs(result[:36] - (30.0, 0.0)).max() < 2.0
+    assert np.abs(result[44:] - (0.0, 30.0)).max() < 2.0
