@@ -29,6 +29,8 @@ from filmcolor.frames import (
     AbFrame,
     ColorFrame,
     FilmInfo,
+    FloatPlane,
+    Gray,
     Part,
     Span,
 )
@@ -191,8 +193,12 @@ class Colorizer:
         if not look.references or not look.saturation:
             return None
         start += LOOK if start else 0  # before it cuts are not sure
-        sites = find_sites(info, look.references, self.predictor, look.size, start, stop, index)
-        return Carrier(sites, look.saturation, start)
+        sites = find_sites(info, look.references, look.size, start, stop, index)
+
+        def keys_of(small: Gray) -> FloatPlane:
+            return self.predictor.keys_of(small, info.rotation)
+
+        return Carrier(sites, keys_of, look.saturation, start)
 
     def frames(
         self,
