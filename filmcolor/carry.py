@@ -15,8 +15,10 @@ the reference's own colours along the chain of motion as far as its window reach
 """
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -24,7 +26,7 @@ import torch
 
 from filmcolor.anchors import TrackedFrame
 from filmcolor.flow import FINE, Flow, fetch, is_inside, match_courses
-from filmcolor.frames import FloatPlane, SmallFrame
+from filmcolor.frames import FloatPlane, Gray, SmallFrame
 from filmcolor.sites import NEAREST, Site
 
 SPACING = 8  # frames between anchors, at most, in shots that have references
@@ -46,15 +48,20 @@ _MEDIAN = 3  # samples: what is alone in leading elsewhere is mistaken
 class Carrier:
     """A film's references at work."""
 
-    def __init__(self, sites: Sequence[Site], start: int = 0) -> None:
+    def __init__(
+        self, sites: Sequence[Site], keys_of: Callable[[Gray], FloatPlane], start: int = 0
+    ) -> None:
         """Take references in order of their frames.
 
-        `start`: the number of the frame from which on cuts are told by `follow`; the sites
-        know those before it.
+        `keys_of`: gives the keys (h/8, w/8, C) of small luma (h, w). `start`: the number of the
+        frame from which on cuts are told by `follow`; the sites know those before it.
         """
         self._sites = sites
+        self._numbers = [site.reference.number for site in sites]
         self._start = start
         self._cuts: list[int] = []
+        # those of a moment: a film may have many references
+        self._keys = lru_cache(2 * NEAREST)(lambda site: keys_of(site.small))
 
     def follow(self, frames: Iterable[SmallFrame]) -> Iterator[SmallFrame]:
         """Yield the same frames, before all that is done with them, and note the cuts."""
@@ -65,14 +72,24 @@ class Carrier:
 
     def wants(self, number: int) -> bool:
         """Tell whether a frame is to be an anchor."""
-        own = [site for site in self._sites if self._serves(site, number)]
-        is_given = any(site.reference.number == number for site in own)
-        return is_given or (bool(own) and number % SPACING == 0)
+        own = self._own(number)
+        return any(s.reference.number == number for s in own) or (
+            bool(own) and number % SPACING == 0
+        )
+
+    def _own(self, number: int) -> list[Site]:
+        """Return the references nearest to a frame on either side, of those of its shot."""
+        place = bisect_right(self._numbers, number)
+        near = [*self._sites[max(0, place - 1) : place], *self._sites[place : place + 1]]
+        return [site for site in near if self._serves(site, number)]
 
     def _serves(self, site: Site, number: int) -> bool:
         """Tell whether a frame is in a reference's own shot."""
         given = site.reference.number
-        return site.holds(number) and not any(given < cut <= number for cut in self._cuts)
+        is_cut_off = given < number and bisect_right(self._cuts, given) < bisect_right(
+            self._cuts, number
+        )
+        return site.holds(number) and not is_cut_off
 
     def add_colors(self, frames: Iterable[TrackedFrame]) -> Iterator[TrackedFrame]:
         """Yield the same frames, anchors with the colours that references have for them.
@@ -85,14 +102,14 @@ class Carrier:
     def _colored(self, frame: TrackedFrame) -> TrackedFrame:
         assert frame.ab is not None and frame.keys is not None
         number = frame.frame.number
-        given = next((s for s in self._sites if s.reference.number == number), None)
+        place = bisect_right(self._numbers, number) - 1
+        given = self._sites[place] if place >= 0 and self._numbers[place] == number else None
         if given is not None:
             coverage = given.reference.coverage
             ab = _mixed(frame.ab, given.reference.ab, coverage)
             trust = np.maximum(coverage, np.float32(_TRUST))
             return replace(frame, ab=ab, trust=trust, fixed=coverage, keys=None)
-        keys = np.ascontiguousarray(frame.keys.reshape(-1, frame.keys.shape[2]))
-        pairs = self._pairs(frame, keys)
+        pairs = self._pairs(frame, _rows(frame.keys))
         if not pairs:
             return replace(frame, keys=None)
         alike, likeness = self._by_likeness(frame, pairs)
@@ -101,27 +118,27 @@ class Carrier:
         trust = _TRUST + _BY_LIKENESS * likeness + _BY_MOTION * surety
         return replace(frame, ab=ab, trust=trust, keys=None)
 
-    def _pairs(self, frame: TrackedFrame, keys: FloatPlane) -> list["_Pair"]:
+    def _pairs(self, frame: TrackedFrame, keys: torch.Tensor) -> list["_Pair"]:
         """Return the references that serve an anchor: the nearest of its shot on either side.
 
         Where these are unlike it, or there are none, also the one that is most like it, of
         whichever shot: that of a view that comes again.
         """
         number = frame.frame.number
-        before = [s for s in self._sites if s.reference.number < number][-NEAREST:]
-        after = [s for s in self._sites if s.reference.number > number][:NEAREST]
-        own = [s for s in (*before[-1:], *after[:1]) if self._serves(s, number)]
-        pairs = [_Pair(frame, keys, site, 1.0) for site in own]
+        own = self._own(number)
+        pairs = [_Pair(frame, keys, site, self._keys(site), 1.0) for site in own]
         least = min((pair.unlikeness for pair in pairs), default=_NO_RETURN)
         if least <= _LIKE:
             return pairs
-        some = torch.from_numpy(keys[::_SPARSE])
-        others = {s: unlikeness(some, s) for s in (*before, *after) if s not in own}
+        place = bisect_right(self._numbers, number)
+        near = self._sites[max(0, place - NEAREST) : place + NEAREST]
+        some = keys[::_SPARSE]
+        others = {s: _unlikeness(some, _rows(self._keys(s))) for s in near if s not in own}
         site = min(others, key=others.__getitem__, default=None)
         if site is None or others[site] >= least:
             return pairs
         strength = min(1.0, (least - others[site]) / (_NO_RETURN - _RETURN))
-        return [*pairs, _Pair(frame, keys, site, strength)]
+        return [*pairs, _Pair(frame, keys, site, self._keys(site), strength)]
 
     def _by_likeness(
         self, frame: TrackedFrame, pairs: Sequence["_Pair"]
@@ -132,7 +149,7 @@ class Carrier:
         values = []
         for pair in pairs:
             payload = _covered(pair.site)
-            small = cv2.resize(payload, pair.site.keys.shape[1::-1], interpolation=cv2.INTER_AREA)
+            small = cv2.resize(payload, pair.size, interpolation=cv2.INTER_AREA)
             values.append(torch.from_numpy(small.reshape(-1, 3)))
         weak = [pair.likeness + math.log(pair.strength) for pair in pairs[1:]]
         found, most = _likeliest_values([pairs[0].likeness, *weak], torch.cat(values))
@@ -163,13 +180,21 @@ class Carrier:
 class _Pair:
     """An anchor beside a reference that serves it."""
 
-    def __init__(self, frame: TrackedFrame, keys: FloatPlane, site: Site, strength: float) -> None:
+    def __init__(
+        self,
+        frame: TrackedFrame,
+        keys: torch.Tensor,
+        site: Site,
+        others: FloatPlane,
+        strength: float,
+    ) -> None:
+        """Compare an anchor, whose keys are rows (N, C), with a reference of keys (h, w, C)."""
         self.site, self.strength = site, np.float32(strength)
+        self.size = others.shape[1::-1]  # (w, h)
         self._frame = frame
-        rows = torch.from_numpy(keys)
         # their difference is the squared distance of keys, in units of _TEMPERATURE
-        self.squares = (rows * rows).sum(dim=1) / _TEMPERATURE  # (N,)
-        self.likeness = _likeness(rows, site)  # (N, M)
+        self.squares = (keys * keys).sum(dim=1) / _TEMPERATURE  # (N,)
+        self.likeness = _likeness(keys, _rows(others))  # (N, M)
 
     @property
     def unlikeness(self) -> float:
@@ -193,7 +218,7 @@ class _Pair:
     def _likeliest(self, size: tuple[int, int]) -> tuple[Flow, Flow]:
         """Return where likeness alone leads from the anchor, and back, at a size (w, h)."""
         assert self._frame.keys is not None
-        shapes = self._frame.keys.shape[:2], self.site.keys.shape[:2]
+        shapes = self._frame.keys.shape[:2], self.size[::-1]
         there = _flow_to(_every_other(self.likeness, shapes[0]), *shapes, size)
         likeness = _every_other(self.likeness.T, shapes[1]) - self.squares
         return there, _flow_to(likeness, *shapes[::-1], size)
@@ -232,18 +257,22 @@ def _flow_to(
     return cv2.resize(np.dstack(medians), size) * np.float32(size[0] / shape[1])
 
 
-def unlikeness(keys: torch.Tensor, site: Site) -> float:
-    """Return the mean squared distance of keys (N, C) from the nearest of a reference's."""
-    nearest = (keys * keys).sum(dim=1) - _TEMPERATURE * _likeness(keys, site).amax(dim=1)
+def _rows(keys: FloatPlane) -> torch.Tensor:
+    """Return keys (h, w, C) as rows (N, C)."""
+    return torch.from_numpy(np.ascontiguousarray(keys)).flatten(0, 1)
+
+
+def _unlikeness(keys: torch.Tensor, others: torch.Tensor) -> float:
+    """Return the mean squared distance of keys (N, C) from the nearest of others (M, C)."""
+    nearest = (keys * keys).sum(dim=1) - _TEMPERATURE * _likeness(keys, others).amax(dim=1)
     return float(nearest.mean())
 
 
-def _likeness(keys: torch.Tensor, site: Site) -> torch.Tensor:
-    """Return how like keys (N, C) are to a reference's (N, M): softmax makes shares of it.
+def _likeness(keys: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
+    """Return how like keys (N, C) are to others (M, C): softmax makes shares of it (N, M).
 
     It is less than the keys' squares by their squared distances, in units of _TEMPERATURE.
     """
-    others = torch.from_numpy(site.flat_keys)
     squares = (others * others).sum(dim=1) / -_TEMPERATURE
     return torch.addmm(squares, keys, others.T, alpha=2.0 / _TEMPERATURE)
 

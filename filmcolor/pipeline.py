@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -177,11 +178,10 @@ class Colorizer:
         first = part.first - past + REACH
         carrier: Carrier | None = None
         if direction is not None and direction.references:
-            given = direction.references
             sure = start + LOOK if start else 0  # before it cuts are not sure
             with section(profile, "references"):
-                sites = find_sites(info, given, self.predictor, look.size, sure, end, index)
-            carrier = Carrier(sites, sure)
+                sites = find_sites(info, direction.references, look.size, sure, end, index)
+            carrier = Carrier(sites, partial(self.predictor.keys_of, rotation=info.rotation), sure)
         set_pools(is_network_busy=window.is_off)
         with ExitStack() as threads:
 

@@ -2,14 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-
-import numpy as np
 
 from filmcolor.decode import FrameIndex, read_luma
 from filmcolor.errors import InputError
-from filmcolor.frames import FilmInfo, FloatPlane, Gray, SmallFrame
-from filmcolor.predict import Predictor
+from filmcolor.frames import FilmInfo, Gray, SmallFrame
 from filmcolor.references import Reference
 from filmcolor.shots import LOOK, mark_cuts
 from filmcolor.small import add_small
@@ -18,7 +14,7 @@ NEAREST = 4  # references before a frame, and after it, that may serve it
 _FRAMES_BACK = 64  # that are read at first on the way back to a cut; then twice as many
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False)
 class Site:
     """A reference where it stands in its film.
 
@@ -27,8 +23,8 @@ class Site:
     """
 
     reference: Reference
-    guide: Gray  # (h/2, w/2), of its frame
-    keys: FloatPlane  # (h/8, w/8, C), of its frame
+    small: Gray  # (h, w), of its frame
+    guide: Gray  # (h/2, w/2)
     first: int
     stop: int | None
 
@@ -36,16 +32,10 @@ class Site:
         """Tell whether a frame is in the reference's own shot."""
         return self.first <= number and (self.stop is None or number < self.stop)
 
-    @cached_property
-    def flat_keys(self) -> FloatPlane:
-        """Its keys as rows (N, C)."""
-        return np.ascontiguousarray(self.keys.reshape(-1, self.keys.shape[2]))
-
 
 def find_sites(
     info: FilmInfo,
     references: Sequence[Reference],
-    predictor: Predictor,
     short_side: int,
     start: int = 0,
     stop: int | None = None,
@@ -73,8 +63,7 @@ def find_sites(
             if sites and first <= floor == sites[-1].reference.number:
                 first = sites[-1].first
         frame = reader.frame(number)
-        keys = predictor.keys_of(frame.small, info.rotation)
-        sites.append(Site(reference, frame.guide, keys, first, end))
+        sites.append(Site(reference, frame.small, frame.guide, first, end))
     return sites
 
 

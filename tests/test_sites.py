@@ -6,7 +6,6 @@ import pytest
 from media import Film, shoot
 
 from filmcolor.errors import InputError
-from filmcolor.pipeline import Colorizer
 from filmcolor.probing import probe
 from filmcolor.references import Reference
 from filmcolor.sites import NEAREST, find_sites
@@ -25,13 +24,11 @@ def info(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def find(info, look):
-    predictor = Colorizer(look).predictor
-
+def find(info):
     def found(numbers, start=0, stop=None):
         planes = np.zeros((16, 21, 2), np.float32), np.ones((16, 21), np.float32)
         references = [Reference(number, *planes) for number in numbers]
-        return find_sites(info, references, predictor, look.size, start, stop)
+        return find_sites(info, references, 32, start, stop)
 
     return found
 
@@ -61,7 +58,7 @@ def test_a_part_has_the_shots_of_the_whole(find, start, stop):
             if number < given or not any(max(start - 1, given) < cut <= number for cut in CUTS):
                 assert found.holds(number) == (shot_of(number) == shot_of(given))
         np.testing.assert_array_equal(found.guide, whole[given].guide)
-        np.testing.assert_array_equal(found.keys, whole[given].keys)
+        np.testing.assert_array_equal(found.small, whole[given].small)
 
 
 def test_only_the_nearest_serve_a_part(find):
