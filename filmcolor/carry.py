@@ -25,7 +25,7 @@ import numpy as np
 import torch
 
 from filmcolor.anchors import TrackedFrame
-from filmcolor.flow import FINE, Flow, fetch, is_inside, match_courses
+from filmcolor.flow import FINE, Flow, fetch, find_courses, is_inside
 from filmcolor.frames import FloatPlane, Gray, SmallFrame
 from filmcolor.sites import NEAREST, Site
 
@@ -205,7 +205,7 @@ class _Pair:
     def along_motion(self, payload: FloatPlane) -> tuple[FloatPlane, FloatPlane]:
         """Return the reference's payload (h, w, C) where the anchor has it, and its surety."""
         guide, other = self._frame.guide, self.site.guide
-        there, _ = match_courses(guide, other, FINE, self._likeliest(guide.shape[::-1]))
+        there, _ = find_courses(guide, other, FINE, self._likeliest(guide.shape[::-1]))
         difference = cv2.subtract(guide, fetch(other, there), dtype=cv2.CV_32F)
         difference -= np.median(difference)  # a change of exposure
         difference *= difference
@@ -215,13 +215,16 @@ class _Pair:
         surety *= is_inside(there) * self.strength
         return fetch(payload, there), surety
 
-    def _likeliest(self, size: tuple[int, int]) -> tuple[Flow, Flow]:
-        """Return where likeness alone leads from the anchor, and back, at a size (w, h)."""
+    def _likeliest(self, size: tuple[int, int]) -> Flow:
+        """Return the flow of a size (w, h) to what is likest in the reference, less outliers."""
         assert self._frame.keys is not None
-        shapes = self._frame.keys.shape[:2], self.size[::-1]
-        there = _flow_to(_every_other(self.likeness, shapes[0]), *shapes, size)
-        likeness = _every_other(self.likeness.T, shapes[1]) - self.squares
-        return there, _flow_to(likeness, *shapes[::-1], size)
+        height, width = self._frame.keys.shape[:2]
+        every_other = self.likeness.unflatten(0, (height, width))[::2, ::2]
+        rows, columns = np.divmod(every_other.argmax(dim=2).numpy(), self.size[0])
+        own_rows, own_columns = np.mgrid[:height:2, :width:2]
+        steps = (columns - own_columns, rows - own_rows)
+        medians = [cv2.medianBlur(step.astype(np.float32), _MEDIAN) for step in steps]
+        return cv2.resize(np.dstack(medians), size) * np.float32(size[0] / width)
 
 
 def _likeliest_values(
@@ -236,25 +239,6 @@ def _likeliest_values(
         rows.exp_()
         found.append((rows @ values) / rows.sum(dim=1, keepdim=True))
     return torch.cat(found).numpy(), torch.cat(most).numpy()
-
-
-def _every_other(likeness: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
-    """Return every other row and column (h/2, w/2, M) of a picture's likeness (N, M)."""
-    return likeness.reshape(*shape, -1)[::2, ::2]
-
-
-def _flow_to(
-    likeness: torch.Tensor, shape: tuple[int, int], other: tuple[int, int], size: tuple[int, int]
-) -> Flow:
-    """Return a flow of a size to what is likest in another picture, without outliers.
-
-    `likeness`: as `_every_other` gives it; the pictures' keys have these shapes (h, w).
-    """
-    rows, columns = np.divmod(likeness.argmax(dim=2).numpy(), other[1])
-    own_rows, own_columns = np.mgrid[: shape[0] : 2, : shape[1] : 2]
-    steps = (columns - own_columns, rows - own_rows)
-    medians = [cv2.medianBlur(step.astype(np.float32), _MEDIAN) for step in steps]
-    return cv2.resize(np.dstack(medians), size) * np.float32(size[0] / shape[1])
 
 
 def _rows(keys: FloatPlane) -> torch.Tensor:

@@ -72,33 +72,18 @@ def find_flow(
     return flow[:height, :width]
 
 
-def find_courses(first: Gray, second: Gray, effort: Effort) -> tuple[Course, Course]:
+def find_courses(
+    first: Gray, second: Gray, effort: Effort, begin: Flow | None = None
+) -> tuple[Course, Course]:
     """Return the courses from the first luma to the second, and back.
 
     The way there is searched for, the way back is its inverse: what has none, for it is
     hidden in the other picture, is missed by the iteration, and so is doubted.
     """
-    there = _course(find_flow(first, second, effort))
+    there = _course(find_flow(first, second, effort, begin))
     back = -there
     for _ in range(_INVERSIONS):
         back = -fetch(there, back)
-    doubts = _doubt(there, back), _doubt(back, there)
-    for course, doubt in zip((there, back), doubts, strict=True):
-        cv2.insertChannel(doubt, course, 2)
-    return there, back
-
-
-def match_courses(
-    first: Gray, second: Gray, effort: Effort, begins: tuple[Flow, Flow]
-) -> tuple[Course, Course]:
-    """Return the courses from the first luma to the second, and back, of pictures far apart.
-
-    Each is searched for by itself, from where `begins` (there, back) lead.
-    """
-    there, back = (
-        _course(find_flow(a, b, effort, begin))
-        for a, b, begin in zip((first, second), (second, first), begins, strict=True)
-    )
     doubts = _doubt(there, back), _doubt(back, there)
     for course, doubt in zip((there, back), doubts, strict=True):
         cv2.insertChannel(doubt, course, 2)

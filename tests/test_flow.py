@@ -13,7 +13,6 @@ from filmcolor.flow import (
     find_courses,
     find_flow,
     follow,
-    match_courses,
 )
 
 WIDE = (texture(3, 96, 200) * 255).astype(np.uint8)
@@ -83,10 +82,10 @@ def test_a_beginning_is_forgotten_by_the_next_search():
     np.testing.assert_array_equal(find_flow(view(20), view(23), FINE), before)
 
 
-def test_matched_courses_lead_there_and_back():
-    begins = np.zeros((2, 96, 128, 2), np.float32)
-    begins[0, ..., 0], begins[1, ..., 0] = -38.0, 38.0
-    there, back = match_courses(view(20), view(60), FINE, (begins[0], begins[1]))
+def test_begun_courses_lead_there_and_back():
+    begin = np.zeros((96, 128, 2), np.float32)
+    begin[..., 0] = -38.0
+    there, back = find_courses(view(20), view(60), FINE, begin)
     assert np.abs(there[10:-10, 50:-10, 0] + 40.0).mean() < 0.5
     assert np.abs(back[10:-10, 10:-50, 0] - 40.0).mean() < 0.5
     assert np.exp(-there[10:-10, 50:-10, 2]).mean() > 0.95
