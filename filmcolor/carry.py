@@ -14,6 +14,7 @@ How surely a colour was carried becomes its weight in steadying (`smooth`), whic
 the reference's own colours along the chain of motion as far as its window reaches.
 """
 
+import math
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -39,6 +40,7 @@ _TRUST, _BY_LIKENESS, _BY_MOTION = 0.05, 0.5, 1.0  # the network's, and what eac
 # mean squared distance of keys up to which another shot is one that comes again, and none
 _RETURN, _NO_RETURN = 1.2, 1.6
 _ROWS = 128  # of likeness at a time, so that it stays in the cache
+_CLEARLY = 0.4  # by so much it is more like a shot's frame than the shot's own are
 _SPARSE = 4  # samples from one that tells how alike two pictures are to the next
 _MEDIAN = 3  # samples: what is alone in leading elsewhere is mistaken
 
@@ -126,22 +128,28 @@ class Carrier:
     def _pairs(self, frame: TrackedFrame, keys: torch.Tensor) -> list["_Pair"]:
         """Return the references that serve an anchor: the nearest of its shot on either side.
 
-        Where its shot has none, the one whose frame is most like it, if it is that of a shot
-        that comes again.
+        And of those around it the one whose frame is most like it, if it is that of a shot that
+        comes again, and more like it than its own shot's are.
         """
         number = frame.frame.number
-        own = self._own(number)
-        if own:
-            return [_Pair(frame, keys, site, self._keys(site), 1.0) for site in own]
+        pairs = [_Pair(frame, keys, site, self._keys(site), 1.0) for site in self._own(number)]
         place = bisect_right(self._numbers, number)
         near = self._sites[max(0, place - NEAREST) : place + NEAREST]
+        served = {pair.site for pair in pairs}
+        if all(site in served for site in near):
+            return pairs
         some = keys[::_SPARSE]
-        others = {site: _unlikeness(some, _rows(self._keys(site))) for site in near}
-        site = min(others, key=others.__getitem__, default=None)
-        if site is None or others[site] >= _NO_RETURN:
-            return []
-        strength = min(1.0, (_NO_RETURN - others[site]) / (_NO_RETURN - _RETURN))
-        return [_Pair(frame, keys, site, self._keys(site), strength)]
+        unlike = {site: _unlikeness(some, _rows(self._keys(site))) for site in near}
+        own = min((unlike.pop(site) for site in served), default=_NO_RETURN + _CLEARLY)
+        site = min(unlike, key=unlike.__getitem__)
+        strength = min(
+            1.0,
+            (_NO_RETURN - unlike[site]) / (_NO_RETURN - _RETURN),
+            (own - unlike[site]) / _CLEARLY,
+        )
+        if strength > 0.0:
+            pairs.append(_Pair(frame, keys, site, self._keys(site), strength))
+        return pairs
 
     def _by_likeness(
         self, frame: TrackedFrame, pairs: Sequence["_Pair"]
@@ -158,7 +166,7 @@ class Carrier:
         found = found.reshape(height, width, 3)
         nearest = (pairs[0].squares.numpy() - most) * _TEMPERATURE
         count = np.exp(-((nearest / _UNLIKE) ** 4)).reshape(height, width)
-        count *= found[..., 2] * pairs[0].strength
+        count *= found[..., 2] * max(pair.strength for pair in pairs)
         found[..., :2] /= np.maximum(found[..., 2:], 1e-6)
         found[..., 2] = count
         found = cv2.resize(found, frame.guide.shape[::-1])
@@ -194,9 +202,9 @@ class _Pair:
         self.site, self.strength = site, np.float32(strength)
         self.size = others.shape[1::-1]  # (w, h)
         self._frame = frame
-        # their difference is the squared distance of keys, in units of _TEMPERATURE
+        # less likeness it is the squared distance of keys, in units of _TEMPERATURE
         self.squares = (keys * keys).sum(dim=1) / _TEMPERATURE  # (N,)
-        self.likeness = _likeness(keys, _rows(others))  # (N, M)
+        self.likeness = _likeness(keys, _rows(others)) + math.log(strength)  # (N, M)
 
     def along_motion(self, payload: FloatPlane) -> tuple[FloatPlane, FloatPlane]:
         """Return the reference's payload (h, w, C) where the anchor has it, and its surety."""

@@ -200,3 +200,12 @@ def test_a_shots_own_reference_comes_first():
     result = film.give(10, flat(30.0, 0.0)).give(59, flat(0.0, 30.0), first=30).carried()
     assert np.abs(result[:30] - (30.0, 0.0)).max() < 1.0
     assert np.abs(result[30:] - (0.0, 30.0)).max() < 1.0
+
+
+def test_a_view_that_comes_again_within_a_shot_has_its_colors_again():
+    """The second shot begins with what the first one showed, and its own reference has not."""
+    pictures = [texture(1)] * 50 + [texture(3)] * 30
+    film = Film(small_frames(pictures, cuts=(20,)), lambda n: np.full(SIZE, n >= 50))
+    result = film.give(10, flat(30.0, 0.0)).give(70, flat(0.0, 30.0), first=20).carried()
+    assert np.abs(result[20:40] - (30.0, 0.0)).mean() < 4.0  # of 30 between them
+    assert np.abs(result[58:] - (0.0, 30.0)).mean() < 1.0
