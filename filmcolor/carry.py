@@ -41,6 +41,7 @@ _TRUST, _BY_LIKENESS, _BY_MOTION = 0.05, 0.5, 1.0  # the network's, and what eac
 _RETURN, _NO_RETURN = 1.2, 1.6
 _LIKE = 0.8  # the same up to which a reference of the shot is enough
 _ROWS = 128  # of likeness at a time, so that it stays in the cache
+_CLEARLY = 0.4  # by so much it is more like a shot's frame than the shot's own are
 _SPARSE = 4  # samples from one that tells how alike two pictures are to the next
 _MEDIAN = 3  # samples: what is alone in leading elsewhere is mistaken
 
@@ -121,24 +122,30 @@ class Carrier:
     def _pairs(self, frame: TrackedFrame, keys: torch.Tensor) -> list["_Pair"]:
         """Return the references that serve an anchor: the nearest of its shot on either side.
 
-        Where these are unlike it, or there are none, also the one that is most like it, of
-        whichever shot: that of a view that comes again.
+        Where these are unlike it, or there are none, also the one around it whose frame is most
+        like it, if that is of a view that comes again.
         """
         number = frame.frame.number
         own = self._own(number)
         pairs = [_Pair(frame, keys, site, self._keys(site), 1.0) for site in own]
-        least = min((pair.unlikeness for pair in pairs), default=_NO_RETURN)
-        if least <= _LIKE:
-            return pairs
+        least = min((pair.unlikeness for pair in pairs), default=_NO_RETURN + _CLEARLY)
         place = bisect_right(self._numbers, number)
         near = self._sites[max(0, place - NEAREST) : place + NEAREST]
-        some = keys[::_SPARSE]
-        others = {s: _unlikeness(some, _rows(self._keys(s))) for s in near if s not in own}
-        site = min(others, key=others.__getitem__, default=None)
-        if site is None or others[site] >= least:
+        others = [site for site in near if site not in own]
+        if least <= _LIKE or not others:
             return pairs
-        strength = min(1.0, (least - others[site]) / (_NO_RETURN - _RETURN))
-        return [*pairs, _Pair(frame, keys, site, self._keys(site), strength)]
+        some = keys[::_SPARSE]
+        unlike = {site: _unlikeness(some, _rows(self._keys(site))) for site in others}
+        site = min(unlike, key=unlike.__getitem__)
+        strength = min(
+            1.0,
+            (_NO_RETURN - unlike[site]) / (_NO_RETURN - _RETURN),
+            (least - unlike[site]) / _CLEARLY,
+            (least - _LIKE) / _CLEARLY,
+        )
+        if strength > 0.0:
+            pairs.append(_Pair(frame, keys, site, self._keys(site), strength))
+        return pairs
 
     def _by_likeness(
         self, frame: TrackedFrame, pairs: Sequence["_Pair"]
@@ -151,12 +158,11 @@ class Carrier:
             payload = _covered(pair.site)
             small = cv2.resize(payload, pair.size, interpolation=cv2.INTER_AREA)
             values.append(torch.from_numpy(small.reshape(-1, 3)))
-        weak = [pair.likeness + math.log(pair.strength) for pair in pairs[1:]]
-        found, most = _likeliest_values([pairs[0].likeness, *weak], torch.cat(values))
+        found, most = _likeliest_values([pair.likeness for pair in pairs], torch.cat(values))
         found = found.reshape(height, width, 3)
         nearest = (pairs[0].squares.numpy() - most) * _TEMPERATURE
         count = np.exp(-((nearest / _UNLIKE) ** 4)).reshape(height, width)
-        count *= found[..., 2] * pairs[0].strength
+        count *= found[..., 2] * max(pair.strength for pair in pairs)
         found[..., :2] /= np.maximum(found[..., 2:], 1e-6)
         found[..., 2] = count
         found = cv2.resize(found, frame.guide.shape[::-1])
@@ -192,9 +198,9 @@ class _Pair:
         self.site, self.strength = site, np.float32(strength)
         self.size = others.shape[1::-1]  # (w, h)
         self._frame = frame
-        # their difference is the squared distance of keys, in units of _TEMPERATURE
+        # less likeness it is the squared distance of keys, in units of _TEMPERATURE
         self.squares = (keys * keys).sum(dim=1) / _TEMPERATURE  # (N,)
-        self.likeness = _likeness(keys, _rows(others))  # (N, M)
+        self.likeness = _likeness(keys, _rows(others)) + math.log(strength)  # (N, M)
 
     @property
     def unlikeness(self) -> float:
