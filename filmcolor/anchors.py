@@ -45,6 +45,7 @@ class _Pace(NamedTuple):
 _STILL, _SLOW = _Pace(0.002, 16, 4, COARSE), _Pace(0.008, 16, 2, FINE)
 _QUICK, _WILD = _Pace(float("inf"), 16, 1, FINE), _Pace(float("inf"), 8, 1, FINE)
 _CALM = _STILL, _SLOW  # of two such blocks the second needs no anchor of its own
+_SERVED = 8  # frames from one anchor to the next where much moves and references serve
 _MAX_LOST = 0.08  # of the pixels a frame: beyond it half are gone before the next anchor
 
 
@@ -72,13 +73,19 @@ def every_frame(frames: Iterable[SmallFrame]) -> Iterator[TrackedFrame]:
         yield TrackedFrame(f.frame, f.small, f.is_cut, f.guide, halved(f.guide), True, None, None)
 
 
+class Wishes(NamedTuple):
+    """Which frames are to be anchors besides those that the motion asks for, by their numbers."""
+
+    is_given: Callable[[int], bool]  # an anchor itself
+    is_served: Callable[[int], bool]  # has anchors near by: one in each block, more where it moves
+
+
 def track(
-    frames: Iterable[SmallFrame], first: int = 0, wants: Callable[[int], bool] | None = None
+    frames: Iterable[SmallFrame], first: int = 0, wishes: Wishes | None = None
 ) -> Iterator[TrackedFrame]:
     """Yield frames with their motion, anchors chosen, from the block that holds `first` on.
 
     `first`: number of a frame; those before it are there to tell where blocks begin.
-    `wants`: tells of a frame's number whether it is an anchor too, whatever moves.
     """
     before: list[Gray] = []  # of the last frame, of the same shot
     was_calm = False
@@ -87,7 +94,7 @@ def track(
             pictures = [*before, *(halved(frame.guide) for frame in block.frames)]
             pace = _choose_pace(list(pairwise(pictures))[_SAMPLES // 2 :: _SAMPLES])
             can_rest = was_calm and pace in _CALM and block.is_odd
-            yield from _tracked(block, pictures, pace, can_rest, wants)
+            yield from _tracked(block, pictures, pace, can_rest, wishes)
             was_calm = pace in _CALM and not block.ends_shot
         before = [] if block.ends_shot else [halved(block.frames[-1].guide)]
 
@@ -138,7 +145,7 @@ def _tracked(
     pictures: Sequence[Gray],
     pace: _Pace,
     can_rest: bool,
-    wants: Callable[[int], bool] | None,
+    wishes: Wishes | None,
 ) -> Iterator[TrackedFrame]:
     """Yield a block's frames; `pictures`: theirs, and the last one before if it is of the shot."""
     num = len(block.frames)
@@ -151,10 +158,13 @@ def _tracked(
         steps += [(forth, back)] * (stop - start)
     latest = -BLOCK  # place of the last anchor
     for place, (frame, (forth, back)) in enumerate(zip(block.frames, steps, strict=True)):
-        is_due = place % pace.spacing == 0 and not (can_rest and place == 0)
+        number = frame.frame.number
+        is_served = wishes is not None and wishes.is_served(number)
+        spacing = _SERVED if is_served and pace not in _CALM else pace.spacing
+        is_due = place % spacing == 0 and (is_served or not can_rest or place > 0)
         is_last = block.ends_shot and place == num - 1 and place - latest >= _NEAR
-        is_wanted = wants is not None and wants(frame.frame.number)
-        if is_due or is_last or is_wanted:
+        is_given = wishes is not None and wishes.is_given(number)
+        if is_due or is_last or is_given:
             latest = place
         yield TrackedFrame(
             frame=frame.frame,
@@ -162,7 +172,7 @@ def _tracked(
             is_cut=frame.is_cut,
             guide=frame.guide,
             coarse=pictures[place - num],
-            is_anchor=is_due or is_last or is_wanted,
+            is_anchor=is_due or is_last or is_given,
             back=back,
             forth=forth,
         )

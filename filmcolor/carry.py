@@ -24,12 +24,10 @@ import cv2
 import numpy as np
 import torch
 
-from filmcolor.anchors import TrackedFrame
+from filmcolor.anchors import TrackedFrame, Wishes
 from filmcolor.flow import FINE, Flow, fetch, find_courses, is_inside
 from filmcolor.frames import FloatPlane, Gray, SmallFrame
 from filmcolor.sites import NEAREST, Site
-
-SPACING = 8  # frames between anchors, at most, in shots that have references
 
 # chosen on the clips of benchmarks/references.py: figures in train/LOG.md
 _TEMPERATURE = 0.15  # squared distance of keys at which likeness has fallen to 37 %
@@ -71,12 +69,10 @@ class Carrier:
                 self._cuts.append(frame.frame.number)
             yield frame
 
-    def wants(self, number: int) -> bool:
-        """Tell whether a frame is to be an anchor."""
-        own = self._own(number)
-        return any(s.reference.number == number for s in own) or (
-            bool(own) and number % SPACING == 0
-        )
+    @property
+    def wishes(self) -> Wishes:
+        """What it asks for of the choice of anchors."""
+        return Wishes(set(self._numbers).__contains__, lambda number: bool(self._own(number)))
 
     def _own(self, number: int) -> list[Site]:
         """Return the references nearest to a frame on either side, of those of its shot."""

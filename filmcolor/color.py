@@ -313,12 +313,13 @@ def _chroma_table(kr_kb: tuple[float, float]) -> NDArray[np.float32]:
     """
     matrix = next(number for number, weights in _MATRICES.items() if weights == kr_kb)
     side = np.arange(-_STEPS, _STEPS + 1, dtype=np.float32) * _STEP
-    codes = np.arange(256, dtype=np.float32) / 255.0
-    luma, b, a = np.meshgrid(codes, side, side, indexing="ij")
-    table = np.zeros((luma.size // len(side), len(side), 4), np.float32)
-    for channel, plane in enumerate(chroma_from_lab(luma, a, b, Coding(matrix, True, 8))):
-        table[..., channel] = plane.reshape(table.shape[:2])
-    return table
+    b, a = np.meshgrid(side, side, indexing="ij")
+    coding = Coding(matrix, True, 8)
+    table = np.zeros((256, len(side), len(side), 4), np.float32)
+    for code, colors in enumerate(table):  # one by one: NumPy's BLAS must not begin threads
+        luma = np.full_like(a, code / 255.0)
+        colors[..., 0], colors[..., 1] = chroma_from_lab(luma, a, b, coding)
+    return table.reshape(-1, len(side), 4)
 
 
 def _lab_f(t: Any) -> Any:

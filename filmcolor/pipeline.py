@@ -198,8 +198,8 @@ class Colorizer:
             else:
                 cuts = prefetch(timed(profile, "shots", mark_cuts(smalls)))
             followed = carrier.follow(cuts) if carrier else cuts
-            wants = carrier.wants if carrier else None
-            moved = every_frame(followed) if window.is_off else track(followed, first, wants)
+            wishes = carrier.wishes if carrier else None
+            moved = every_frame(followed) if window.is_off else track(followed, first, wishes)
             tracked = prefetch(timed(profile, "motion", moved))
             added = self.predictor.add_ab(tracked, look.batch_size, info.rotation, bool(carrier))
             colored = timed(profile, "network", added)

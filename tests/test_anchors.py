@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scenes import HEIGHT, WIDTH, pan, small_frames, texture
 
-from filmcolor.anchors import BLOCK, GAP, LEAD, REACH, every_frame, track
+from filmcolor.anchors import BLOCK, GAP, LEAD, REACH, Wishes, every_frame, track
 
 STILL = [texture()] * 150
 
@@ -26,10 +26,19 @@ def test_what_stands_still_is_seen_once_in_two_blocks():
     assert anchors_of(STILL[:150]) == [0, 32, 48, 64, 96, 128, 149]  # a lead ends at 48
 
 
-def test_frames_that_are_wanted_are_seen_too():
-    frames = track(small_frames(STILL), wants={3, 7, 145}.__contains__)
-    numbers = [f.frame.number for f in frames if f.is_anchor]
+def test_frames_that_are_given_are_seen_too():
+    wishes = Wishes({3, 7, 145}.__contains__, lambda number: False)
+    numbers = [f.frame.number for f in track(small_frames(STILL), wishes=wishes) if f.is_anchor]
     assert numbers == [0, 3, 7, 32, 48, 64, 96, 128, 145]  # 145 serves for the last
+
+
+@pytest.mark.parametrize(("speed", "spacing"), [(0.0, 16), (0.3, 16), (4.0, 8)])
+def test_where_references_serve_no_block_rests(speed, spacing):
+    wishes = Wishes(lambda number: False, lambda number: number < 64)
+    frames = track(small_frames(pan(130, speed)), wishes=wishes)
+    numbers = [f.frame.number for f in frames if f.is_anchor]
+    assert [n for n in numbers if n < 64] == list(range(0, 64, spacing))
+    assert [n for n in numbers if n >= 64] == [n for n in anchors_of(pan(130, speed)) if n >= 64]
 
 
 def test_what_moves_is_seen_more_often():
