@@ -2,10 +2,10 @@
 
     python benchmarks/length.py FILM [--seconds 30] [--times 60] [--height 480] [--pairs 3]
 
-Colours the film looped to about `--seconds`, whole loops so that both show the same, and to
-`--times` as long, in turns. The time of
-colouring one frame, start of the program included, is taken off each. Prints the wall and
-processor time a frame, medians, and their ratios.
+Colours the film looped to about `--seconds`, whole loops so that all films show the same, to
+twice that, and to `--times` that, in turns. The cost of the first, start of the program and its
+look ahead included, is taken off the others. Prints the wall and processor time a frame, medians,
+and their ratios.
 """
 
 import statistics
@@ -31,7 +31,7 @@ def main(film: Path, seconds: int, times: int, height: int, pairs: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         num_frames = sum(1 for _ in av.open(str(film)).decode(video=0))
         short = num_frames * max(1, round(seconds * RATE / num_frames))
-        lengths = [short, short * times]
+        lengths = [short, 2 * short, short * times]
         films = []
         for length in lengths:
             path = scaled(film, height, Path(folder), length)
@@ -43,13 +43,12 @@ def main(film: Path, seconds: int, times: int, height: int, pairs: int) -> None:
         options += ["--preset", "veryfast"]
         costs: list[list[tuple[float, float]]] = [[], []]
         for _ in range(pairs):
-            start = timed([program, "run", str(films[0]), *options, "--frames", "0:1"])
-            for path, length, own in zip(films, lengths, costs, strict=True):
-                cost = timed([program, "run", str(path), *options])
-                per_frame = [1000.0 * (c - s) / (length - 1) for c, s in zip(cost, start)]
+            first, *others = (timed([program, "run", str(path), *options]) for path in films)
+            for cost, length, own in zip(others, lengths[1:], costs, strict=True):
+                per_frame = [1000.0 * (c - f) / (length - short) for c, f in zip(cost, first)]
                 own.append((per_frame[0], per_frame[1]))
     medians = [[statistics.median(values) for values in zip(*own, strict=True)] for own in costs]
-    for length, (wall, processor) in zip(lengths, medians, strict=True):
+    for length, (wall, processor) in zip(lengths[1:], medians, strict=True):
         click.echo(f"{length} frames: {wall:.2f} ms of wall, {processor:.2f} of processor a frame")
     (wall, processor), (long_wall, long_processor) = medians
     click.echo(f"ratio {long_wall / wall:.3f} of wall, {long_processor / processor:.3f}")
