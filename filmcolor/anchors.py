@@ -86,6 +86,7 @@ def track(
     """Yield frames with their motion, anchors chosen, from the block that holds `first` on.
 
     `first`: number of a frame; those before it are there to tell where blocks begin.
+    `wishes`: what else asks for anchors.
     """
     before: list[Gray] = []  # of the last frame, of the same shot
     was_calm = False

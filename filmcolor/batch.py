@@ -13,7 +13,7 @@ from filmcolor.journal import Piece
 from filmcolor.pipeline import Look, Progress, Report, Run, Settings
 from filmcolor.plan import Encoding, plan_output
 from filmcolor.probing import probe
-from filmcolor.targets import check_target
+from filmcolor.targets import check_target, make_folder
 from filmcolor.workers import (
     FilmProgress,
     Finished,
@@ -194,18 +194,9 @@ def _made(folder: Path | None) -> Iterator[None]:
     missing = [p for p in (folder, *folder.parents) if not p.exists()] if folder else []
     try:
         if folder:
-            _make(folder)
+            make_folder(folder)
         yield
     finally:
         for path in missing:
             with suppress(OSError):  # it is not empty
                 path.rmdir()
-
-
-def _make(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"{folder} cannot be made ({error.strerror}); choose another output folder"
-        ) from error

@@ -124,11 +124,13 @@ class Carrier:
         number = frame.frame.number
         own = self._own(number)
         pairs = [_Pair(frame, keys, site, self._keys(site), 1.0) for site in own]
-        least = min((pair.unlikeness for pair in pairs), default=_NO_RETURN + _CLEARLY)
         place = bisect_right(self._numbers, number)
         near = self._sites[max(0, place - NEAREST) : place + NEAREST]
         others = [site for site in near if site not in own]
-        if least <= _LIKE or not others:
+        if not others:
+            return pairs
+        least = min((pair.unlikeness for pair in pairs), default=_NO_RETURN + _CLEARLY)
+        if least <= _LIKE:
             return pairs
         some = keys[::_SPARSE]
         unlike = {site: _unlikeness(some, _rows(self._keys(site))) for site in others}
@@ -151,8 +153,7 @@ class Carrier:
         height, width = frame.keys.shape[:2]
         values = []
         for pair in pairs:
-            payload = _covered(pair.site)
-            small = cv2.resize(payload, pair.size, interpolation=cv2.INTER_AREA)
+            small = cv2.resize(pair.payload, pair.size, interpolation=cv2.INTER_AREA)
             values.append(torch.from_numpy(small.reshape(-1, 3)))
         found, most = _likeliest_values([pair.likeness for pair in pairs], torch.cat(values))
         found = found.reshape(height, width, 3)
@@ -171,7 +172,7 @@ class Carrier:
         total = np.zeros((*frame.guide.shape, 3), np.float32)
         doubt = np.ones(frame.guide.shape, np.float32)
         for pair in pairs:
-            fetched, surety = pair.along_motion(_covered(pair.site))
+            fetched, surety = pair.along_motion()
             gap = abs(pair.site.reference.number - frame.frame.number)
             total += fetched * (surety / np.float32(gap))[..., None]
             doubt *= 1.0 - surety * fetched[..., 2]
@@ -193,10 +194,11 @@ class _Pair:
         """Compare an anchor, whose keys are rows (N, C), with a reference of keys (h, w, C)."""
         self.site, self.strength = site, np.float32(strength)
         self.size = others.shape[1::-1]  # (w, h)
+        self.payload = _covered(site)  # (h, w, 3)
         self._frame = frame
         # less likeness it is the squared distance of keys, in units of _TEMPERATURE
         self.squares = (keys * keys).sum(dim=1) / _TEMPERATURE  # (N,)
-        self.likeness = _likeness(keys, _rows(others)) + math.log(strength)  # (N, M)
+        self.likeness = _likeness(keys, _rows(others), math.log(strength))  # (N, M)
 
     @property
     def unlikeness(self) -> float:
@@ -204,8 +206,8 @@ class _Pair:
         nearest = self.squares - self.likeness.amax(dim=1)
         return _TEMPERATURE * float(nearest.mean())
 
-    def along_motion(self, payload: FloatPlane) -> tuple[FloatPlane, FloatPlane]:
-        """Return the reference's payload (h, w, C) where the anchor has it, and its surety."""
+    def along_motion(self) -> tuple[FloatPlane, FloatPlane]:
+        """Return the reference's payload where the anchor has it, and how sure that is (h, w)."""
         guide, other = self._frame.guide, self.site.guide
         there, _ = find_courses(guide, other, FINE, self._likeliest(guide.shape[::-1]))
         difference = cv2.subtract(guide, fetch(other, there), dtype=cv2.CV_32F)
@@ -215,7 +217,7 @@ class _Pair:
         doubt = cv2.extractChannel(there, 2)
         surety = cv2.exp(astray * np.float32(-0.5 / _LUMA_SIGMA**2) - doubt)
         surety *= is_inside(there) * self.strength
-        return fetch(payload, there), surety
+        return fetch(self.payload, there), surety
 
     def _likeliest(self, size: tuple[int, int]) -> Flow:
         """Return the flow of a size (w, h) to what is likest in the reference, less outliers."""
@@ -254,13 +256,14 @@ def _unlikeness(keys: torch.Tensor, others: torch.Tensor) -> float:
     return float(nearest.mean())
 
 
-def _likeness(keys: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
+def _likeness(keys: torch.Tensor, others: torch.Tensor, bonus: float = 0.0) -> torch.Tensor:
     """Return how like keys (N, C) are to others (M, C): softmax makes shares of it (N, M).
 
-    It is less than the keys' squares by their squared distances, in units of _TEMPERATURE.
+    It is less than the keys' squares by their squared distances, in units of _TEMPERATURE;
+    `bonus` is added.
     """
     squares = (others * others).sum(dim=1) / -_TEMPERATURE
-    return torch.addmm(squares, keys, others.T, alpha=2.0 / _TEMPERATURE)
+    return torch.addmm(squares + bonus, keys, others.T, alpha=2.0 / _TEMPERATURE)
 
 
 def _covered(site: Site) -> FloatPlane:

@@ -1,8 +1,7 @@
 """Low-res ab and full-size luma to chroma planes: edge-aware, in gamut.
 
-ab is turned into Cb and Cr at its own small size, where exact colour science is cheap. The
-film's own luma puts the edges back on the way up (`upsample`), and 8 bits are dithered
-(`dither`).
+ab is turned into Cb and Cr at its own small size, where colour science is cheap. The film's
+own luma puts the edges back on the way up (`upsample`), and 8 bits are dithered (`dither`).
 """
 
 import math

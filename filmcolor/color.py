@@ -207,7 +207,7 @@ def chroma_of_codes(
         np.clip(places, -_STEPS, _STEPS, out=places)
     columns += _STEPS
     rows += cv2.LUT(codes, _NEUTRAL_ROWS)
-    found = cv2.remap(_chroma_table(coding.kr_kb), columns, rows, cv2.INTER_LINEAR)
+    found = cv2.remap(_chroma_table(coding.matrix), columns, rows, cv2.INTER_LINEAR)
     return cv2.extractChannel(found, 0), cv2.extractChannel(found, 1)
 
 
@@ -306,12 +306,11 @@ def _greys(luma: Any) -> tuple[Any, Any]:
 
 
 @lru_cache(maxsize=2)
-def _chroma_table(kr_kb: tuple[float, float]) -> NDArray[np.float32]:
+def _chroma_table(matrix: int) -> NDArray[np.float32]:
     """Return (Cb, Cr, 0, 0) by luma code and b in rows, by a in columns: to be looked up in.
 
     OpenCV looks four channels up faster than two.
     """
-    matrix = next(number for number, weights in _MATRICES.items() if weights == kr_kb)
     side = np.arange(-_STEPS, _STEPS + 1, dtype=np.float32) * _STEP
     b, a = np.meshgrid(side, side, indexing="ij")
     coding = Coding(matrix, True, 8)

@@ -34,6 +34,7 @@ from filmcolor.references import AS_EXPORTED, GREY_SUFFIX, exported_digests, fil
 from filmcolor.sheets import save_sheet
 from filmcolor.shot_list import START, Shot, each_shot
 from filmcolor.shots import CUT, DISSOLVE, FADE
+from filmcolor.targets import make_folder
 
 # frames beside a shot's ends that show the other shot too, or a splice
 _MARGINS = {START: 0, CUT: 4, DISSOLVE: 16, FADE: 16}
@@ -72,7 +73,7 @@ def export_shots(
         _check_free(target, numbers)
     index = FrameIndex(info)
     direction, colorizer = look.direction(info, index), Colorizer(look)
-    _make(target)
+    make_folder(target)
     digests = exported_digests(target)
     paths: dict[int, Path] = {}
     for done, number in enumerate(numbers, 1):
@@ -167,15 +168,6 @@ def _check_free(folder: Path, numbers: Sequence[int]) -> None:
             f"{there[0]}{more} exists, and may have been painted; "
             "choose another folder, or overwrite with --force"
         )
-
-
-def _make(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"{folder} cannot be made ({error.strerror}); choose another folder"
-        ) from error
 
 
 def _written(frame: ColorFrame, info: FilmInfo, folder: Path) -> Path:

@@ -10,6 +10,7 @@ from PIL import Image
 
 from filmcolor.errors import OutputError
 from filmcolor.frames import Picture
+from filmcolor.targets import make_folder
 
 MANIFEST = "manifest.csv"
 # JPEG, for a third of PNG's space and reading time: what comes from films has been through
@@ -105,12 +106,7 @@ class StillsFolder:
 
     def _make(self, folder: Path) -> None:
         missing = [p for p in (folder, *folder.parents) if not p.exists()]
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OutputError(
-                f"{folder} cannot be made: {error.strerror}; choose another folder"
-            ) from error
+        make_folder(folder)
         self._made += reversed(missing)
 
     def _remove(self, file: str) -> None:
