@@ -28,7 +28,7 @@ film: $(READY)
 	$(BIN)/python examples/make_film.py
 
 # an editable install: the code in the checkout is the code that runs
-$(READY): setup.cfg pyproject.toml
+$(READY): setup.cfg setup.py pyproject.toml filmcolor/_kernels.c
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 10) and 'Python 3.10 or newer is needed')"
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip "setuptools>=68" wheel
@@ -37,4 +37,4 @@ $(READY): setup.cfg pyproject.toml
 
 clean:
 	rm -rf $(VENV) build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
-	rm -f examples/film.color.mp4 examples/film.sheet.png
+	rm -f filmcolor/_kernels*.so examples/film.color.mp4 examples/film.sheet.png

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from filmcolor import native
 from filmcolor.color import (
     Coding,
     chroma_of_codes,
@@ -19,7 +20,7 @@ from filmcolor.color import (
     rgb_from_ycc,
     shrink_into_gamut,
 )
-from filmcolor.dither import dither
+from filmcolor.dither import dither, pattern
 from filmcolor.frames import AbFrame, ColorFrame, FloatPlane, Gray, LumaFrame, Plane
 from filmcolor.upsample import TwoColors, strips
 
@@ -101,6 +102,12 @@ def chroma_planes(
     plane = _luma_at_chroma(luma, subsampling)
     kernels = guide_kernels(plane.shape, guide.shape, subsampling)
     colors = low_res_colors(guide, ab, coding)
+    if native.is_built():
+        full_guide = _guide(plane, slice(0, len(plane)), *kernels)
+        scales = coding.luma_scale, coding.luma_offset, coding.chroma_scale, coding.chroma_offset
+        codes = *scales, *coding.kr_kb, (1 << coding.bit_depth) - 1, coding.bit_depth == 8
+        cb, cr = native.choose_colors(plane, full_guide, colors.planes, pattern(), codes)
+        return cb, cr
     room = _room(colors, coding)
     coded = np.empty((2, *plane.shape), plane.dtype)
     for strip in strips(guide.shape, plane.shape):

@@ -52,6 +52,7 @@ def _strips(width: int, scale: float) -> tuple[FloatPlane, FloatPlane]:
     return np.ascontiguousarray(first), np.ascontiguousarray(second)
 
 
+@lru_cache(maxsize=1)
 def pattern() -> FloatPlane:
     """Return the tiles (2, TILE, TILE) of Cb and of Cr in codes, which are not dotted alike."""
     return np.stack([blue_noise(), np.rot90(blue_noise())])

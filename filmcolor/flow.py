@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from filmcolor import native
 from filmcolor.frames import FloatPlane, Gray
 
 Flow = NDArray[np.float32]  # (H, W, 2)
@@ -44,6 +45,7 @@ MISS_SHARE, MISS_PIXELS = 0.01, 0.5
 _DOUBT = 0.5  # for missing by as much again as is allowed, squared
 _MOST_DOUBT = 20.0
 _AWAY = 1e3  # pixels
+_DOUBTS = MISS_SHARE, MISS_PIXELS, _DOUBT, _MOST_DOUBT, _AWAY
 _INVERSIONS = 2  # iterations that turn a flow round; more change nothing
 _own = local()  # a DIS object holds buffers, so each thread has its own
 
@@ -80,7 +82,10 @@ def find_courses(
     The way there is searched for, the way back is its inverse: what has none, for it is
     hidden in the other picture, is missed by the iteration, and so is doubted.
     """
-    there = _course(find_flow(first, second, effort, begin))
+    flow = find_flow(first, second, effort, begin)
+    if native.is_built():
+        return native.courses(flow, _INVERSIONS, _DOUBTS)
+    there = _course(flow)
     back = -there
     for _ in range(_INVERSIONS):
         back = -fetch(there, back)
@@ -109,6 +114,8 @@ def chain(first: Flow, second: Flow) -> Flow:
 
 def follow(first: Course, second: Course) -> Course:
     """Return the course from A to C of the courses from A to B and from B to C."""
+    if native.is_built():
+        return native.follow(first, second)
     followed: Course = fetch(second, first)
     followed += first
     return followed

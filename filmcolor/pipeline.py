@@ -52,9 +52,11 @@ from filmcolor.verification import verify
 
 T = TypeVar("T")
 WHOLE_PART = Part()
-_FRAMES_AHEAD = 8  # of each stage that runs in a thread of its own
-_FRAMES_SEEN = 32  # by the network: they are steadied in bursts, as windows are complete
-_FRAMES_READY = 16  # in colour, for the encoder: they come in bursts, as windows are complete
+_FRAMES_AHEAD = 8, 16  # least and most, of each stage that runs in a thread of its own
+# what comes in bursts: frames seen by the network, and frames in colour, as windows are complete
+_FRAMES_SEEN, _FRAMES_READY = (32, 32), (16, 64)
+_FRAMES_UNSEEN = 16, 64  # that wait for a batch of anchors
+_BYTES_AHEAD = 48 << 20  # of frames in one queue, where that is between least and most
 Progress = Callable[[int, int | None], None]  # frames done, frames in all where known
 
 
@@ -185,8 +187,10 @@ class Colorizer:
         set_pools(is_network_busy=window.is_off)
         with ExitStack() as threads:
 
-            def prefetch(items: Iterable[T], depth: int = _FRAMES_AHEAD) -> "Prefetch[T]":
-                return threads.enter_context(Prefetch(items, depth, profile))
+            def prefetch(
+                items: Iterable[T], limits: tuple[int, int] = _FRAMES_AHEAD
+            ) -> "Prefetch[T]":
+                return threads.enter_context(Prefetch(items, _depth(info, limits), profile))
 
             read = read_luma(info, start, end, index, num_decoder_threads(), is_judged)
             lumas = timed(profile, "decode", read)
@@ -201,7 +205,9 @@ class Colorizer:
             wishes = carrier.wishes if carrier else None
             moved = every_frame(followed) if window.is_off else track(followed, first, wishes)
             tracked = prefetch(timed(profile, "motion", moved))
-            added = self.predictor.add_ab(tracked, look.batch_size, info.rotation, bool(carrier))
+            most = _depth(info, _FRAMES_UNSEEN)
+            asked = look.batch_size, info.rotation, bool(carrier), most
+            added = self.predictor.add_ab(tracked, *asked)
             colored = timed(profile, "network", added)
             if direction is not None:
                 colored = graded(colored, direction.palette)
@@ -238,8 +244,15 @@ class Colorizer:
             self.predictor.device,
         )
         colored = timed(profile, "chroma", finished)
-        with Prefetch(colored, _FRAMES_READY, profile) as frames:
+        with Prefetch(colored, _depth(info, _FRAMES_READY), profile) as frames:
             yield from frames
+
+
+def _depth(info: FilmInfo, limits: tuple[int, int]) -> int:
+    """Return how many frames a queue holds: fewer of large ones, within limits."""
+    least, most = limits
+    frame_bytes = info.width * info.height * (2 if info.coding.bit_depth > 8 else 1)
+    return min(most, max(least, _BYTES_AHEAD // frame_bytes))
 
 
 def _finished(

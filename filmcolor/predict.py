@@ -23,7 +23,6 @@ from filmcolor.small import STRIDE
 
 # pixels: on held-back stills better than none, than sharper and softer (train/LOG.md)
 _DENOISING_SIGMA = 1.0
-_MAX_WAITING = 16  # frames
 _NUM_LAYERS = 3  # that keys are made of: of fewer each counts more
 _LUMA_SHARE = 3.0  # of black to white, in keys
 
@@ -146,11 +145,12 @@ class Predictor:
         batch_size: int,
         rotation: int = 0,
         has_keys: bool = False,
+        most_waiting: int = 16,
     ) -> Iterator[TrackedFrame]:
         """Yield the same frames, their ab (and keys) on those which are anchors.
 
         The network sees the film upright. Memory holds a batch of anchors and the frames
-        between them, but no more than _MAX_WAITING frames.
+        between them, but no more than `most_waiting` frames.
         `rotation`: degrees counter-clockwise, a multiple of 90, that set the film upright.
         """
         turns = round(rotation / 90) % 4
@@ -159,7 +159,7 @@ class Predictor:
         for frame in frames:
             waiting.append(frame)
             num_anchors += frame.is_anchor
-            if num_anchors == batch_size or len(waiting) == _MAX_WAITING:
+            if num_anchors == batch_size or len(waiting) == most_waiting:
                 yield from self._predicted(waiting, turns, has_keys)
                 waiting, num_anchors = [], 0
         yield from self._predicted(waiting, turns, has_keys)

@@ -9,6 +9,7 @@ from typing import Generic, TypeVar
 from filmcolor.profiling import Profile
 
 T = TypeVar("T")
+_AT_ONCE = 4  # items: to wake the other thread for each one costs more than most stages do
 
 
 class Prefetch(Generic[T]):
@@ -20,7 +21,10 @@ class Prefetch(Generic[T]):
 
     def __init__(self, items: Iterable[T], depth: int, profile: Profile | None = None) -> None:
         self._items, self._profile = items, profile
-        self._queue: queue.Queue[tuple[str, T | BaseException | None]] = queue.Queue(depth)
+        self._most = min(_AT_ONCE, max(1, depth // 2))
+        self._queue: queue.Queue[tuple[list[T], BaseException | bool]] = queue.Queue(
+            max(1, depth // self._most)
+        )
         self._is_stopped = threading.Event()
         self._thread = threading.Thread(target=self._work, daemon=True)
 
@@ -37,35 +41,37 @@ class Prefetch(Generic[T]):
                 continue
 
     def __iter__(self) -> Iterator[T]:
-        while True:
+        end: BaseException | bool = False
+        while not end:
             with self._waiting():
-                kind, item = self._queue.get()
-            if kind == "item":
-                yield item  # type: ignore[misc]
-            elif isinstance(item, BaseException):
-                raise item
-            else:
-                return
+                items, end = self._queue.get()
+            yield from items
+        if isinstance(end, BaseException):
+            raise end
 
     def _work(self) -> None:
+        items: list[T] = []
         try:
             for item in self._items:
-                self._put("item", item)
+                items.append(item)
+                if len(items) == self._most:
+                    self._put(items)
+                    items = []
                 if self._is_stopped.is_set():
                     return
-            self._put("end", None)
+            self._put(items, True)
         except BaseException as error:  # raised again in the reader's thread
-            self._put("error", error)
+            self._put(items, error)
         finally:
             close = getattr(self._items, "close", None)
             if close:
                 close()
 
-    def _put(self, kind: str, item: T | BaseException | None) -> None:
+    def _put(self, items: list[T], end: BaseException | bool = False) -> None:
         with self._waiting():
             while not self._is_stopped.is_set():
                 try:
-                    self._queue.put((kind, item), timeout=0.1)
+                    self._queue.put((items, end), timeout=0.1)
                     return
                 except queue.Full:
                     continue

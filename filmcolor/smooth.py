@@ -16,6 +16,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from filmcolor import native
 from filmcolor.anchors import BLOCK, GAP, LEAD, REACH, TrackedFrame
 from filmcolor.errors import SettingsError
 from filmcolor.flow import Course, fetch, follow
@@ -96,6 +97,7 @@ class _Anchor:
         self.back, self.forth = back, forth
         self.given = _payload(frame.ab, frame.trust)
         self.steadied: FloatPlane | None = None
+        self.lent: FloatPlane | None = None  # the same, as the frames between fetch it
 
 
 @dataclass(slots=True)
@@ -158,7 +160,9 @@ class _Shot:
             self._waiting.popleft()
             place = self._anchors.index(anchor)
             before = self._anchors[place - 1] if place else None
-            anchor.steadied = self._steadied(place)
+            anchor.steadied = anchor.lent = self._steadied(place)
+            if native.is_built():
+                anchor.lent = native.four_channels(anchor.steadied)
             for between in gap:
                 yield _colored(between, before, anchor)
             frame = anchor.frame
@@ -182,9 +186,8 @@ class _Shot:
                     break
                 course = hop if course is None else follow(course, hop)
                 weight = _weight(anchors[other].frame, course, anchor.frame)
-                weight *= 1.0 - (distance / (reach + 1)) ** 2
-                weight = cv2.resize(weight, total.shape[1::-1])
-                total += fetch(anchors[other].given, course) * _fourfold(weight)
+                share = 1.0 - (distance / (reach + 1)) ** 2
+                _add(total, native.Way(anchors[other].given, course, weight, factor=share))
         total /= _fourfold(cv2.extractChannel(total, 3))
         steadied = _vivid(total)
         given, fixed = anchor.frame.ab, anchor.frame.fixed
@@ -200,6 +203,22 @@ def _payload(ab: FloatPlane, trust: FloatPlane | None) -> FloatPlane:
     if trust is not None:
         payload *= _fourfold(trust)
     return payload
+
+
+def _add(total: FloatPlane, way: native.Way) -> None:
+    """Add what a way fetches, times its weight, to a payload (H, W, 4)."""
+    if native.is_built():
+        native.add_fetched(total, way)
+    else:
+        total += fetch(way.values, way.course) * _fourfold(_full_weight(way, total.shape))
+
+
+def _full_weight(way: native.Way, shape: tuple[int, ...]) -> FloatPlane:
+    """Return what a way weighs at the size (H, W) of what it fetches."""
+    weight: FloatPlane = cv2.resize(way.weight, shape[1::-1])
+    weight += np.float32(way.least)
+    weight *= np.float32(way.factor)
+    return weight
 
 
 def _vivid(mean: FloatPlane) -> FloatPlane:
@@ -225,6 +244,9 @@ def _weight(source: TrackedFrame, course: Course, frame: TrackedFrame) -> FloatP
     The mean difference of luma between what is seen in both pictures is a change of
     exposure, and no reason to doubt.
     """
+    per_square = -0.5 / _LUMA_SIGMA**2
+    if native.is_built():
+        return native.weigh(source.coarse, course, frame.coarse, per_square, _SPARSE)
     doubt = cv2.extractChannel(course, 2)
     fetched = fetch(source.coarse, course)
     difference = cv2.subtract(fetched, frame.coarse, dtype=cv2.CV_32F)
@@ -232,7 +254,7 @@ def _weight(source: TrackedFrame, course: Course, frame: TrackedFrame) -> FloatP
     seen = np.exp(-doubt[some, some])
     difference -= float((difference[some, some] * seen).sum() / (seen.sum() + 1e-6))
     difference *= difference
-    difference *= -0.5 / _LUMA_SIGMA**2
+    difference *= per_square
     difference -= doubt
     weight: FloatPlane = cv2.exp(difference)
     return weight
@@ -241,16 +263,24 @@ def _weight(source: TrackedFrame, course: Course, frame: TrackedFrame) -> FloatP
 def _colored(between: _Between, before: _Anchor | None, after: _Anchor | None) -> AbFrame:
     """Return a frame between two anchors with the colours of both, the nearer one's more."""
     frame = between.frame
-    size = frame.guide.shape[::-1]
-    sides = []
+    ways = []
     for anchor, course in ((before, between.back), (after, between.ahead)):
         if anchor is not None and course is not None:
-            assert anchor.steadied is not None
+            assert anchor.lent is not None
             weight = _weight(anchor.frame, course, frame)
-            weight += _LEAST_WEIGHT
             # large, as blendLinear adds 1e-5 to their sum
-            weight *= 1e4 / abs(anchor.number - frame.frame.number)
-            sides.append((fetch(anchor.steadied, course), cv2.resize(weight, size)))
-    (first, weight), (last, last_weight) = sides[0], sides[-1]
-    ab = cv2.blendLinear(first, last, weight, last_weight)
-    return AbFrame(frame.frame, frame.guide, frame.is_cut, ab)
+            factor = 1e4 / abs(anchor.number - frame.frame.number)
+            ways.append(native.Way(anchor.lent, course, weight, _LEAST_WEIGHT, factor))
+    return AbFrame(frame.frame, frame.guide, frame.is_cut, _blended(ways[0], ways[-1]))
+
+
+def _blended(first: native.Way, second: native.Way) -> FloatPlane:
+    """Return the weighted mean ab (H, W, 2) of what two ways fetch."""
+    if native.is_built():
+        return native.blend_fetched(first, second)
+    ways = first, second
+    fetched = (fetch(way.values, way.course) for way in ways)
+    blended: FloatPlane = cv2.blendLinear(
+        *fetched, *(_full_weight(way, way.values.shape) for way in ways)
+    )
+    return blended

@@ -18,6 +18,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from filmcolor import native
 from filmcolor.frames import FloatPlane, Gray
 
 _WINDOW = 5  # low-res samples: enough to see both sides of an edge that a sample mixes
@@ -27,9 +28,10 @@ _CHROMA_EPSILON = 1e-6  # chroma variance, (a quarter of a code of 8 bits)²
 _GAIN = 1.5  # of the choice: 1 follows luma in a line, more keeps grain out
 _MAX_SKEWNESS = 3.0  # a share of 8 % of the window: smaller ones cannot be told from noise
 _REACH = np.ones((_WINDOW, _WINDOW), np.uint8)
-# of the low-res chroma: half of what area averaging and bilinear blur
-_SHARPENING = np.full((3, 3), -0.5 / 9.0, np.float32)
-_SHARPENING[1, 1] += 1.5
+_SHARPENED = 0.5  # of the low-res chroma: half of what area averaging and bilinear blur
+_SHARPENING = np.full((3, 3), -_SHARPENED / 9.0, np.float32)
+_SHARPENING[1, 1] += 1.0 + _SHARPENED
+_TASTE = _LUMA_EPSILON, _FLAT, _CHROMA_EPSILON, _GAIN, _MAX_SKEWNESS, _SHARPENED
 _STRIP = 250_000  # samples of a strip: smaller ones cost more calls than they save memory
 
 
@@ -81,8 +83,17 @@ class TwoColors:
     the window's samples, so no colour is ever beyond its neighbourhood's: no halo.
     """
 
+    planes: FloatPlane  # where loops are compiled: all of these, (7, h, w)
+    center: list[FloatPlane]
+    difference: list[FloatPlane]
+
     def __init__(self, low: Sequence[FloatPlane], guide: Gray) -> None:
         """`low`: Cb and Cr, (h, w) each; `guide`: luma (h, w), 0 to 255."""
+        if native.is_built():
+            self.planes = native.two_colors(guide, low, _TASTE)
+            self.middle, self.gain, *pairs, self.flatness = self.planes
+            self.center, self.difference = pairs[:2], pairs[2:]
+            return
         square = guide.astype(np.uint16)
         square *= square
         cube = square.astype(np.int32)
@@ -145,8 +156,7 @@ class TwoColors:
         span *= trust
         span *= per_variance
         lowest, highest = above_dark, doubt
-        self.center: list[FloatPlane] = []
-        self.difference: list[FloatPlane] = []
+        self.center, self.difference = [], []
         for plane, plane_mean, covariance in zip(low, means, covariances):
             dark = cv2.filter2D(plane, -1, _SHARPENING, borderType=cv2.BORDER_REPLICATE)
             plane_mean -= plane

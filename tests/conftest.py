@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import filmcolor.weights as weights_store
-from filmcolor import pipeline
+from filmcolor import native, pipeline
 from filmcolor.model import ColorNet, encode_ab
 from filmcolor.pipeline import Look
 
@@ -60,6 +60,17 @@ def _load_once() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(weights_store, "load", cache(weights_store.load))
         patch.setattr(pipeline, "Predictor", cache(pipeline.Predictor))
+        yield
+
+
+@pytest.fixture(scope="module", params=["compiled", "numpy"])
+def both_ways(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Run a module's tests with the compiled loops, and without."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "numpy":
+            patch.setattr(native, "_kernels", None)
+        elif not native.is_built():
+            pytest.skip("no C compiler where this was installed")
         yield
 
 

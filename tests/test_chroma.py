@@ -19,6 +19,7 @@ from filmcolor.dither import TILE, blue_noise, dither
 from filmcolor.frames import AbFrame, ColorFrame, LumaFrame
 from filmcolor.upsample import TwoColors, strips
 
+pytestmark = pytest.mark.usefixtures("both_ways")
 SUBSAMPLINGS = {"420": SUBSAMPLING_420, "422": SUBSAMPLING_422, "444": SUBSAMPLING_444}
 SKIN = 18.0, 22.0  # CIELAB a, b
 LIMITED_8 = Coding(1, False, 8)

@@ -15,6 +15,7 @@ from filmcolor.flow import (
     follow,
 )
 
+pytestmark = pytest.mark.usefixtures("both_ways")
 WIDE = (texture(3, 96, 200) * 255).astype(np.uint8)
 
 

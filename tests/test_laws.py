@@ -184,7 +184,7 @@ def test_the_shots_have_colors_of_their_own(whole: list[ColorFrame]) -> None:
 
 # lowest first: a module imports from lower lines only
 FLOORS = (
-    {"errors", "color", "subtitles", "blocks", "cores", "profiling"},
+    {"errors", "color", "subtitles", "blocks", "cores", "profiling", "native"},
     {"frames", "model", "prefetch", "journal"},
     {
         "fields",

@@ -14,6 +14,7 @@ from filmcolor.anchors import BLOCK, GAP, LEAD, REACH, every_frame, track
 from filmcolor.errors import SettingsError
 from filmcolor.smooth import LEVELS, Window, steady, window_of
 
+pytestmark = pytest.mark.usefixtures("both_ways")
 WINDOW = Window(48, 32)
 SHAPE = (HEIGHT // 2, WIDTH // 2, 2)
 

@@ -17,9 +17,9 @@ ROOT = Path(__file__).parent.parent
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     source, target = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
     for folder in ("filmcolor", "train", "weights"):
-        ignored = shutil.ignore_patterns("__pycache__")
+        ignored = shutil.ignore_patterns("__pycache__", "_kernels*.so")
         shutil.copytree(ROOT / folder, source / folder, ignore=ignored)
-    for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
+    for name in ("setup.cfg", "setup.py", "pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
     words = ["-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", target]
     subprocess.run([sys.executable, *words, source], check=True)

@@ -1,0 +1,113 @@
+"""What each frame needs most, by compiled loops (`_kernels.c`), where a compiler made them.
+
+`upsample`, `chroma`, `flow` and `smooth` ask `is_built`, and do without by NumPy and OpenCV:
+the same results but for rounding, in two to five times the time.
+"""
+
+from contextlib import suppress
+from importlib import import_module
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+_kernels: Any = None
+with suppress(ImportError):  # no compiler where this was installed
+    _kernels = import_module("filmcolor._kernels")
+
+Floats = NDArray[np.float32]
+NUM_LOW = 7  # planes of `two_colors`
+
+
+class Way(NamedTuple):
+    """Along what something is fetched: it counts as (weight + least) * factor."""
+
+    values: Floats  # (H, W, 4)
+    course: Floats  # (h, w, 4)
+    weight: Floats  # (h, w)
+    least: float = 0.0
+    factor: float = 1.0
+
+
+def is_built() -> bool:
+    """Tell whether the compiled loops are there."""
+    return _kernels is not None
+
+
+def two_colors(guide: NDArray[np.uint8], low: Any, taste: tuple[float, ...]) -> Floats:
+    """Return planes (7, h, w): middle, gain, centers and differences of (Cb, Cr), flatness.
+
+    `guide`: (h, w); `low`: Cb and Cr, (h, w) each; `taste`: the figures of `upsample`.
+    """
+    planes = np.empty((NUM_LOW, *guide.shape), np.float32)
+    cb, cr = map(np.ascontiguousarray, low)
+    _kernels.two_colors(np.ascontiguousarray(guide), cb, cr, planes, guide.shape, taste)
+    return planes
+
+
+def choose_colors(
+    luma: NDArray[Any],
+    guide: Floats,
+    planes: Floats,
+    noise: Floats,
+    codes: tuple[float, ...],
+) -> NDArray[Any]:
+    """Return coded Cb and Cr (2, H, W), of the dtype of luma.
+
+    `luma`: code values where the chroma samples are (H, W); `guide`: the same without grain;
+    `planes`: those of `two_colors`; `noise`: (2, 64, 64), codes; `codes`: scale and offset of
+    luma and of chroma, Kr, Kb, the highest code, and whether it is dithered.
+    """
+    coded = np.empty((2, *luma.shape), luma.dtype)
+    sizes = luma.shape, planes.shape[1:], luma.itemsize
+    luma, guide = np.ascontiguousarray(luma), np.ascontiguousarray(guide)
+    _kernels.choose_colors(luma, guide, planes, noise, coded, *sizes, codes)
+    return coded
+
+
+def follow(first: Floats, second: Floats) -> Floats:
+    """Return `flow.follow` of two courses (H, W, 4)."""
+    out = np.empty_like(first)
+    _kernels.follow(first, second, out, first.shape[:2])
+    return out
+
+
+def courses(flow: Floats, num_inversions: int, doubts: tuple[float, ...]) -> tuple[Floats, Floats]:
+    """Return a flow (H, W, 2) as a course (H, W, 4), and the course back."""
+    size = flow.shape[:2]
+    there, back = (np.empty((*size, 4), np.float32) for _ in range(2))
+    _kernels.courses(np.ascontiguousarray(flow), there, back, size, num_inversions, doubts)
+    return there, back
+
+
+def weigh(
+    source: NDArray[np.uint8],
+    course: Floats,
+    luma: NDArray[np.uint8],
+    per_square: float,
+    sparse: int,
+) -> Floats:
+    """Return what counts of what a course (H, W, 4) fetches (H, W); see `smooth`."""
+    weight = np.empty(luma.shape, np.float32)
+    _kernels.weigh(source, course, luma, weight, luma.shape, per_square, sparse)
+    return weight
+
+
+def four_channels(ab: Floats) -> Floats:
+    """Return ab (H, W, 2) as values of a way, (H, W, 4)."""
+    values = np.zeros((*ab.shape[:2], 4), np.float32)
+    values[..., :2] = ab
+    return values
+
+
+def add_fetched(total: Floats, way: Way) -> None:
+    """Add to `total` (H, W, 4) what a way fetches, times its weight."""
+    _kernels.add_fetched(total, total.shape[:2], way.weight.shape, tuple(way))
+
+
+def blend_fetched(first: Way, second: Way) -> Floats:
+    """Return the weighted mean (H, W, 2) of the first two channels of what two ways fetch."""
+    mean = np.empty((*first.values.shape[:2], 2), np.float32)
+    sizes = mean.shape[:2], first.weight.shape
+    _kernels.blend_fetched(mean, *sizes, tuple(first), tuple(second))
+    return mean

@@ -1,0 +1,18 @@
+"""The compiled loops of `filmcolor.native`; all else about the package is in setup.cfg.
+
+Where they cannot be compiled they are left out, and NumPy and OpenCV do their work, slower.
+"""
+
+import platform
+import sys
+
+from setuptools import Extension, setup
+
+flags = ["-O3", "-fno-math-errno", "-fno-trapping-math"]
+if platform.machine() in ("x86_64", "AMD64"):
+    flags.append("-mtune=haswell")  # else GCC looks things up one by one
+kernels = Extension(
+    "filmcolor._kernels", ["filmcolor/_kernels.c"], extra_compile_args=flags, optional=True
+)
+# they are written for GCC and Clang
+setup(ext_modules=[] if sys.platform == "win32" else [kernels])

@@ -1,0 +1,213 @@
+"""The compiled loops do what NumPy and OpenCV do, and nothing beyond their arrays."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from filmcolor import flow, native, smooth
+from filmcolor.chroma import SUBSAMPLING_420, SUBSAMPLING_444, chroma_planes
+from filmcolor.color import Coding
+from filmcolor.upsample import TwoColors
+
+pytestmark = pytest.mark.skipif(not native.is_built(), reason="no C compiler at installation")
+
+sides = st.integers(1, 40)
+seeds = st.integers(0, 2**32 - 1)
+
+
+def by_numpy(function: Callable[..., Any], *arguments: Any) -> Any:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(native, "_kernels", None)
+        return function(*arguments)
+
+
+def soft(rng: np.random.Generator, height: int, width: int, scale: float = 1.0, channels=()):
+    """Return a soft picture of random values, float32 (H, W) or (H, W, C)."""
+    noise = rng.normal(0.0, 3.0 * scale, (height, width, *channels)).astype(np.float32)
+    return cv2.GaussianBlur(noise, (0, 0), 1.5).reshape(noise.shape)
+
+
+def luma_of(rng: np.random.Generator, height: int, width: int):
+    luma = 128.0 + soft(rng, height, width, 60.0) + rng.normal(0.0, 3.0, (height, width))
+    return np.rint(luma).clip(0, 255).astype(np.uint8)
+
+
+def course_of(rng: np.random.Generator, height: int, width: int):
+    course = soft(rng, height, width, 4.0, (4,))
+    course[..., 2] = np.abs(course[..., 2])
+    course[..., 3] = 0.0
+    return course
+
+
+@settings(max_examples=60, deadline=None)
+@given(height=sides, width=sides, seed=seeds)
+def test_two_colors(height: int, width: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    guide = luma_of(rng, height, width)
+    low = soft(rng, height, width, 0.1), soft(rng, height, width, 0.1)
+    compiled, plain = TwoColors(low, guide), by_numpy(TwoColors, low, guide)
+    np.testing.assert_allclose(compiled.flatness, plain.flatness, atol=2e-3)
+    chosen = np.linspace(0, 255, 9, dtype=np.float32)[:, None, None]
+    for n in range(2):  # what they are for: the colour that each luma chooses
+        compiled_colors, plain_colors = (
+            c.center[n] + ((chosen - c.middle) * c.gain).clip(-0.5, 0.5) * c.difference[n]
+            for c in (compiled, plain)
+        )
+        np.testing.assert_allclose(compiled_colors, plain_colors, atol=1e-3)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    size=st.tuples(st.integers(2, 150), st.integers(2, 150)),
+    low_size=st.tuples(sides, sides),
+    depth=st.sampled_from([8, 10, 16]),
+    is_full_range=st.booleans(),
+    subsampling=st.sampled_from([SUBSAMPLING_420, SUBSAMPLING_444]),
+    seed=seeds,
+)
+def test_chroma_planes(size, low_size, depth, is_full_range, subsampling, seed) -> None:
+    rng = np.random.default_rng(seed)
+    coding = Coding(1, is_full_range, depth)
+    luma = cv2.resize(luma_of(rng, *low_size), size[::-1]).astype(np.float32)
+    luma += rng.normal(0.0, 2.0, size)
+    codes = np.rint(luma / 255.0 * coding.luma_scale + coding.luma_offset).clip(0, 2**depth - 1)
+    codes = codes.astype(np.uint8 if depth == 8 else np.uint16)
+    ab = soft(rng, *low_size, 15.0, (2,))
+    guide = luma_of(rng, *low_size)
+    arguments = codes, guide, ab, coding, subsampling
+    compiled, plain = chroma_planes(*arguments), by_numpy(chroma_planes, *arguments)
+    for first, second in zip(compiled, plain, strict=True):
+        assert first.dtype == codes.dtype
+        difference = np.abs(first.astype(int) - second.astype(int))
+        # a window of even luma tells no two colours apart: OpenCV's rounding does, by chance
+        assert difference.max() <= max(1, (1 << depth) // 250)
+        assert difference.mean() <= 0.05 * (1 << (depth - 8))
+
+
+@settings(max_examples=60, deadline=None)
+@given(height=sides, width=sides, seed=seeds)
+def test_courses(height: int, width: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    first, second = (course_of(rng, height, width) for _ in range(2))
+    followed = flow.follow(first, second)
+    np.testing.assert_allclose(followed, by_numpy(flow.follow, first, second), atol=1e-4)
+    pictures = luma_of(rng, height, width), luma_of(rng, height, width)
+    courses = flow.find_courses(*pictures, flow.COARSE)
+    plain = by_numpy(flow.find_courses, *pictures, flow.COARSE)
+    for compiled, other in zip(courses, plain, strict=True):
+        np.testing.assert_allclose(compiled, other, atol=2e-3)
+
+
+@settings(max_examples=60, deadline=None)
+@given(height=sides, width=sides, seed=seeds)
+def test_weights(height: int, width: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    source, luma = luma_of(rng, height, width), luma_of(rng, height, width)
+    course = course_of(rng, height, width)
+    weight = native.weigh(source, course, luma, -0.5 / smooth._LUMA_SIGMA**2, smooth._SPARSE)
+    fetched = flow.fetch(source.astype(np.float32), course)  # not rounded, as OpenCV would bytes
+    difference = fetched - luma
+    seen = np.exp(-course[::2, ::2, 2])
+    difference -= (difference[::2, ::2] * seen).sum() / (seen.sum() + 1e-6)
+    wanted = np.exp(-0.5 * (difference / smooth._LUMA_SIGMA) ** 2 - course[..., 2])
+    np.testing.assert_allclose(weight, wanted, atol=1e-4)
+
+
+@settings(max_examples=60, deadline=None)
+@given(size=st.tuples(sides, sides), low_size=st.tuples(sides, sides), seed=seeds)
+def test_what_is_fetched(size, low_size, seed) -> None:
+    rng = np.random.default_rng(seed)
+    ways = [
+        native.Way(
+            soft(rng, *size, 10.0, (4,)),
+            course_of(rng, *low_size),
+            np.abs(soft(rng, *low_size)),
+            0.01,
+            factor,
+        )
+        for factor in (2.0, 3.0)
+    ]
+    total = np.ones((*size, 4), np.float32)
+    compiled, plain = total.copy(), total.copy()
+    smooth._add(compiled, ways[0])
+    by_numpy(smooth._add, plain, ways[0])
+    np.testing.assert_allclose(compiled, plain, atol=2e-2)
+    blended = smooth._blended(*ways)
+    wanted = by_numpy(smooth._blended, *ways)[..., :2]
+    np.testing.assert_allclose(blended, wanted, atol=2e-2)
+
+
+@pytest.mark.parametrize("spoiled", [float("nan"), float("inf"), -float("inf"), 1e30])
+def test_no_course_leads_out_of_memory(spoiled: float) -> None:
+    course = np.full((8, 8, 4), spoiled, np.float32)
+    values = np.zeros((16, 16, 4), np.float32)
+    way = native.Way(values, course, np.ones((8, 8), np.float32))
+    assert native.follow(course, course).shape == (8, 8, 4)
+    assert native.courses(course[..., :2], 2, flow._DOUBTS)[0].shape == (8, 8, 4)
+    assert native.blend_fetched(way, way).shape == (16, 16, 2)
+    luma = np.zeros((8, 8), np.uint8)
+    assert native.weigh(luma, course, luma, -0.1, 2).shape == (8, 8)
+
+
+def test_wrong_sizes_are_refused() -> None:
+    course, short = np.zeros((8, 8, 4), np.float32), np.zeros((7, 8, 4), np.float32)
+    luma, short_luma = np.zeros((8, 8), np.uint8), np.zeros((8, 7), np.uint8)
+    way = native.Way(np.zeros((8, 8, 4), np.float32), course, np.zeros((8, 8), np.float32))
+    planes = np.zeros((native.NUM_LOW, 8, 8), np.float32)
+    plane, short_plane = planes[0], planes[0, :7]
+    codes = 219.0, 16.0, 224.0, 128.0, 0.2126, 0.0722, 255.0, True
+    noise = np.zeros((2, 64, 64), np.float32)
+    for call in (
+        lambda: native.follow(course, short),
+        lambda: native.weigh(short_luma, course, luma, -0.1, 2),
+        lambda: native.weigh(luma, course, luma, -0.1, 0),
+        lambda: native.add_fetched(short, way),
+        lambda: native.blend_fetched(way, way._replace(course=short)),
+        lambda: native.two_colors(luma, (plane, short_plane), (1.0,) * 6),
+        lambda: native.choose_colors(luma, short_plane, planes, noise, codes),
+        lambda: native.choose_colors(luma, plane, planes, noise[:, :63].copy(), codes),
+    ):
+        with pytest.raises(ValueError, match=r"not of the size given|above 0"):
+            call()
+
+
+def test_nothing_is_read_before_it_is_written() -> None:
+    """Memory that malloc gives holds anything: here twice, two different things."""
+    code = (
+        "import numpy as np, hashlib\n"
+        "from filmcolor import flow, native, smooth\n"
+        "from filmcolor.chroma import SUBSAMPLING_420, chroma_planes\n"
+        "from filmcolor.color import Coding\n"
+        "rng = np.random.default_rng(0)\n"
+        "luma = rng.integers(0, 256, (60, 90), np.uint8)\n"
+        "guide = rng.integers(0, 256, (16, 24), np.uint8)\n"
+        "ab = rng.normal(0, 20, (16, 24, 2)).astype(np.float32)\n"
+        "course = rng.normal(0, 3, (8, 12, 4)).astype(np.float32)\n"
+        "way = native.Way(native.four_channels(ab), course, np.abs(course[..., 0]) + 0.1)\n"
+        "made = [*chroma_planes(luma, guide, ab, Coding(1, False, 8), SUBSAMPLING_420)]\n"
+        "made += [flow.follow(course, course), native.blend_fetched(way, way)]\n"
+        "made += native.courses(course[..., :2], 2, flow._DOUBTS)\n"
+        "small = guide[:8, :12].copy()\n"
+        "made += [native.weigh(small, course, small, -0.01, 2)]\n"
+        "assert native.is_built()\n"
+        "print([hashlib.sha256(np.ascontiguousarray(m)).hexdigest() for m in made])\n"
+    )
+    said = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "MALLOC_PERTURB_": perturb},  # glibc fills what it gives
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
+        for perturb in ("0", "1", "129")
+    }
+    assert len(said) == 1
