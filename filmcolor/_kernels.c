@@ -96,10 +96,10 @@ typedef struct {
     const type *RESTRICT row0 = (rows)[0], *RESTRICT row1 = (rows)[1];                     \
     const type *RESTRICT row2 = (rows)[2], *RESTRICT row3 = (rows)[3], *RESTRICT row4 = (rows)[4]
 
-INLINE void add_up_luma(int width, const uint8_t *const *luma, const Columns *to)
+INLINE void add_up_luma(int width, const int32_t *const *luma, const Columns *to)
 {
     int32_t *RESTRICT sums = to->luma, *RESTRICT squares = to->square, *RESTRICT cubes = to->cube;
-    FIVE_ROWS(uint8_t, luma);
+    FIVE_ROWS(int32_t, luma);
     INDEPENDENT
     for (int x = 0; x < width; x++) {
         int32_t a = row0[x], b = row1[x], c = row2[x], d = row3[x], e = row4[x];
@@ -110,13 +110,13 @@ INLINE void add_up_luma(int width, const uint8_t *const *luma, const Columns *to
 }
 
 INLINE void add_up_chroma(
-    int width, const float *const *rows, const uint8_t *const *luma, int plane, const Columns *to)
+    int width, const float *const *rows, const int32_t *const *luma, int plane, const Columns *to)
 {
     float *RESTRICT sums = to->chroma[plane], *RESTRICT products = to->product[plane];
     float *RESTRICT least = to->least[plane], *RESTRICT most = to->most[plane];
     float *RESTRICT three = to->three[plane], *RESTRICT powers = to->power;
-    const uint8_t *RESTRICT y0 = luma[0], *RESTRICT y1 = luma[1], *RESTRICT y2 = luma[2];
-    const uint8_t *RESTRICT y3 = luma[3], *RESTRICT y4 = luma[4];
+    const int32_t *RESTRICT y0 = luma[0], *RESTRICT y1 = luma[1], *RESTRICT y2 = luma[2];
+    const int32_t *RESTRICT y3 = luma[3], *RESTRICT y4 = luma[4];
     FIVE_ROWS(float, rows);
     INDEPENDENT
     for (int x = 0; x < width; x++) {
@@ -124,7 +124,8 @@ INLINE void add_up_chroma(
         float inner = b + c + d;
         three[x] = inner;
         sums[x] = inner + a + e;
-        products[x] = a * y0[x] + b * y1[x] + c * y2[x] + d * y3[x] + e * y4[x];
+        products[x] = a * (float)y0[x] + b * (float)y1[x] + c * (float)y2[x] +
+                      d * (float)y3[x] + e * (float)y4[x];
         powers[x] = (plane ? powers[x] : 0.0f) + (a * a + b * b + c * c + d * d + e * e);
         least[x] = smaller(smaller(smaller(a, b), smaller(c, d)), e);
         most[x] = larger(larger(larger(a, b), larger(c, d)), e);
@@ -154,12 +155,16 @@ static void make_two_colors(
         (int32_t *)lines[0], (int32_t *)lines[1], (int32_t *)lines[2],
         {lines[3], lines[4]}, {lines[5], lines[6]}, lines[7],
         {lines[8], lines[9]}, {lines[10], lines[11]}, {lines[12], lines[13]}};
+    /* as wide as all else: loops over values of several widths are slow */
+    int32_t *RESTRICT lumas = (int32_t *)(scratch + 14 * (size_t)pitch);
+    INDEPENDENT
+    for (size_t i = 0; i < area; i++) lumas[i] = luma[i];
     for (int y = 0; y < height; y++) {
-        const uint8_t *luma_rows[5];
+        const int32_t *luma_rows[5];
         const float *cb_rows[5], *cr_rows[5];
         for (int k = 0; k < 5; k++) {
             size_t start = (size_t)held(y + k - REACH, height) * width;
-            luma_rows[k] = luma + start;
+            luma_rows[k] = lumas + start;
             cb_rows[k] = cb + start;
             cr_rows[k] = cr + start;
         }
@@ -170,7 +175,7 @@ static void make_two_colors(
 
         const int32_t *RESTRICT firsts = sums.luma, *RESTRICT seconds = sums.square;
         const int32_t *RESTRICT thirds = sums.cube;
-        const uint8_t *RESTRICT own = luma_rows[REACH];
+        const int32_t *RESTRICT own = luma_rows[REACH];
         const float *RESTRICT own_cb = cb_rows[REACH], *RESTRICT own_cr = cr_rows[REACH];
         const float *RESTRICT sums_cb = sums.chroma[0], *RESTRICT sums_cr = sums.chroma[1];
         const float *RESTRICT products_cb = sums.product[0], *RESTRICT products_cr = sums.product[1];
@@ -202,7 +207,7 @@ static void make_two_colors(
             float offset = half_skew * deviation;
             float half_span = sqrtf(variance + offset * offset);
             float middle = mean + offset;
-            float above_dark = clipped(own[x] - middle + half_span, 0.0f, 2.0f * half_span);
+            float above_dark = clipped((float)own[x] - middle + half_span, 0.0f, 2.0f * half_span);
 
             /* how far luma explains the colours, and so how far these two are trusted */
             float mean_cb = OF_FIVE(sums_cb) * (1.0f / WINDOW);
@@ -248,6 +253,40 @@ static void make_two_colors(
                 difference[x] = bright - dark;
             }
         }
+    }
+}
+
+/* ---------------------------------------------------------------- low-res chroma: `color` */
+
+/* Cb and Cr of ab (N, 2) and luma codes, linearly between those of a table.
+ *
+ * `table`: (256, side, side) by luma, b and a: Cb and Cr as shares of `scale`, 16 bits each. */
+FOR_EACH_PROCESSOR
+static void look_up_chroma(
+    int num, const uint8_t *codes, const float *ab, const int32_t *table, int side, float per_step,
+    float scale, float *cb, float *cr)
+{
+    const int neutral = (side - 1) / 2;
+    const float most = (float)(side - 1);
+    INDEPENDENT
+    for (int i = 0; i < num; i++) {
+        float x = clipped(ab[2 * i] * per_step + (float)neutral, 0.0f, most);
+        float y = clipped(ab[2 * i + 1] * per_step + (float)neutral, 0.0f, most);
+        int32_t column = (int32_t)x, row = (int32_t)y;
+        column = column < side - 2 ? column : side - 2;
+        row = row < side - 2 ? row : side - 2;
+        x -= (float)column;
+        y -= (float)row;
+        int32_t first = ((int32_t)codes[i] * side + row) * side + column;
+        int32_t upper = table[first], upper_next = table[first + 1];
+        int32_t lower = table[first + side], lower_next = table[first + side + 1];
+#define BETWEEN(share, a, b) ((a) + ((b) - (a)) * (share))
+#define LOW_HALF(pair) ((float)((int32_t)((uint32_t)(pair) << 16) >> 16))
+#define HIGH_HALF(pair) ((float)((pair) >> 16))
+        cb[i] = scale * BETWEEN(y, BETWEEN(x, LOW_HALF(upper), LOW_HALF(upper_next)),
+                                BETWEEN(x, LOW_HALF(lower), LOW_HALF(lower_next)));
+        cr[i] = scale * BETWEEN(y, BETWEEN(x, HIGH_HALF(upper), HIGH_HALF(upper_next)),
+                                BETWEEN(x, HIGH_HALF(lower), HIGH_HALF(lower_next)));
     }
 }
 
@@ -734,7 +773,7 @@ static PyObject *py_two_colors(PyObject *self, PyObject *words)
     double area = (double)height * width;
     if (is_size(height, width) && is_long(luma, area) && is_long(cb, area * 4) &&
         is_long(cr, area * 4) && is_long(low, area * 4 * NUM_LOW)) {
-        float *scratch = room_for(14 * (size_t)(width + 2 * REACH));
+        float *scratch = room_for(14 * (size_t)(width + 2 * REACH) + (size_t)height * width);
         if (scratch != NULL) {
             Py_BEGIN_ALLOW_THREADS
             make_two_colors(height, width, luma->buf, cb->buf, cr->buf, taste, scratch, low->buf);
@@ -742,6 +781,27 @@ static PyObject *py_two_colors(PyObject *self, PyObject *words)
             free(scratch);
             is_done = 1;
         }
+    }
+    return done(&all, is_done);
+}
+
+static PyObject *py_look_up_chroma(PyObject *self, PyObject *words)
+{
+    Buffers all = {0};
+    Py_buffer *codes = &all.buffer[0], *ab = &all.buffer[1], *table = &all.buffer[2];
+    Py_buffer *cb = &all.buffer[3], *cr = &all.buffer[4];
+    int num, side, is_done = 0;
+    float per_step, scale;
+    (void)self;
+    if (!PyArg_ParseTuple(words, "y*y*y*w*w*iiff", codes, ab, table, cb, cr, &num, &side, &per_step,
+                          &scale))
+        return done(&all, 0);
+    if (is_size(num, side - 1) && is_long(codes, num) && is_long(ab, 8.0 * num) &&
+        is_long(table, 1024.0 * side * side) && is_long(cb, 4.0 * num) && is_long(cr, 4.0 * num)) {
+        Py_BEGIN_ALLOW_THREADS
+        look_up_chroma(num, codes->buf, ab->buf, table->buf, side, per_step, scale, cb->buf, cr->buf);
+        Py_END_ALLOW_THREADS
+        is_done = 1;
     }
     return done(&all, is_done);
 }
@@ -920,6 +980,7 @@ static PyObject *py_blend_fetched(PyObject *self, PyObject *words)
 
 static PyMethodDef methods[] = {
     {"two_colors", py_two_colors, METH_VARARGS, NULL},
+    {"look_up_chroma", py_look_up_chroma, METH_VARARGS, NULL},
     {"choose_colors", py_choose_colors, METH_VARARGS, NULL},
     {"follow", py_follow, METH_VARARGS, NULL},
     {"courses", py_courses, METH_VARARGS, NULL},

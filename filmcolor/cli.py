@@ -40,10 +40,13 @@ from filmcolor.cli_training import train
 from filmcolor.cli_verify import verify
 from filmcolor.errors import FilmcolorError
 from filmcolor.frames import FilmInfo, Span
+from filmcolor.native import is_built
+
+_VERSION = f"%(prog)s, version %(version)s, {'with' if is_built() else 'without'} compiled loops"
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="filmcolor")
+@click.version_option(__version__, prog_name="filmcolor", message=_VERSION)
 def cli() -> None:
     """Colour old black-and-white films, and lose nothing of them."""
 

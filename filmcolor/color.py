@@ -14,6 +14,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from filmcolor import native
+
 Channels = tuple[Any, Any, Any]
 
 # IEC 61966-2-1 (sRGB): linear RGB to XYZ, D65 white, 2-degree observer.
@@ -29,6 +31,7 @@ _WHITE_XYZ_TO_RGB /= _WHITE_XYZ_TO_RGB.sum(1, keepdims=True)  # grey stays grey 
 _EPSILON = (6 / 29) ** 3  # CIE 15:2004, where the cube root gives way to a line
 _KAPPA = (29 / 3) ** 3 / 116  # slope of that line, 7.787...
 _STEP, _STEPS = 4.0, 28  # of the table of chroma: ab from one colour to the next, and to its end
+_UNIT = 0.5 / 32767  # of chroma in 16 bits
 # the row of neutral, by luma code
 _NEUTRAL_ROWS = np.arange(256, dtype=np.float32) * (2 * _STEPS + 1) + _STEPS
 _F_JOIN, _SRGB_JOIN = 6 / 29, 0.0031308  # where the curves back to RGB begin
@@ -201,6 +204,8 @@ def chroma_of_codes(
     in the mean, a few codes where the gamut ends, and never outside it.
     `codes`: (H, W); `ab`: (H, W, 2).
     """
+    if native.is_built():
+        return native.look_up_chroma(codes, ab, _compact_table(coding.matrix), _STEP, _UNIT)
     columns, rows = cv2.extractChannel(ab, 0), cv2.extractChannel(ab, 1)  # split is slow
     for places in (columns, rows):
         places *= np.float32(1.0 / _STEP)
@@ -319,6 +324,17 @@ def _chroma_table(matrix: int) -> NDArray[np.float32]:
         luma = np.full_like(a, code / 255.0)
         colors[..., 0], colors[..., 1] = chroma_from_lab(luma, a, b, coding)
     return table.reshape(-1, len(side), 4)
+
+
+@lru_cache(maxsize=2)
+def _compact_table(matrix: int) -> NDArray[np.int16]:
+    """Return the table of chroma as (256, N, N, 2) in 16 bits: a quarter of it, for the cache.
+
+    Rounded toward neutral, so as not to leave the gamut.
+    """
+    side = 2 * _STEPS + 1
+    pairs = _chroma_table(matrix).reshape(256, side, side, 4)[..., :2]
+    return np.trunc(pairs * np.float32(1.0 / _UNIT)).astype(np.int16)
 
 
 def _lab_f(t: Any) -> Any:

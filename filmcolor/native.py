@@ -45,6 +45,21 @@ def two_colors(guide: NDArray[np.uint8], low: Any, taste: tuple[float, ...]) -> 
     return planes
 
 
+def look_up_chroma(
+    codes: NDArray[np.uint8], ab: Floats, table: NDArray[np.int16], step: float, scale: float
+) -> tuple[Floats, Floats]:
+    """Return Cb and Cr (h, w) of luma codes (h, w) and ab (h, w, 2), linearly between a table's.
+
+    `table`: (256, N, N, 2) by luma, b and a, Cb and Cr in units of `scale`; `step`: ab from one
+    colour to the next, of which the middle one is neutral.
+    """
+    cb, cr = (np.empty(codes.shape, np.float32) for _ in range(2))
+    codes, ab = np.ascontiguousarray(codes), np.ascontiguousarray(ab)
+    sizes = codes.size, table.shape[1]
+    _kernels.look_up_chroma(codes, ab, table, cb, cr, *sizes, 1.0 / step, scale)
+    return cb, cr
+
+
 def choose_colors(
     luma: NDArray[Any],
     guide: Floats,

@@ -25,6 +25,7 @@ import torch
 from safetensors.torch import save_file
 
 import filmcolor
+from filmcolor import native
 from filmcolor.cli import cli, main
 from filmcolor.pipeline import Look
 from filmcolor.profiling import REST, STAGES
@@ -147,6 +148,7 @@ def test_version(typed: Type) -> None:
     result = typed("--version")
     assert (result.code, result.err) == (0, "")
     assert filmcolor.__version__ in result.out
+    assert ("without" in result.out) != native.is_built()
 
 
 # ---------------------------------------------------------------- run

@@ -184,7 +184,8 @@ def test_the_shots_have_colors_of_their_own(whole: list[ColorFrame]) -> None:
 
 # lowest first: a module imports from lower lines only
 FLOORS = (
-    {"errors", "color", "subtitles", "blocks", "cores", "profiling", "native"},
+    {"native"},
+    {"errors", "color", "subtitles", "blocks", "cores", "profiling"},
     {"frames", "model", "prefetch", "journal"},
     {
         "fields",

@@ -5,24 +5,31 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
+
+from filmcolor import native
 
 ROOT = Path(__file__).parent.parent
 
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    source, target = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
+    return built(tmp_path_factory.mktemp("wheel"), os.environ)
+
+
+def built(target: Path, environment: Mapping[str, str]) -> Path:
+    """Return a wheel made from a copy of what it is made of."""
+    source = target / "source"
     for folder in ("filmcolor", "train", "weights"):
         ignored = shutil.ignore_patterns("__pycache__", "_kernels*.so")
         shutil.copytree(ROOT / folder, source / folder, ignore=ignored)
     for name in ("setup.cfg", "setup.py", "pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
     words = ["-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", target]
-    subprocess.run([sys.executable, *words, source], check=True)
+    subprocess.run([sys.executable, *words, source], check=True, env=environment)
     (path,) = target.glob("*.whl")
     return path
 
@@ -50,6 +57,23 @@ def test_it_holds_code_weights_and_licence_and_nothing_else(wheel: Path) -> None
     assert any(name.endswith("LICENSE") for name in names)
     folders = {name.split("/")[0] for name in names}
     assert {f for f in folders if not f.endswith(".dist-info")} == {"filmcolor"}
+
+
+def compiled_in(wheel: Path) -> list[str]:
+    return [name for name in zipfile.ZipFile(wheel).namelist() if name.endswith((".so", ".pyd"))]
+
+
+@pytest.mark.skipif(not native.is_built(), reason="no C compiler at installation")
+def test_loops_are_compiled(wheel: Path) -> None:
+    (name,) = compiled_in(wheel)
+    assert name.startswith("filmcolor/_kernels.")
+
+
+def test_it_is_built_without_a_compiler_too(tmp_path: Path) -> None:
+    missing = str(tmp_path / "no-compiler")
+    path = built(tmp_path, {**os.environ, "CC": missing, "LDSHARED": missing})
+    assert compiled_in(path) == []
+    assert "filmcolor/native.py" in zipfile.ZipFile(path).namelist()
 
 
 def test_it_colors_a_film_from_another_folder(
