@@ -28,7 +28,7 @@ film: $(READY)
 	$(BIN)/python examples/make_film.py
 
 # an editable install: the code in the checkout is the code that runs
-$(READY): setup.cfg setup.py pyproject.toml filmcolor/_kernels.c
+$(READY): setup.cfg setup.py pyproject.toml $(wildcard filmcolor/kernels/*)
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 10) and 'Python 3.10 or newer is needed')"
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip "setuptools>=68" wheel

@@ -8,11 +8,16 @@ import sys
 
 from setuptools import Extension, setup
 
-flags = ["-O3", "-fno-math-errno", "-fno-trapping-math"]
+FOLDER = "filmcolor/kernels"
+flags = ["-O3", "-fno-math-errno", "-fno-trapping-math", "-fvisibility=hidden"]
 if platform.machine() in ("x86_64", "AMD64"):
     flags.append("-mtune=haswell")  # else GCC looks things up one by one
 kernels = Extension(
-    "filmcolor._kernels", ["filmcolor/_kernels.c"], extra_compile_args=flags, optional=True
+    "filmcolor._kernels",
+    [f"{FOLDER}/{name}.c" for name in ("module", "chroma", "motion")],
+    depends=[f"{FOLDER}/kernels.h"],
+    extra_compile_args=flags,
+    optional=True,
 )
 # they are written for GCC and Clang
 setup(ext_modules=[] if sys.platform == "win32" else [kernels])

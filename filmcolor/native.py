@@ -1,4 +1,4 @@
-"""What each frame needs most, by compiled loops (`_kernels.c`), where a compiler made them.
+"""What each frame needs most, by compiled loops (`kernels/`), where a compiler made them.
 
 `upsample`, `chroma`, `flow` and `smooth` ask `is_built`, and do without by NumPy and OpenCV:
 the same results but for rounding, in two to five times the time.

@@ -37,7 +37,7 @@ from filmcolor.journal import Identity, Journal, Piece, hint, source_of
 from filmcolor.palette import SATURATION, Grade, Palette, graded, read_palette
 from filmcolor.plan import Encoding, av_versions, plan_output
 from filmcolor.predict import Predictor
-from filmcolor.prefetch import Prefetch
+from filmcolor.prefetch import Prefetch, in_bursts
 from filmcolor.probing import probe
 from filmcolor.profiling import Profile, section, timed
 from filmcolor.references import digest_of, read_references
@@ -57,6 +57,7 @@ _FRAMES_AHEAD = 8, 16  # least and most, of each stage that runs in a thread of 
 _FRAMES_SEEN, _FRAMES_READY = (32, 32), (16, 64)
 _FRAMES_UNSEEN = 16, 64  # that wait for a batch of anchors
 _BYTES_AHEAD = 48 << 20  # of frames in one queue, where that is between least and most
+_FRAMES_AT_ONCE, _BYTES_AT_ONCE = (1, 8), 8 << 20  # that one stage after another takes in a thread
 Progress = Callable[[int, int | None], None]  # frames done, frames in all where known
 
 
@@ -193,8 +194,10 @@ class Colorizer:
                 return threads.enter_context(Prefetch(items, _depth(info, limits), profile))
 
             read = read_luma(info, start, end, index, num_decoder_threads(), is_judged)
-            lumas = timed(profile, "decode", read)
-            smalls = timed(profile, "downscale", add_small(lumas, info, look.size))
+            num = _depth(info, _FRAMES_AT_ONCE, _BYTES_AT_ONCE)
+            lumas = in_bursts(timed(profile, "decode", read), num)
+            added = timed(profile, "downscale", add_small(lumas, info, look.size))
+            smalls = in_bursts(added, num)
             if is_judged:
                 hued = timed(profile, "tints", add_hues(smalls, info.coding))
                 shots = mark_kinds(timed(profile, "shots", mark_cuts(hued)), left)
@@ -207,14 +210,14 @@ class Colorizer:
             tracked = prefetch(timed(profile, "motion", moved))
             most = _depth(info, _FRAMES_UNSEEN)
             asked = look.batch_size, info.rotation, bool(carrier), most
-            added = self.predictor.add_ab(tracked, *asked)
-            colored = timed(profile, "network", added)
+            colored = timed(profile, "network", self.predictor.add_ab(tracked, *asked))
             if direction is not None:
                 colored = graded(colored, direction.palette)
             if carrier:
                 colored = timed(profile, "references", carrier.add_colors(colored))
             predicted = prefetch(colored, _FRAMES_SEEN)
-            for frame in timed(profile, "steadying", steady(predicted, window)):
+            steadied = timed(profile, "steadying", steady(predicted, window))
+            for frame in in_bursts(steadied, num):
                 number = frame.frame.number
                 if part.stop is not None and number >= part.stop:
                     return  # the rest was context
@@ -248,11 +251,11 @@ class Colorizer:
             yield from frames
 
 
-def _depth(info: FilmInfo, limits: tuple[int, int]) -> int:
-    """Return how many frames a queue holds: fewer of large ones, within limits."""
+def _depth(info: FilmInfo, limits: tuple[int, int], num_bytes: int = _BYTES_AHEAD) -> int:
+    """Return how many frames to hold: fewer of large ones, within limits."""
     least, most = limits
     frame_bytes = info.width * info.height * (2 if info.coding.bit_depth > 8 else 1)
-    return min(most, max(least, _BYTES_AHEAD // frame_bytes))
+    return min(most, max(least, num_bytes // frame_bytes))
 
 
 def _finished(

@@ -4,12 +4,28 @@ import queue
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
+from itertools import islice
 from typing import Generic, TypeVar
 
 from filmcolor.profiling import Profile
 
 T = TypeVar("T")
 _AT_ONCE = 4  # items: to wake the other thread for each one costs more than most stages do
+
+
+def in_bursts(items: Iterable[T], num: int) -> Iterator[T]:
+    """Yield the same items, `num` taken at a time.
+
+    Between two stages of one thread: what each of them needs stays in the cache for a while.
+    """
+    iterator = iter(items)
+    try:
+        while burst := list(islice(iterator, num)):
+            yield from burst
+    finally:
+        close = getattr(iterator, "close", None)
+        if close:
+            close()
 
 
 class Prefetch(Generic[T]):
