@@ -54,10 +54,10 @@ T = TypeVar("T")
 WHOLE_PART = Part()
 _FRAMES_AHEAD = 8, 16  # least and most, of each stage that runs in a thread of its own
 # what comes in bursts: frames seen by the network, and frames in colour, as windows are complete
-_FRAMES_SEEN, _FRAMES_READY = (32, 32), (16, 64)
+_FRAMES_SEEN, _FRAMES_READY = (24, 32), (12, 64)
 _FRAMES_UNSEEN = 16, 64  # that wait for a batch of anchors
-_BYTES_AHEAD = 48 << 20  # of frames in one queue, where that is between least and most
-_FRAMES_AT_ONCE, _BYTES_AT_ONCE = (1, 8), 8 << 20  # that one stage after another takes in a thread
+_BYTES_AHEAD = 16 << 20  # of frames in one queue, where that is between least and most
+_FRAMES_AT_ONCE, _BYTES_AT_ONCE = (1, 8), 4 << 20  # that one stage after another takes in a thread
 Progress = Callable[[int, int | None], None]  # frames done, frames in all where known
 
 

@@ -37,7 +37,7 @@ class Prefetch(Generic[T]):
 
     def __init__(self, items: Iterable[T], depth: int, profile: Profile | None = None) -> None:
         self._items, self._profile = items, profile
-        self._most = min(_AT_ONCE, max(1, depth // 2))
+        self._most = min(_AT_ONCE, max(1, depth // 4))
         self._queue: queue.Queue[tuple[list[T], BaseException | bool]] = queue.Queue(
             max(1, depth // self._most)
         )
