@@ -53,7 +53,7 @@ INLINE float exp_of_negative(float value)
         int32_t bits;
         float number;
     } power;
-    float binary = larger(value, -80.0f) * 1.44269504f;
+    float binary = clipped(value, -80.0f, 0.0f) * 1.44269504f;
     float whole = rounded(binary), rest = binary - whole;
     float sum = 1.33335581e-3f; /* 2^rest: (rest * ln 2)^n / n!, from n = 5 down */
     sum = sum * rest + 9.61812911e-3f;
