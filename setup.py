@@ -10,6 +10,7 @@ from setuptools import Extension, setup
 
 FOLDER = "filmcolor/kernels"
 flags = ["-O3", "-fno-math-errno", "-fno-trapping-math", "-fvisibility=hidden"]
+flags.append("-fno-strict-aliasing")  # rows to work in hold whole numbers and fractions alike
 if platform.machine() in ("x86_64", "AMD64"):
     flags.append("-mtune=haswell")  # else GCC looks things up one by one
 kernels = Extension(

@@ -1,7 +1,9 @@
 """What each frame needs most, by compiled loops (`kernels/`), where a compiler made them.
 
 `upsample`, `chroma`, `flow` and `smooth` ask `is_built`, and do without by NumPy and OpenCV:
-the same results but for rounding, in two to five times the time.
+the same results but for rounding, in two to five times the time. All raise ValueError of arrays
+whose sizes do not go together. Luma is 0 to 255, Cb and Cr -0.5 to 0.5, ab CIELAB units, courses
+pixels.
 """
 
 from contextlib import suppress
@@ -88,7 +90,10 @@ def follow(first: Floats, second: Floats) -> Floats:
 
 
 def courses(flow: Floats, num_inversions: int, doubts: tuple[float, ...]) -> tuple[Floats, Floats]:
-    """Return a flow (H, W, 2) as a course (H, W, 4), and the course back."""
+    """Return a flow (H, W, 2) as a course (H, W, 4), and the course back.
+
+    `doubts`: the figures of `flow`.
+    """
     size = flow.shape[:2]
     there, back = (np.empty((*size, 4), np.float32) for _ in range(2))
     _kernels.courses(np.ascontiguousarray(flow), there, back, size, num_inversions, doubts)
@@ -102,7 +107,11 @@ def weigh(
     per_square: float,
     sparse: int,
 ) -> Floats:
-    """Return what counts of what a course (H, W, 4) fetches (H, W); see `smooth`."""
+    """Return how much what a course (H, W, 4) fetches of `source` counts, 0 to 1 (H, W).
+
+    `per_square`: what a squared difference adds to the logarithm, below 0; `sparse`: pixels from
+    one that tells the exposure to the next.
+    """
     weight = np.empty(luma.shape, np.float32)
     _kernels.weigh(source, course, luma, weight, luma.shape, per_square, sparse)
     return weight

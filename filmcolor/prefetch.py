@@ -29,7 +29,7 @@ def in_bursts(items: Iterable[T], num: int) -> Iterator[T]:
 
 
 class Prefetch(Generic[T]):
-    """Runs an iterable in a thread of its own, at most `depth` items ahead.
+    """Runs an iterable in a thread of its own, `depth` items ahead, and what two hands hold.
 
     An error there is raised here; leaving the context stops the thread. `profile`: told of
     the time that either thread waits for the other.

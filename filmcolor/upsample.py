@@ -6,8 +6,9 @@ them, is found at low resolution from moments; at full size luma only chooses be
 The choice saturates: grain about either luma changes no colour. As far as luma does not
 explain the colours, the result is bilinear interpolation.
 
-All is bound by memory, not by arithmetic: planes are reused as soon as they are spent, and
-large pictures are made in strips that stay in the cache.
+All is bound by memory, not by arithmetic. `native` does it in few passes where it is compiled;
+else planes are reused as soon as they are spent, and large pictures are made in strips that stay
+in the cache.
 """
 
 import math

@@ -55,6 +55,19 @@ static float *room_for(size_t num_floats)
     return room;
 }
 
+/* Do work that needs `room` of so many floats; `is_done` tells whether there was as much. */
+#define WORK_IN(num_floats, work)            \
+    do {                                     \
+        float *room = room_for(num_floats);  \
+        if (room != NULL) {                  \
+            BEGIN_WORK                       \
+            work;                            \
+            END_WORK                         \
+            free(room);                      \
+            is_done = 1;                     \
+        }                                    \
+    } while (0)
+
 static PyObject *done(Buffers *all, int is_done)
 {
     release(all);
@@ -77,14 +90,8 @@ static PyObject *py_two_colors(PyObject *self, PyObject *words)
     double area = (double)height * width;
     if (is_size(height, width) && is_long(luma, area) && is_long(cb, area * 4) &&
         is_long(cr, area * 4) && is_long(low, area * 4 * NUM_LOW)) {
-        float *room = room_for(ROOM_OF_TWO_COLORS(height, width));
-        if (room != NULL) {
-            BEGIN_WORK
-            make_two_colors(height, width, luma->buf, cb->buf, cr->buf, taste, room, low->buf);
-            END_WORK
-            free(room);
-            is_done = 1;
-        }
+        WORK_IN(ROOM_OF_TWO_COLORS(height, width), make_two_colors(height, width, luma->buf,
+                cb->buf, cr->buf, taste, room, low->buf));
     }
     return done(&all, is_done);
 }
@@ -128,15 +135,8 @@ static PyObject *py_choose_colors(PyObject *self, PyObject *words)
         is_long(luma, area * (luma_bytes == 1 ? 1 : 2)) && is_long(guide, area * 4) &&
         is_long(low, low_area * 4 * NUM_LOW) && is_long(noise, 8.0 * TILE * TILE) &&
         is_long(coded, 2 * area * (luma_bytes == 1 ? 1 : 2))) {
-        float *room = room_for(ROOM_OF_CHOICE(height, width));
-        if (room != NULL) {
-            BEGIN_WORK
-            choose_colors(height, width, low_height, low_width, luma->buf, luma_bytes, guide->buf,
-                          low->buf, noise->buf, codes, room, coded->buf);
-            END_WORK
-            free(room);
-            is_done = 1;
-        }
+        WORK_IN(ROOM_OF_CHOICE(height, width), choose_colors(height, width, low_height, low_width,
+                luma->buf, luma_bytes, guide->buf, low->buf, noise->buf, codes, room, coded->buf));
     }
     return done(&all, is_done);
 }
@@ -152,14 +152,8 @@ static PyObject *py_follow(PyObject *self, PyObject *words)
     double length = 16.0 * height * width;
     if (is_size(height, width) && is_long(first, length) && is_long(second, length) &&
         is_long(out, length)) {
-        float *room = room_for(ROOM_OF_SPOTS * (size_t)width);
-        if (room != NULL) {
-            BEGIN_WORK
-            follow_courses(height, width, first->buf, second->buf, room, out->buf);
-            END_WORK
-            free(room);
-            is_done = 1;
-        }
+        WORK_IN(ROOM_OF_SPOTS * (size_t)width, follow_courses(height, width, first->buf,
+                second->buf, room, out->buf));
     }
     return done(&all, is_done);
 }
@@ -178,15 +172,8 @@ static PyObject *py_courses(PyObject *self, PyObject *words)
     double area = (double)height * width;
     if (is_size(height, width) && is_long(flow, area * 8) && is_long(there, area * 16) &&
         is_long(back, area * 16)) {
-        float *room = room_for(ROOM_OF_SPOTS * (size_t)width);
-        if (room != NULL) {
-            BEGIN_WORK
-            find_courses(height, width, flow->buf, num_inversions, doubts, room, there->buf,
-                         back->buf);
-            END_WORK
-            free(room);
-            is_done = 1;
-        }
+        WORK_IN(ROOM_OF_SPOTS * (size_t)width, find_courses(height, width, flow->buf,
+                num_inversions, doubts, room, there->buf, back->buf));
     }
     return done(&all, is_done);
 }
@@ -205,15 +192,8 @@ static PyObject *py_weigh(PyObject *self, PyObject *words)
     double area = (double)height * width;
     if (is_size(height, width) && is_size(sparse, sparse) && is_long(source, area) &&
         is_long(course, area * 16) && is_long(luma, area) && is_long(out, area * 4)) {
-        float *room = room_for(ROOM_OF_SPOTS * (size_t)width);
-        if (room != NULL) {
-            BEGIN_WORK
-            weigh_course(height, width, source->buf, course->buf, luma->buf, per_square, sparse,
-                         room, out->buf);
-            END_WORK
-            free(room);
-            is_done = 1;
-        }
+        WORK_IN(ROOM_OF_SPOTS * (size_t)width, weigh_course(height, width, source->buf, course->buf,
+                luma->buf, per_square, sparse, room, out->buf));
     }
     return done(&all, is_done);
 }
@@ -238,15 +218,9 @@ static PyObject *py_add_fetched(PyObject *self, PyObject *words)
     double area = (double)height * width, low_area = (double)low_height * low_width;
     if (is_size(height, width) && is_size(low_height, low_width) && is_way(way_of, area, low_area) &&
         is_long(total, area * 16)) {
-        float *room = room_for(ROOM_OF_WAY(height, width, low_width));
-        if (room != NULL) {
-            way.values = way_of[0].buf, way.course = way_of[1].buf, way.weight = way_of[2].buf;
-            BEGIN_WORK
-            add_fetched(height, width, low_height, low_width, way, room, total->buf);
-            END_WORK
-            free(room);
-            is_done = 1;
-        }
+        way.values = way_of[0].buf, way.course = way_of[1].buf, way.weight = way_of[2].buf;
+        WORK_IN(ROOM_OF_WAY(height, width, low_width), add_fetched(height, width, low_height,
+                low_width, way, room, total->buf));
     }
     return done(&all, is_done);
 }
@@ -265,19 +239,13 @@ static PyObject *py_blend_fetched(PyObject *self, PyObject *words)
     double area = (double)height * width, low_area = (double)low_height * low_width;
     if (is_size(height, width) && is_size(low_height, low_width) && is_way(first, area, low_area) &&
         is_way(second, area, low_area) && is_long(out, area * 8)) {
-        float *room = room_for(2 * ROOM_OF_WAY(height, width, low_width));
-        if (room != NULL) {
-            for (int n = 0; n < 2; n++) {
-                const Py_buffer *arrays = n ? second : first;
-                ways[n].values = arrays[0].buf, ways[n].course = arrays[1].buf;
-                ways[n].weight = arrays[2].buf;
-            }
-            BEGIN_WORK
-            blend_fetched(height, width, low_height, low_width, ways, room, out->buf);
-            END_WORK
-            free(room);
-            is_done = 1;
+        for (int n = 0; n < 2; n++) {
+            const Py_buffer *arrays = n ? second : first;
+            ways[n].values = arrays[0].buf, ways[n].course = arrays[1].buf;
+            ways[n].weight = arrays[2].buf;
         }
+        WORK_IN(2 * ROOM_OF_WAY(height, width, low_width), blend_fetched(height, width, low_height,
+                low_width, ways, room, out->buf));
     }
     return done(&all, is_done);
 }
