@@ -316,25 +316,31 @@ def _chroma_table(matrix: int) -> NDArray[np.float32]:
 
     OpenCV looks four channels up faster than two.
     """
-    side = np.arange(-_STEPS, _STEPS + 1, dtype=np.float32) * _STEP
-    b, a = np.meshgrid(side, side, indexing="ij")
-    coding = Coding(matrix, True, 8)
-    table = np.zeros((256, len(side), len(side), 4), np.float32)
-    for code, colors in enumerate(table):  # one by one: NumPy's BLAS must not begin threads
-        luma = np.full_like(a, code / 255.0)
-        colors[..., 0], colors[..., 1] = chroma_from_lab(luma, a, b, coding)
-    return table.reshape(-1, len(side), 4)
+    pairs = _tabulated(matrix)
+    table = np.zeros((*pairs.shape[:3], 4), np.float32)
+    table[..., :2] = pairs
+    return table.reshape(-1, table.shape[2], 4)
 
 
 @lru_cache(maxsize=2)
 def _compact_table(matrix: int) -> NDArray[np.int16]:
-    """Return the table of chroma as (256, N, N, 2) in 16 bits: a quarter of it, for the cache.
+    """Return Cb and Cr as (256, N, N, 2) in 16 bits: a quarter of OpenCV's table, for the cache.
 
     Rounded toward neutral, so as not to leave the gamut.
     """
-    side = 2 * _STEPS + 1
-    pairs = _chroma_table(matrix).reshape(256, side, side, 4)[..., :2]
-    return np.trunc(pairs * np.float32(1.0 / _UNIT)).astype(np.int16)
+    return np.trunc(_tabulated(matrix) * np.float32(1.0 / _UNIT)).astype(np.int16)
+
+
+def _tabulated(matrix: int) -> NDArray[np.float32]:
+    """Return Cb and Cr (256, N, N, 2) by luma code, b and a."""
+    side = np.arange(-_STEPS, _STEPS + 1, dtype=np.float32) * _STEP
+    b, a = np.meshgrid(side, side, indexing="ij")
+    coding = Coding(matrix, True, 8)
+    pairs = np.empty((256, len(side), len(side), 2), np.float32)
+    for code, colors in enumerate(pairs):  # one by one: NumPy's BLAS must not begin threads
+        luma = np.full_like(a, code / 255.0)
+        colors[..., 0], colors[..., 1] = chroma_from_lab(luma, a, b, coding)
+    return pairs
 
 
 def _lab_f(t: Any) -> Any:

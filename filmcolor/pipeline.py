@@ -196,8 +196,8 @@ class Colorizer:
             read = read_luma(info, start, end, index, num_decoder_threads(), is_judged)
             num = _depth(info, _FRAMES_AT_ONCE, _BYTES_AT_ONCE)
             lumas = in_bursts(timed(profile, "decode", read), num)
-            added = timed(profile, "downscale", add_small(lumas, info, look.size))
-            smalls = in_bursts(added, num)
+            shrunk = timed(profile, "downscale", add_small(lumas, info, look.size))
+            smalls = in_bursts(shrunk, num)
             if is_judged:
                 hued = timed(profile, "tints", add_hues(smalls, info.coding))
                 shots = mark_kinds(timed(profile, "shots", mark_cuts(hued)), left)
