@@ -5,10 +5,14 @@ encoder's. Pools inside the stages would only fight with those over the same cor
 """
 
 import os
+import sys
+import threading
 
 import cv2
 
 _num_processes = 1
+_NICER = 10  # steps, of 19: more give nothing more
+_LARGE = 24 << 10  # bytes of a coded frame
 
 
 def num_cores() -> int:
@@ -37,9 +41,23 @@ def set_pools(*, is_network_busy: bool) -> None:
     torch.set_num_threads(own if is_network_busy else 1)
 
 
-def num_decoder_threads() -> int:
+def num_decoder_threads(bytes_per_frame: float) -> int:
     """Return how many threads the decoder of a film takes that is coloured and encoded too.
 
-    It is the least of the work: more threads only take turns with the encoder's.
+    `bytes_per_frame`: of the coded film. Of small frames decoding is the least of the work, and
+    more threads only take turns with the encoder's.
     """
-    return max(1, num_cores() // (2 * _num_processes))
+    num = num_cores() if bytes_per_frame >= _LARGE else num_cores() // 2
+    return max(1, num // _num_processes)
+
+
+def give_way() -> None:
+    """Let the encoder's threads go before the calling one, where the system can (Linux).
+
+    The encoder sets the pace where there are few cores. The other stages work ahead of it, and
+    what they need is found while it waits for itself.
+    """
+    if sys.platform == "linux":
+        thread = threading.get_native_id()
+        niceness = os.getpriority(os.PRIO_PROCESS, thread) + _NICER
+        os.setpriority(os.PRIO_PROCESS, thread, min(19, niceness))

@@ -101,6 +101,12 @@ class FilmInfo:
     is_deinterlaced: bool = False  # as it is decoded: each frame is then one picture
     origin: Fraction = Fraction(0)  # seconds, below 0 where the film begins before its clock does
     has_times: bool = True  # frames have them: bare streams do not
+    num_bytes: int = 0  # of the file
+
+    @property
+    def bytes_per_frame(self) -> float:
+        """Of all that the file holds, 0 where it is not known of how many frames."""
+        return self.num_bytes / self.num_frames_told if self.num_frames_told else 0.0
 
     @property
     def timecode(self) -> str | None:

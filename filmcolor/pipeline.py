@@ -193,7 +193,8 @@ class Colorizer:
             ) -> "Prefetch[T]":
                 return threads.enter_context(Prefetch(items, _depth(info, limits), profile))
 
-            read = read_luma(info, start, end, index, num_decoder_threads(), is_judged)
+            num_threads = num_decoder_threads(info.bytes_per_frame)
+            read = read_luma(info, start, end, index, num_threads, is_judged)
             num = _depth(info, _FRAMES_AT_ONCE, _BYTES_AT_ONCE)
             lumas = in_bursts(timed(profile, "decode", read), num)
             shrunk = timed(profile, "downscale", add_small(lumas, info, look.size))

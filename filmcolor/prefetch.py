@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from itertools import islice
 from typing import Generic, TypeVar
 
+from filmcolor.cores import give_way
 from filmcolor.profiling import Profile
 
 T = TypeVar("T")
@@ -67,6 +68,7 @@ class Prefetch(Generic[T]):
 
     def _work(self) -> None:
         items: list[T] = []
+        give_way()
         try:
             for item in self._items:
                 items.append(item)

@@ -118,6 +118,7 @@ def probe(path: str | os.PathLike[str], video: int | None = None) -> FilmInfo:
             field_order=field_order,
             origin=_origin(container, stream, frame),
             has_times=frame.pts is not None,
+            num_bytes=max(0, container.size),
         )
 
 

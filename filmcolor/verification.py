@@ -70,7 +70,7 @@ def verify_film(source: FilmInfo, output: Path) -> int:
     if problem is None:
         return len(index.pts)
     # how much of a damaged film is decoded depends on the decoder's threads
-    for num_threads in sorted({1, num_decoder_threads()}):
+    for num_threads in sorted({1, num_decoder_threads(source.bytes_per_frame)}):
         pts = [frame.pts for frame in read_luma(source, index=index, num_threads=num_threads)]
         if pts != index.pts:
             problem = _problem(source, output, pts)
