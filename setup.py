@@ -15,7 +15,7 @@ if platform.machine() in ("x86_64", "AMD64"):
     flags.append("-mtune=haswell")  # else GCC looks things up one by one
 kernels = Extension(
     "filmcolor._kernels",
-    [f"{FOLDER}/{name}.c" for name in ("module", "chroma", "motion")],
+    [f"{FOLDER}/{name}.c" for name in ("module", "chroma", "motion", "pool")],
     depends=[f"{FOLDER}/kernels.h"],
     extra_compile_args=flags,
     optional=True,

@@ -6,6 +6,9 @@ Both decode the same film and encode it with the same encoder, preset and crf; t
 turns in one run, so that the machine's drift falls on both. A film whose height is not
 `--height` is first scaled to it. Prints the median ratio with its spread, and the extra
 processor time per frame.
+
+`--ready` compares with itself a plain transcode which is handed the finished chroma: what
+the encoder alone takes for colours, that no way of making them can be below.
 """
 
 import os
@@ -19,12 +22,17 @@ from pathlib import Path
 
 import av
 import click
+import numpy as np
 
 CRF = "20"
 
 
-def plain_transcode(film: Path, output: Path, preset: str) -> None:
-    """Decode and encode the picture, copy nothing else, as a program without filmcolor would."""
+def plain_transcode(film: Path, output: Path, preset: str, chroma: Path | None = None) -> None:
+    """Decode and encode the picture, copy nothing else, as a program without filmcolor would.
+
+    `chroma`: finished (Cb, Cr) of each frame to encode in place of the film's, see `made_ready`.
+    """
+    ready = None if chroma is None else np.load(chroma, mmap_mode="r")  # (N, 2, H/2, W/2)
     with av.open(str(film)) as source, av.open(str(output), "w") as target:
         video = source.streams.video[0]
         video.thread_type = "AUTO"
@@ -32,10 +40,22 @@ def plain_transcode(film: Path, output: Path, preset: str) -> None:
         stream = target.add_stream("libx264", rate=video.average_rate, options=options)
         stream.width, stream.height, stream.pix_fmt = video.width, video.height, "yuv420p"
         stream.codec_context.time_base = Fraction(video.time_base)
-        for frame in source.decode(video):
+        for number, frame in enumerate(source.decode(video)):
             frame.pict_type = 0
+            for plane, values in zip(frame.planes[1:], () if ready is None else ready[number]):
+                rows = np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)
+                rows[:, : plane.width] = values  # of what the decoder may look at: chroma alone
             target.mux(stream.encode(frame))
         target.mux(stream.encode(None))
+
+
+def made_ready(film: Path, path: Path) -> None:
+    """Save the chroma (N, 2, H/2, W/2) that filmcolor gives a film."""
+    from filmcolor.pipeline import Colorizer, Look
+    from filmcolor.probing import probe
+
+    colored = Colorizer(Look(recolor=True)).frames(probe(film))
+    np.save(path, np.stack([np.stack([frame.cb, frame.cr]) for frame in colored]))
 
 
 def scaled(film: Path, height: int, folder: Path, num_frames: int) -> Path:
@@ -79,13 +99,22 @@ def timed(command: list[str]) -> tuple[float, float]:
 @click.option("--preset", default="veryfast", show_default=True)
 @click.option("--pairs", type=int, default=5, show_default=True)
 @click.option("--num-frames", type=int, default=300, show_default=True)
+@click.option("--ready", is_flag=True, help="Compare with what the encoder takes for colours.")
 @click.option("--plain", type=click.Path(path_type=Path), hidden=True)
+@click.option("--chroma", type=click.Path(path_type=Path), hidden=True)
 def main(
-    film: Path, height: int, preset: str, pairs: int, num_frames: int, plain: Path | None
+    film: Path,
+    height: int,
+    preset: str,
+    pairs: int,
+    num_frames: int,
+    ready: bool,
+    plain: Path | None,
+    chroma: Path | None,
 ) -> None:
     """Compare filmcolor run on FILM with a plain transcode of it."""
     if plain:
-        plain_transcode(film, plain, preset)
+        plain_transcode(film, plain, preset, chroma)
         return
     with tempfile.TemporaryDirectory() as folder:
         source = scaled(film, height, Path(folder), num_frames)
@@ -94,6 +123,11 @@ def main(
         program = str(Path(sys.executable).with_name("filmcolor"))
         run = [program, "run", str(source), "-o", str(target), "--force", "--quiet", "--recolor"]
         run += ["--codec", "libx264", "--crf", CRF, "--preset", preset]
+        if ready:
+            chroma = Path(folder) / "chroma.npy"
+            made_ready(source, chroma)
+            run = [*script, "--chroma", str(chroma)]
+        what = "chroma handed over" if ready else "colour"
         ratios, added, plain_cpu = [], [], []
         for _ in range(pairs):
             base_wall, base_cpu = timed(script)
@@ -101,9 +135,9 @@ def main(
             ratios.append(wall / base_wall)
             added.append((cpu - base_cpu) / num_frames * 1000)
             plain_cpu.append(base_cpu / num_frames * 1000)
-            click.echo(f"  plain {base_wall:6.2f} s   colour {wall:6.2f} s   {ratios[-1]:.2f}")
+            click.echo(f"  plain {base_wall:6.2f} s   {what} {wall:6.2f} s   {ratios[-1]:.2f}")
         click.echo(
-            f"{film.name} {height}p {preset}: ratio {statistics.median(ratios):.2f} "
+            f"{film.name} {height}p {preset}, {what}: ratio {statistics.median(ratios):.2f} "
             f"({min(ratios):.2f} to {max(ratios):.2f}), "
             f"{statistics.median(added):.1f} ms of processor time added to "
             f"{statistics.median(plain_cpu):.1f} a frame"

@@ -9,11 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from filmcolor import native
 from filmcolor.blocks import BasicBlock, InvertedResidual
 from filmcolor.model import AB_OFFSET, AB_SCALE, ColorNet
 
 # what oneDNN does to a convolution's result before it leaves the cache: name, limits, variant
 _Activation = tuple[str, list[float], str]
+_NOTHING: _Activation = ("none", [], "")
 _ACTIVATIONS: dict[type[nn.Module], _Activation] = {
     nn.ReLU: ("relu", [], ""),
     nn.ReLU6: ("hardtanh", [0.0, 6.0], ""),
@@ -64,48 +66,78 @@ def fuse_activations(net: nn.Module) -> None:
     """Let oneDNN compute activations and sums along with the convolutions before them.
 
     Alone they cost more than the convolutions on processors with AMX, as each goes through
-    all of the memory again. Nothing is done where PyTorch has no oneDNN. The network must
-    have no batch norms left, and be on the processor when it is called.
+    all of the memory again. Their weights are laid out once as oneDNN wants them, which it
+    would do at every call. Nothing is done where PyTorch has no oneDNN. The network must have
+    no batch norms left, and be on the processor, of its final dtype and memory format.
     """
     if torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_convolution_pointwise"):
         _fuse(net)
 
 
 def _fuse(net: nn.Module) -> None:
+    if isinstance(net, nn.Sequential):
+        places = [n for n, layer in enumerate(net) if not isinstance(layer, nn.Identity)]
+        for first, second in reversed(list(pairwise(places))):
+            layer, following = net[first], net[second]
+            activation = _ACTIVATIONS.get(type(following))
+            if isinstance(layer, nn.ReLU) and isinstance(following, nn.MaxPool2d):
+                net[second] = _Pool(following)
+            if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)) and activation:
+                net[first], net[second] = _Fused(layer, activation), nn.Identity()
     for name, module in list(net.named_children()):
         if isinstance(module, BasicBlock):
             net.add_module(name, _FusedBasicBlock(module))
         elif isinstance(module, InvertedResidual) and module.is_residual:
             net.add_module(name, _FusedInvertedResidual(module))
+        elif isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
+            net.add_module(name, _Fused(module))
         else:
             _fuse(module)
-    if isinstance(net, nn.Sequential):
-        places = [n for n, layer in enumerate(net) if not isinstance(layer, nn.Identity)]
-        for first, second in pairwise(places):
-            conv, activation = net[first], _ACTIVATIONS.get(type(net[second]))
-            if isinstance(conv, (nn.Conv2d, nn.ConvTranspose2d)) and activation:
-                net[first], net[second] = _Fused(conv, activation), nn.Identity()
 
 
 class _Fused(nn.Module):
     """A convolution, transposed or not, with what is done to its result."""
 
-    def __init__(self, conv: nn.Conv2d | nn.ConvTranspose2d, activation: _Activation) -> None:
+    def __init__(
+        self, conv: nn.Conv2d | nn.ConvTranspose2d, activation: _Activation = _NOTHING
+    ) -> None:
         super().__init__()
-        self.weight, self.bias, self._activation = conv.weight, conv.bias, activation
+        self._activation, self.bias = activation, conv.bias
         geometry = (conv.stride, conv.dilation, conv.groups)
         self._operator = torch.ops.mkldnn._convolution_pointwise
         self._arguments: tuple[Any, ...] = (conv.padding, *geometry)
+        laid_out = torch.ops.mkldnn._reorder_convolution_weight
         if isinstance(conv, nn.ConvTranspose2d):
             self._operator = torch.ops.mkldnn._convolution_transpose_pointwise
             self._arguments = (conv.padding, conv.output_padding, *geometry)
+            laid_out = torch.ops.mkldnn._reorder_convolution_transpose_weight
+        self._weight = laid_out(conv.weight.detach(), *self._arguments)
 
     def forward(self, features: Tensor) -> Tensor:
         """Return what the convolution and the activation make of features (N, C, H, W)."""
         outcome: Tensor = self._operator(
-            features, self.weight, self.bias, *self._arguments, *self._activation
+            features, self._weight, self.bias, *self._arguments, *self._activation
         )
         return outcome
+
+
+class _Pool(nn.Module):
+    """Max pooling of what is not below 0, by our own loops where they are faster."""
+
+    def __init__(self, pool: nn.MaxPool2d) -> None:
+        super().__init__()
+        self._pool = pool
+        geometry = pool.kernel_size, pool.stride, pool.padding
+        self._has_loops = native.is_built() and geometry == (3, 2, 1)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return what the pooling makes of features (N, C, H, W)."""
+        if not self._has_loops or features.dtype != torch.bfloat16:
+            outcome: Tensor = self._pool(features)
+            return outcome
+        maps = features.permute(0, 2, 3, 1).contiguous().view(torch.int16)
+        pooled = torch.from_numpy(native.pool(maps.numpy()))
+        return pooled.view(torch.bfloat16).permute(0, 3, 1, 2)
 
 
 class _FusedSum(nn.Module):
@@ -113,14 +145,17 @@ class _FusedSum(nn.Module):
 
     def __init__(self, conv: nn.Conv2d, activation: _Activation | None) -> None:
         super().__init__()
-        self.weight, self.bias = conv.weight, conv.bias
-        self._activation = activation or (None, [], None)
+        self._activation, self.bias = activation or (None, [], None), conv.bias
         self._arguments = (conv.padding, conv.stride, conv.dilation, conv.groups)
+        self._weight = torch.ops.mkldnn._reorder_convolution_weight(
+            conv.weight.detach(), *self._arguments
+        )
 
     def forward(self, features: Tensor, other: Tensor) -> Tensor:
         """Return a sum (N, num_out, H, W) of features (N, C, H, W) convolved, and of `other`."""
         outcome: Tensor = torch.ops.mkldnn._convolution_pointwise.binary(
-            features, other, self.weight, self.bias, *self._arguments, "add", 1.0, *self._activation
+            *(features, other, self._weight, self.bias),
+            *(*self._arguments, "add", 1.0, *self._activation),
         )
         return outcome
 
@@ -133,6 +168,8 @@ class _FusedBasicBlock(nn.Module):
         relu = _ACTIVATIONS[nn.ReLU]
         self.conv1, self.conv2 = _Fused(block.conv1, relu), _FusedSum(block.conv2, relu)
         self.downsample = block.downsample
+        if self.downsample is not None:
+            _fuse(self.downsample)
 
     def forward(self, features: Tensor) -> Tensor:
         """Return what the block does."""

@@ -1,7 +1,7 @@
 """What each frame needs most, by compiled loops (`kernels/`), where a compiler made them.
 
 `upsample`, `chroma`, `flow` and `smooth` ask `is_built`, and do without by NumPy and OpenCV:
-the same results but for rounding, in two to five times the time. All raise ValueError of arrays
+the same results but for rounding, in two to five times the time; so does `inference`, by PyTorch. All raise ValueError of arrays
 whose sizes do not go together. Luma is 0 to 255, Cb and Cr -0.5 to 0.5, ab CIELAB units, courses
 pixels.
 """
@@ -135,3 +135,14 @@ def blend_fetched(first: Way, second: Way) -> Floats:
     sizes = mean.shape[:2], first.weight.shape
     _kernels.blend_fetched(mean, *sizes, tuple(first), tuple(second))
     return mean
+
+
+def pool(maps: NDArray[np.int16]) -> NDArray[np.int16]:
+    """Return the greatest of 3×3 pixels about every other one, (N, H/2, W/2, C), H and W even.
+
+    `maps`: (N, H, W, C), the bits of bfloat16 values of which none is below 0.
+    """
+    num, height, width, channels = maps.shape
+    greatest = np.empty((num, height // 2, width // 2, channels), np.int16)
+    _kernels.pool(maps, greatest, maps.shape)
+    return greatest

@@ -80,10 +80,10 @@ class Predictor:
         self.is_coded = own.bins is not None
         answer_in_ab(own)
         merge_doublings(own)
-        if self.device.type == "cpu":
-            fuse_activations(own)
-        self._most = 256  # pictures at a time, for all that is known of the memory
         self.net = own.to(self.device, self.dtype).to(memory_format=torch.channels_last)
+        if self.device.type == "cpu":
+            fuse_activations(self.net)
+        self._most = 256  # pictures at a time, for all that is known of the memory
 
     def predict(self, small: Gray) -> FloatPlane:
         """Return ab (N, h/2, w/2, 2) in CIELAB units of small luma (N, h, w).

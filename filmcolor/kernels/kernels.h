@@ -1,5 +1,6 @@
 /* What each frame needs most, as compiled loops. They do what NumPy and OpenCV do in `color`,
- * `upsample`, `chroma`, `flow` and `smooth`, without a pass over memory for every step.
+ * `upsample`, `chroma`, `flow` and `smooth`, without a pass over memory for every step, and what
+ * PyTorch does in `inference`.
  *
  * Arrays are C-contiguous, and their lengths are checked against the sizes that come with them.
  * Nothing is kept between calls. Loops are written so that compilers make vectors of them;
@@ -147,5 +148,11 @@ void add_fetched(
 
 void blend_fetched(
     int height, int width, int low_height, int low_width, const Way *ways, float *room, float *out);
+
+/* ---------------------------------------------------------------- pool.c */
+
+void pool_maps(
+    int num, int height, int width, int channels, const int16_t *maps, int16_t *room,
+    int16_t *out);
 
 #endif

@@ -250,6 +250,23 @@ static PyObject *py_blend_fetched(PyObject *self, PyObject *words)
     return done(&all, is_done);
 }
 
+static PyObject *py_pool(PyObject *self, PyObject *words)
+{
+    Buffers all = {0};
+    Py_buffer *maps = &all.buffer[0], *out = &all.buffer[1];
+    int num, height, width, channels, is_done = 0;
+    (void)self;
+    if (!PyArg_ParseTuple(words, "y*w*(iiii)", maps, out, &num, &height, &width, &channels))
+        return done(&all, 0);
+    double length = 2.0 * num * (height / 2) * (width / 2) * channels;
+    if (is_size(height / 2, width / 2) && is_size(num, channels) && is_long(maps, 4 * length) &&
+        is_long(out, length)) { /* so no odd size comes further */
+        WORK_IN(((size_t)width * channels + 1) / 2, pool_maps(num, height, width, channels,
+                maps->buf, (int16_t *)room, out->buf));
+    }
+    return done(&all, is_done);
+}
+
 static PyMethodDef methods[] = {
     {"two_colors", py_two_colors, METH_VARARGS, NULL},
     {"look_up_chroma", py_look_up_chroma, METH_VARARGS, NULL},
@@ -259,6 +276,7 @@ static PyMethodDef methods[] = {
     {"weigh", py_weigh, METH_VARARGS, NULL},
     {"add_fetched", py_add_fetched, METH_VARARGS, NULL},
     {"blend_fetched", py_blend_fetched, METH_VARARGS, NULL},
+    {"pool", py_pool, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 
