@@ -1,9 +1,9 @@
 """What each frame needs most, by compiled loops (`kernels/`), where a compiler made them.
 
-`upsample`, `chroma`, `flow` and `smooth` ask `is_built`, and do without by NumPy and OpenCV:
-the same results but for rounding, in two to five times the time; so does `inference`, by PyTorch. All raise ValueError of arrays
-whose sizes do not go together. Luma is 0 to 255, Cb and Cr -0.5 to 0.5, ab CIELAB units, courses
-pixels.
+`upsample`, `chroma`, `flow` and `smooth` ask `is_built`, and do without by NumPy and OpenCV, as
+`inference` does by PyTorch: the same results but for rounding, in two to ten times the time. All
+raise ValueError of arrays whose sizes do not go together. Luma is 0 to 255, Cb and Cr -0.5 to 0.5,
+ab CIELAB units, courses pixels.
 """
 
 from contextlib import suppress

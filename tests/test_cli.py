@@ -138,6 +138,19 @@ def test_help_tells_the_defaults_that_hold() -> None:
             assert told[1] == str(getattr(Look(), option.name)), option.name
 
 
+def test_nothing_is_collected_at_the_end() -> None:
+    """The process's end frees all at once what PyTorch made."""
+    code = (
+        "import atexit, gc, sys\n"
+        "from filmcolor.cli import main\n"
+        "atexit.register(lambda: print(gc.get_freeze_count() > 1000))\n"  # the last is the first
+        "sys.argv[1:] = ['--version']\n"
+        "main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.endswith("True\n")
+
+
 def test_no_command_shows_the_help(typed: Type) -> None:
     result = typed()
     assert result.code in (0, 2)  # as this click has it

@@ -4,17 +4,22 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from copy import deepcopy
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 
 from filmcolor import flow, native, smooth
 from filmcolor.chroma import SUBSAMPLING_420, SUBSAMPLING_444, chroma_planes
 from filmcolor.color import Coding
+from filmcolor.inference import fold_batch_norms, fuse_activations
+from filmcolor.model import ColorNet
 from filmcolor.upsample import TwoColors
 
 pytestmark = pytest.mark.skipif(not native.is_built(), reason="no C compiler at installation")
@@ -177,9 +182,44 @@ def test_wrong_sizes_are_refused() -> None:
         lambda: native.two_colors(luma, (plane, short_plane), (1.0,) * 6),
         lambda: native.choose_colors(luma, short_plane, planes, noise, codes),
         lambda: native.choose_colors(luma, plane, planes, noise[:, :63].copy(), codes),
+        lambda: native.pool(np.zeros((1, 5, 4, 3), np.int16)),
+        lambda: native.pool(np.zeros((1, 4, 5, 3), np.int16)),
+        lambda: native.pool(np.zeros((1, 4, 0, 3), np.int16)),
     ):
         with pytest.raises(ValueError, match=r"not of the size given|above 0"):
             call()
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    shape=st.tuples(st.integers(1, 3), st.integers(1, 70), st.integers(1, 20), st.integers(1, 20)),
+    seed=seeds,
+)
+def test_pooling_is_pytorchs_bit_by_bit(shape: tuple[int, ...], seed: int) -> None:
+    num, channels, half_height, half_width = shape
+    generator = torch.Generator().manual_seed(seed)
+    maps = torch.randn(num, channels, 2 * half_height, 2 * half_width, generator=generator)
+    maps = maps.bfloat16().relu().to(memory_format=torch.channels_last)
+    pool = nn.MaxPool2d(3, stride=2, padding=1)
+    bits = maps.permute(0, 2, 3, 1).contiguous().view(torch.int16)
+    got = torch.from_numpy(native.pool(bits.numpy())).view(torch.bfloat16)
+    torch.testing.assert_close(got.permute(0, 3, 1, 2), pool(maps), rtol=0, atol=0)
+
+
+def test_a_network_in_bfloat16_answers_the_same_without_loops() -> None:
+    torch.manual_seed(0)
+    net = ColorNet().eval().bfloat16().to(memory_format=torch.channels_last)
+    fold_batch_norms(net)
+    by_pytorch = deepcopy(net)
+    fuse_activations(net)
+    by_numpy(fuse_activations, by_pytorch)
+    luma = torch.rand(2, 1, 48, 64).bfloat16()
+    with torch.inference_mode():
+        wanted = by_pytorch(luma)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(nn.MaxPool2d, "forward", None)  # it is not what does the work
+            got = net(luma)
+    torch.testing.assert_close(got, wanted, rtol=0, atol=0)
 
 
 def test_nothing_is_read_before_it_is_written() -> None:
@@ -200,6 +240,7 @@ def test_nothing_is_read_before_it_is_written() -> None:
         "made += native.courses(course[..., :2], 2, flow._DOUBTS)\n"
         "small = guide[:8, :12].copy()\n"
         "made += [native.weigh(small, course, small, -0.01, 2)]\n"
+        "made += [native.pool(rng.integers(0, 9999, (2, 6, 8, 5)).astype(np.int16))]\n"
         "assert native.is_built()\n"
         "print([hashlib.sha256(np.ascontiguousarray(m)).hexdigest() for m in made])\n"
     )

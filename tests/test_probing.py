@@ -1,6 +1,7 @@
 """What is known of a film before it is decoded, and what is said of things that are no film."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -22,6 +23,12 @@ def test_size_rate_and_times(make_film: MakeFilm) -> None:
     assert abs(info.frame_rate - Fraction(30000, 1001)) < Fraction(1, 100)
     assert info.num_frames_told == 12
     assert float(info.duration_seconds) == pytest.approx(12 * 1001 / 30000, abs=0.05)
+
+
+def test_how_large_frames_are(make_film: MakeFilm) -> None:
+    film = make_film(lumas=shoot(12))
+    assert probe(film).bytes_per_frame == film.stat().st_size / 12
+    assert replace(probe(film), num_frames_told=None).bytes_per_frame == 0
 
 
 def test_a_late_start_is_known(make_film: MakeFilm) -> None:

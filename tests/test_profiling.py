@@ -1,5 +1,8 @@
 """A profile counts each stage's own time, and whose pools may use which cores."""
 
+import os
+import sys
+import threading
 import time
 from collections.abc import Iterator
 
@@ -122,3 +125,36 @@ def test_pools_do_not_fight_over_the_cores(
     cores.set_pools(is_network_busy=is_network_busy)
     assert torch.get_num_threads() == num_threads
     assert cv2.getNumThreads() == 1
+
+
+@pytest.mark.parametrize(
+    ("kilobytes", "num_processes", "num_threads"),
+    [(100, 1, 8), (10, 1, 4), (0, 1, 4), (100, 4, 2), (10, 4, 1), (10, 16, 1)],
+)
+def test_decoders_of_large_frames_take_all_cores(
+    monkeypatch: pytest.MonkeyPatch,
+    pools: None,
+    kilobytes: float,
+    num_processes: int,
+    num_threads: int,
+) -> None:
+    monkeypatch.setattr(cores, "num_cores", lambda: 8)
+    cores.share(num_processes)
+    assert cores.num_decoder_threads(kilobytes * 1024) == num_threads
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads have no niceness of their own")
+def test_stages_give_way_to_the_encoder_and_no_other_thread_does() -> None:
+    def own() -> int:
+        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    def niceness() -> Iterator[int]:
+        yield own()
+        for _ in range(2):
+            cores.give_way()  # no further than there is
+            yield own()
+
+    before = own()
+    with Prefetch(niceness(), 8) as items:
+        assert list(items) == [min(19, before + 10 * n) for n in (1, 2, 3)]
+    assert own() == before
