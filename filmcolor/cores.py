@@ -7,6 +7,7 @@ encoder's. Pools inside the stages would only fight with those over the same cor
 import os
 import sys
 import threading
+from contextlib import suppress
 
 import cv2
 
@@ -59,5 +60,6 @@ def give_way() -> None:
     """
     if sys.platform == "linux":
         thread = threading.get_native_id()
-        niceness = os.getpriority(os.PRIO_PROCESS, thread) + _NICER
-        os.setpriority(os.PRIO_PROCESS, thread, min(19, niceness))
+        with suppress(OSError):  # sandboxes may forbid it
+            niceness = os.getpriority(os.PRIO_PROCESS, thread) + _NICER
+            os.setpriority(os.PRIO_PROCESS, thread, min(19, niceness))

@@ -15,6 +15,12 @@ from filmcolor.model import AB_OFFSET, AB_SCALE, ColorNet
 
 # what oneDNN does to a convolution's result before it leaves the cache: name, limits, variant
 _Activation = tuple[str, list[float], str]
+_OPERATORS = (
+    "_convolution_pointwise",
+    "_convolution_transpose_pointwise",
+    "_reorder_convolution_weight",
+    "_reorder_convolution_transpose_weight",
+)
 _NOTHING: _Activation = ("none", [], "")
 _ACTIVATIONS: dict[type[nn.Module], _Activation] = {
     nn.ReLU: ("relu", [], ""),
@@ -70,7 +76,8 @@ def fuse_activations(net: nn.Module) -> None:
     would do at every call. Nothing is done where PyTorch has no oneDNN. The network must have
     no batch norms left, and be on the processor, of its final dtype and memory format.
     """
-    if torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_convolution_pointwise"):
+    operators = torch.ops.mkldnn
+    if torch.backends.mkldnn.is_available() and all(hasattr(operators, n) for n in _OPERATORS):
         _fuse(net)
 
 
