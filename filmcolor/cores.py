@@ -14,6 +14,7 @@ import cv2
 _num_processes = 1
 _NICER = 10  # steps, of 19: more give nothing more
 _LARGE = 24 << 10  # bytes of a coded frame
+_MOST = 16  # of a decoder's threads: each holds frames, and FFmpeg takes no more by itself
 
 
 def num_cores() -> int:
@@ -49,7 +50,7 @@ def num_decoder_threads(bytes_per_frame: float) -> int:
     more threads only take turns with the encoder's.
     """
     num = num_cores() if bytes_per_frame >= _LARGE else num_cores() // 2
-    return max(1, num // _num_processes)
+    return min(_MOST, max(1, num // _num_processes))
 
 
 def give_way() -> None:

@@ -152,7 +152,7 @@ class _FusedSum(nn.Module):
 
     def __init__(self, conv: nn.Conv2d, activation: _Activation | None) -> None:
         super().__init__()
-        self._activation, self.bias = activation or (None, [], None), conv.bias
+        self.bias, self._after = conv.bias, ("add", 1.0, *(activation or (None, [], None)))
         self._arguments = (conv.padding, conv.stride, conv.dilation, conv.groups)
         self._weight = torch.ops.mkldnn._reorder_convolution_weight(
             conv.weight.detach(), *self._arguments
@@ -161,8 +161,7 @@ class _FusedSum(nn.Module):
     def forward(self, features: Tensor, other: Tensor) -> Tensor:
         """Return a sum (N, num_out, H, W) of features (N, C, H, W) convolved, and of `other`."""
         outcome: Tensor = torch.ops.mkldnn._convolution_pointwise.binary(
-            *(features, other, self._weight, self.bias),
-            *(*self._arguments, "add", 1.0, *self._activation),
+            features, other, self._weight, self.bias, *self._arguments, *self._after
         )
         return outcome
 

@@ -128,17 +128,22 @@ def test_pools_do_not_fight_over_the_cores(
 
 
 @pytest.mark.parametrize(
-    ("kilobytes", "num_processes", "num_threads"),
-    [(100, 1, 8), (10, 1, 4), (0, 1, 4), (100, 4, 2), (10, 4, 1), (10, 16, 1)],
+    ("num_cores", "kilobytes", "num_processes", "num_threads"),
+    [
+        *[(8, 100, 1, 8), (8, 10, 1, 4), (8, 0, 1, 4)],
+        *[(8, 100, 4, 2), (8, 10, 4, 1), (8, 10, 16, 1)],
+        *[(64, 100, 1, 16), (64, 10, 1, 16), (64, 100, 8, 8), (1, 100, 1, 1), (1, 0, 1, 1)],
+    ],
 )
 def test_decoders_of_large_frames_take_all_cores(
     monkeypatch: pytest.MonkeyPatch,
     pools: None,
+    num_cores: int,
     kilobytes: float,
     num_processes: int,
     num_threads: int,
 ) -> None:
-    monkeypatch.setattr(cores, "num_cores", lambda: 8)
+    monkeypatch.setattr(cores, "num_cores", lambda: num_cores)
     cores.share(num_processes)
     assert cores.num_decoder_threads(kilobytes * 1024) == num_threads
 
