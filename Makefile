@@ -37,4 +37,4 @@ $(READY): setup.cfg setup.py pyproject.toml $(wildcard filmcolor/kernels/*)
 
 clean:
 	rm -rf $(VENV) build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
-	rm -f filmcolor/_kernels*.so examples/film.color.mp4 examples/film.sheet.png
+	rm -f filmcolor/kernels/_compiled*.so examples/film.color.mp4 examples/film.sheet.png

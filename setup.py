@@ -14,7 +14,7 @@ flags.append("-fno-strict-aliasing")  # rows to work in hold whole numbers and f
 if platform.machine() in ("x86_64", "AMD64"):
     flags.append("-mtune=haswell")  # else GCC looks things up one by one
 kernels = Extension(
-    "filmcolor._kernels",
+    "filmcolor.kernels._compiled",
     [f"{FOLDER}/{name}.c" for name in ("module", "chroma", "motion", "pool")],
     depends=[f"{FOLDER}/kernels.h"],
     extra_compile_args=flags,

@@ -13,13 +13,13 @@ from pathlib import Path
 
 import click
 
-from filmcolor import Span, probe
-from filmcolor.decode import FrameIndex
-from filmcolor.train.evaluate import Trial, evaluate
+from filmcolor import TimeRange, probe
+from filmcolor.train.evaluation.evaluate import Trial, evaluate
 from filmcolor.train.fit import fit
+from filmcolor.train.initialization import Start, network_of
 from filmcolor.train.recipe import recipe
-from filmcolor.train.start import Start, network_of
-from filmcolor.train.stills import Picking, pick_stills
+from filmcolor.train.stills.pick import Picking, pick_stills
+from filmcolor.video.frame_index import FrameIndex
 
 
 @click.command()
@@ -32,13 +32,15 @@ def main(film: Path, weights: str, stills: int) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         picking = Picking(per_shot=stills)
-        report = pick_stills([film], folder / "stills", picking=picking, span=Span(stop=half))
+        report = pick_stills(
+            [film], folder / "stills", picking=picking, time_range=TimeRange(stop=half)
+        )
         started = time.monotonic()
         chosen = recipe("adapt", report.num_kept, network=network_of(weights))
         adapted = fit(folder / "stills", folder / "run", chosen, start=Start(weights))
         seconds = time.monotonic() - started
         trial = Trial((weights, str(adapted)))
-        rows = evaluate(film, trial, span=Span(first=half)).rows
+        rows = evaluate(film, trial, time_range=TimeRange(first=half)).rows
     psnr = {row.name: row.psnr for row in rows}
     grey, before, after = (psnr[key] for key in ("grey", weights, str(adapted)))
     assert grey is not None and before is not None and after is not None

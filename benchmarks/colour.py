@@ -19,11 +19,13 @@ import click
 import cv2
 import torch
 
-from filmcolor import pipeline
-from filmcolor.decode import read_luma
-from filmcolor.frames import FilmInfo, LumaFrame
-from filmcolor.pipeline import Colorizer, Look
-from filmcolor.probing import probe
+from filmcolor.pipeline import colorizer as pipeline
+from filmcolor.pipeline.colorizer import Colorizer
+from filmcolor.pipeline.options import ColorOptions
+from filmcolor.types.film import FilmInfo
+from filmcolor.types.frames import LumaFrame
+from filmcolor.video.decoder import read_luma
+from filmcolor.video.probe import probe
 
 HEIGHTS = (480, 1080, 2160)
 MOST_BYTES = 4 << 30  # of frames kept; a longer run shows them again
@@ -47,7 +49,7 @@ def numbered(frames: list[LumaFrame], num_frames: int) -> Iterator[LumaFrame]:
         yield replace(frame, number=number, pts=number)
 
 
-def seconds_of(
+def parse_timecode(
     colorizer: Colorizer, info: FilmInfo, frames: list[LumaFrame], num_frames: int
 ) -> float:
     """Return the wall time of the colour stages."""
@@ -62,9 +64,9 @@ def seconds_of(
 def idle_share(colorizer: Colorizer, info: FilmInfo, frames: list[LumaFrame]) -> float:
     """Return the share of the wall time in which the card has nothing to do."""
     activities = [torch.profiler.ProfilerActivity.CUDA]
-    with torch.profiler.profile(activities=activities) as profile:
-        seconds = seconds_of(colorizer, info, frames, NUM_PROFILED)
-    busy = sum(event.device_time_total for event in profile.events()) * 1e-6
+    with torch.profiler.profiler(activities=activities) as profiler:
+        seconds = parse_timecode(colorizer, info, frames, NUM_PROFILED)
+    busy = sum(event.device_time_total for event in profiler.events()) * 1e-6
     return max(0.0, 1.0 - busy / seconds)
 
 
@@ -76,12 +78,12 @@ def main(film: Path, device: str, num_frames: int) -> None:
     """Measure the colour stages on FILM at three sizes."""
     info = probe(film)
     colorizer = Colorizer(
-        Look(recolor=True, device=device, batch_size=4 if device == "cpu" else 16)
+        ColorOptions(recolor=True, device=device, batch_size=4 if device == "cpu" else 16)
     )
     for height in HEIGHTS:
         scaled, frames = kept(info, height, num_frames)
-        seconds_of(colorizer, scaled, frames, 100)  # what is done once
-        seconds = seconds_of(colorizer, scaled, frames, num_frames)
+        parse_timecode(colorizer, scaled, frames, 100)  # what is done once
+        seconds = parse_timecode(colorizer, scaled, frames, num_frames)
         line = f"{scaled.width}×{height}: {num_frames / seconds:.1f} frames/s"
         if colorizer.predictor.device.type == "cuda":
             moved = 1.5 * frames[0].luma.nbytes * num_frames / seconds

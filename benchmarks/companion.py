@@ -16,13 +16,13 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from filmcolor import Look, probe
-from filmcolor.chroma import rgb_picture
-from filmcolor.decode import read_rgb
-from filmcolor.frames import FloatPlane
-from filmcolor.pipeline import Colorizer
-from filmcolor.sheets import GAP, save_sheet
-from filmcolor.shot_list import each_shot
+from filmcolor import ColorOptions, probe
+from filmcolor.color.chroma import rgb_picture
+from filmcolor.images.sheet import GAP, save_sheet
+from filmcolor.pipeline.colorizer import Colorizer
+from filmcolor.shots.listing import iter_shots
+from filmcolor.types.frames import FloatPlane
+from filmcolor.video.decoder import read_rgb
 
 GREY, AUTOMATIC, OURS, THEIRS = "grey", "automatic", "with references", "companion"
 SHEET_PLACES = 8  # frames of a sheet
@@ -50,14 +50,15 @@ def main(film: Path, companion: Path, frames: str, sheet: Path | None) -> None:
         for number in numbers:
             paths.append(str(Path(folder, f"frame-{number:06d}.png")))
             Image.fromarray(theirs[number]).save(paths[-1])
-        looks = {AUTOMATIC: Look(), OURS: Look(references=tuple(paths))}
+        all_options = {AUTOMATIC: ColorOptions(), OURS: ColorOptions(references=tuple(paths))}
         colored = {
-            name: list(_pictures(look, film, (width, height))) for name, look in looks.items()
+            name: list(_pictures(options, film, (width, height)))
+            for name, options in all_options.items()
         }
-    shots = list(each_shot(info))
-    is_given = np.zeros(len(theirs), bool)
+    shots = list(iter_shots(info))
+    is_reference = np.zeros(len(theirs), bool)
     for shot in shots:
-        is_given[shot.first : shot.stop] = any(shot.first <= n < shot.stop for n in numbers)
+        is_reference[shot.first : shot.stop] = any(shot.first <= n < shot.stop for n in numbers)
     errors: dict[str, list[float]] = {name: [] for name in (GREY, AUTOMATIC, OURS)}
     for n, picture in enumerate(theirs):
         wanted = chroma(picture / np.float32(255.0))
@@ -68,8 +69,8 @@ def main(film: Path, companion: Path, frames: str, sheet: Path | None) -> None:
     is_counted[numbers] = False
     for told, chosen in (
         ("all other frames", is_counted),
-        ("shots with a reference", is_counted & is_given),
-        ("shots without one", ~is_given),
+        ("shots with a reference", is_counted & is_reference),
+        ("shots without one", ~is_reference),
     ):
         values = {
             k: 10.0 * np.log10(255.0**2 / np.array(v)[chosen].mean()) for k, v in errors.items()
@@ -87,12 +88,12 @@ def main(film: Path, companion: Path, frames: str, sheet: Path | None) -> None:
         save_sheet(image, sheet)
 
 
-def _pictures(look: Look, film: Path, size: tuple[int, int]) -> list[FloatPlane]:
+def _pictures(options: ColorOptions, film: Path, size: tuple[int, int]) -> list[FloatPlane]:
     """Return a film's frames in colour, R'G'B' in 0..1 (h, w, 3)."""
     info = probe(film)
     return [
         cv2.resize(rgb_picture(frame, info.coding), size, interpolation=cv2.INTER_AREA)
-        for frame in Colorizer(look).frames(info)
+        for frame in Colorizer(options).frames(info)
     ]
 
 

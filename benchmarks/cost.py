@@ -14,10 +14,10 @@ from time import perf_counter
 
 import click
 
-from filmcolor import Look, probe
-from filmcolor.decode import read_luma
-from filmcolor.pipeline import Colorizer
-from filmcolor.smooth import LEVELS
+from filmcolor import ColorOptions, probe
+from filmcolor.pipeline.colorizer import Colorizer
+from filmcolor.temporal.smoothing import LEVELS
+from filmcolor.video.decoder import read_luma
 
 
 def milliseconds(frames: Iterable[object]) -> float:
@@ -33,13 +33,13 @@ def milliseconds(frames: Iterable[object]) -> float:
 @click.option("--repeats", default=3, show_default=True)
 def main(films: tuple[Path, ...], level: str, repeats: int) -> None:
     """Print milliseconds a frame for each of FILMS."""
-    off, steady = (Colorizer(Look(smooth=name)) for name in ("off", level))
+    off, smooth_ab = (Colorizer(ColorOptions(smooth=name)) for name in ("off", level))
     for film in films:
         info = probe(film)
         ways: dict[str, Callable[[], Iterable[object]]] = {
             "decode": lambda info=info: read_luma(info),
             "off": lambda info=info: off.ab_frames(info),
-            level: lambda info=info: steady.ab_frames(info),
+            level: lambda info=info: smooth_ab.ab_frames(info),
         }
         times = {name: [] for name in ways}  # type: dict[str, list[float]]
         for _ in range(repeats):

@@ -21,10 +21,10 @@ from numpy.typing import NDArray
 from transitions import Film, Luma, Mark, Score, Source, make_films
 
 from filmcolor import FilmcolorError, probe
-from filmcolor.decode import read_luma
-from filmcolor.frames import LumaFrame
-from filmcolor.shots import find_transitions
-from filmcolor.small import shrink, small_frame, small_size
+from filmcolor.shots.detector import find_transitions
+from filmcolor.types.frames import LumaFrame
+from filmcolor.video.decoder import read_luma
+from filmcolor.video.proxy import downscale, proxy_frame, proxy_size
 
 _NO_LUMA = np.zeros((1, 1), np.uint8)
 _SIDE = 120  # short side of what is read, pixels
@@ -35,9 +35,9 @@ _MIN_SHOT = 5  # frames, for PySceneDetect
 def ours(film: Film) -> list[Mark]:
     """Return what filmcolor finds."""
     frames = (
-        small_frame(LumaFrame(n, _NO_LUMA, n, 1), picture) for n, picture in enumerate(film.frames)
+        proxy_frame(LumaFrame(n, _NO_LUMA, n, 1), picture) for n, picture in enumerate(film.frames)
     )
-    return [(f.frame.number, kind) for f, kind in find_transitions(frames) if kind]
+    return [(f.source.number, kind) for f, kind in find_transitions(frames) if kind]
 
 
 def theirs(make: Callable[[float], Any], threshold: float) -> Callable[[Film], list[Mark]]:
@@ -101,8 +101,8 @@ def read_clips(folder: Path) -> list[NDArray[np.uint8]]:
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):
         try:
             info = probe(path)
-            size = small_size(*info.display_size, _SIDE)
-            frames = [shrink(f.luma, size, info.coding) for f in read_luma(info)]
+            size = proxy_size(*info.display_size, _SIDE)
+            frames = [downscale(f.luma, size, info.coding) for f in read_luma(info)]
         except FilmcolorError:
             continue
         if len(frames) >= _MIN_CLIP:

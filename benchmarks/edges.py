@@ -18,9 +18,11 @@ import click
 import cv2
 import numpy as np
 
-from filmcolor.chroma import SUBSAMPLING_420, SUBSAMPLING_444, Subsampling, chroma_planes
-from filmcolor.color import Coding, chroma_from_lab, lab_from_rgb, luma_from_rgb, rgb_from_ycc
-from filmcolor.photo import SUFFIXES, read_photo
+from filmcolor.color.chroma import chroma_planes
+from filmcolor.color.gamut import chroma_from_lab
+from filmcolor.color.spaces import lab_from_rgb, luma_from_rgb, rgb_from_ycc
+from filmcolor.images.image_file import PHOTO_SUFFIXES, read_photo
+from filmcolor.types.yuv import SUBSAMPLING_420, SUBSAMPLING_444, Coding, Subsampling
 
 WIDTH, HEIGHT = 1920, 1080
 LOW = 228, 128  # size of ab
@@ -121,7 +123,7 @@ def psnr(way: Upsampling, rgb: np.ndarray, ratio: int) -> float:
 
 def stills(folder: Path) -> None:
     """Print mean PSNR of both ways over the photographs of a folder."""
-    files = sorted(f for f in folder.rglob("*") if f.suffix.lower() in SUFFIXES)
+    files = sorted(f for f in folder.rglob("*") if f.suffix.lower() in PHOTO_SUFFIXES)
     click.echo("| ab | guided | bilinear | guided is better in |\n|---|---|---|---|")
     for ratio in (4, 8):
         scores = []

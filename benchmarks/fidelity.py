@@ -15,8 +15,8 @@ from pathlib import Path
 import click
 import numpy as np
 
-from filmcolor import Encoding, FilmcolorError, Look, colorize, probe
-from filmcolor.decode import read_luma
+from filmcolor import ColorOptions, Encoding, FilmcolorError, colorize, probe
+from filmcolor.video.decoder import read_luma
 
 
 def compare(film: Path, output: Path) -> tuple[int, int, int]:
@@ -44,7 +44,9 @@ def main(films: tuple[Path, ...], size: int) -> None:
         with tempfile.TemporaryDirectory() as folder:
             output = Path(folder) / "out.mp4"
             try:
-                colorize(film, output, look=Look(size=size), encoding=Encoding(codec="ffv1"))
+                colorize(
+                    film, output, options=ColorOptions(size=size), encoding=Encoding(codec="ffv1")
+                )
                 frames, lumas, times = compare(film, output)
                 verdict = f"{frames} frames, luma differs in {lumas}, time differs in {times}"
                 num_bad += bool(lumas or times)

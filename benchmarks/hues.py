@@ -1,8 +1,8 @@
 """Are skin, sky and foliage of the right hue? Colours photographs and compares labelled patches.
 
-    python benchmarks/hues.py --pictures DIR [--weights NAME|PATH ...] [--size 256]
+    python benchmarks/chroma_thumbnail.py --pictures DIR [--weights NAME|PATH ...] [--size 256]
 
-`hues.csv` beside this script holds the patches: rectangles in pixels of the upright picture, each
+`chroma_thumbnail.csv` beside this script holds the patches: rectangles in pixels of the upright picture, each
 wholly inside its material, chosen by eye with no network's output at hand; the pictures are not
 ours to ship. Each picture is coloured from its luma alone. A patch has one hue, the angle of its
 mean ab; the error is the angle between its hue in the output and in the photograph, 0 to 180
@@ -17,10 +17,11 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
-from filmcolor import FilmcolorError, Look
-from filmcolor.color import lab_from_rgb
-from filmcolor.photo import colorize_rgb, read_photo
-from filmcolor.pipeline import Colorizer
+from filmcolor import ColorOptions, FilmcolorError
+from filmcolor.color.spaces import lab_from_rgb
+from filmcolor.images.image_file import read_photo
+from filmcolor.pipeline.colorizer import Colorizer
+from filmcolor.pipeline.photo import colorize_rgb
 
 PATCHES = Path(__file__).with_suffix(".csv")
 Patch = tuple[str, tuple[slice, slice]]  # label, rows and columns
@@ -61,9 +62,9 @@ def measure(pictures: Path, colorizer: Colorizer) -> dict[str, list[tuple[comple
 
 @click.command()
 @click.option("--pictures", required=True, type=click.Path(path_type=Path))
-@click.option("--weights", multiple=True, default=[Look().weights], show_default=True)
-@click.option("--size", type=int, default=Look().size, show_default=True)
-@click.option("--saturation", type=float, default=Look().saturation, show_default=True)
+@click.option("--weights", multiple=True, default=[ColorOptions().weights], show_default=True)
+@click.option("--size", type=int, default=ColorOptions().size, show_default=True)
+@click.option("--saturation", type=float, default=ColorOptions().saturation, show_default=True)
 def main(pictures: Path, weights: tuple[str, ...], size: int, saturation: float) -> None:
     """Print the hue errors of each of WEIGHTS on skin, sky and foliage."""
     click.echo(
@@ -71,7 +72,7 @@ def main(pictures: Path, weights: tuple[str, ...], size: int, saturation: float)
     )
     for name in weights:
         try:
-            colorizer = Colorizer(Look(weights=name, size=size, saturation=saturation))
+            colorizer = Colorizer(ColorOptions(weights=name, size=size, saturation=saturation))
             pairs = measure(pictures, colorizer)
         except FilmcolorError as error:
             raise click.ClickException(str(error)) from error

@@ -23,20 +23,24 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from filmcolor import Look, colorize, probe
-from filmcolor.chroma import SUBSAMPLING_420, ChromaPlan, add_chroma, rgb_picture
-from filmcolor.color import lab_from_rgb
-from filmcolor.decode import read_luma, read_rgb
-from filmcolor.direction import Direction
-from filmcolor.flow import chain, fetch, find_flow
-from filmcolor.frames import AbFrame, FilmInfo, FloatPlane, Part, SmallFrame, Span
-from filmcolor.metrics import Cdc, Mean, Track, WarpErrors, psnr
-from filmcolor.palette import Palette
-from filmcolor.pipeline import Colorizer
-from filmcolor.references import Reference
-from filmcolor.sheets import GAP, save_sheet
-from filmcolor.small import DEFAULT_SIZE, add_small
-from filmcolor.views import Shown, reduced, scaled_luma, show_luma, show_rgb
+from filmcolor import ColorOptions, colorize, probe
+from filmcolor.color.chroma import ChromaPlan, add_chroma, rgb_picture
+from filmcolor.color.spaces import lab_from_rgb
+from filmcolor.guidance.grading import Palette
+from filmcolor.guidance.guidance import Guidance
+from filmcolor.guidance.references import Reference
+from filmcolor.images.sheet import GAP, save_sheet
+from filmcolor.kernels.ops import warp
+from filmcolor.metrics.comparison import Shown, reduced, scaled_luma, show_luma, show_rgb
+from filmcolor.metrics.image import Mean, psnr
+from filmcolor.metrics.temporal import Cdc, Track, WarpErrors
+from filmcolor.pipeline.colorizer import Colorizer
+from filmcolor.temporal.flow import compose_flow, find_flow
+from filmcolor.types.film import FilmInfo, Part, TimeRange
+from filmcolor.types.frames import AbFrame, FloatPlane, ProxyFrame
+from filmcolor.types.yuv import SUBSAMPLING_420
+from filmcolor.video.decoder import read_luma, read_rgb
+from filmcolor.video.proxy import DEFAULT_SIZE, add_proxies
 
 GREY, AUTOMATIC, CHAINED, STRAIGHT = "grey", "automatic", "chained", "straight"
 FIRST, MIDDLE, BOTH, TRUTH = "first frame", "middle frame", "first and last", "truth"
@@ -63,29 +67,29 @@ def reference(number: int, rgb: FloatPlane, size: tuple[int, int]) -> Reference:
     return Reference(number, np.dstack([a, b]), np.ones(size[::-1], np.float32))
 
 
-def warped(smalls: Sequence[SmallFrame], ab: FloatPlane, is_chained: bool) -> Iterator[FloatPlane]:
+def warped(smalls: Sequence[ProxyFrame], ab: FloatPlane, is_chained: bool) -> Iterator[FloatPlane]:
     """Yield the first frame's ab where each frame has its things, by flow alone."""
     there = np.zeros((*smalls[0].small.shape, 2), np.float32)
     for number, frame in enumerate(smalls):
         if number:
             source = smalls[number - 1 if is_chained else 0]
             step = find_flow(frame.small, source.small)
-            there = chain(step, there) if is_chained else step
-        yield fetch(ab, there)
+            there = compose_flow(step, there) if is_chained else step
+        yield warp(ab, there)
 
 
-def finished(frame: SmallFrame, ab: FloatPlane, info: FilmInfo) -> Shown:
+def finished(frame: ProxyFrame, ab: FloatPlane, info: FilmInfo) -> Shown:
     """Return a frame as it is finished, at the size of comparison."""
     plan = ChromaPlan(info.coding, info.coding, SUBSAMPLING_420)
-    made = AbFrame(frame.frame, frame.guide, False, np.ascontiguousarray(ab))
+    made = AbFrame(frame.source, frame.guide, False, np.ascontiguousarray(ab))
     return show_rgb(rgb_picture(add_chroma(made, plan), info.coding))
 
 
 def judge(film: Path, num_frames: int, sheets: Path | None) -> dict[str, Sums]:
     """Return each row's sums of a clip."""
     info, part, colorizer = probe(film), Part(0, num_frames), Colorizer()
-    palette = Palette(colorizer.look.grade)
-    smalls = list(add_small(read_luma(info, 0, num_frames), info, DEFAULT_SIZE))
+    palette = Palette(colorizer.options.grade)
+    smalls = list(add_proxies(read_luma(info, 0, num_frames), info, DEFAULT_SIZE))
     truth = [frame.rgb / np.float32(255.0) for frame in read_rgb(info, 0, num_frames)]
     last = len(smalls) - 1
     numbers = {AUTOMATIC: (), FIRST: (0,), MIDDLE: (last // 2,), BOTH: (0, last)}
@@ -96,12 +100,12 @@ def judge(film: Path, num_frames: int, sheets: Path | None) -> dict[str, Sums]:
         STRAIGHT: list(warped(smalls, given[0].ab, False)),
     }
     for row, of_row in numbers.items():
-        direction = Direction(palette, tuple(given[n] for n in of_row))
-        abs_[row] = [frame.ab for frame in colorizer.ab_frames(info, part, direction=direction)]
+        guidance = Guidance(palette, tuple(given[n] for n in of_row))
+        abs_[row] = [frame.ab for frame in colorizer.ab_frames(info, part, guidance=guidance)]
     sums, track = {row: Sums() for row in ROWS}, Track()
     pictures: list[list[Shown]] = []
     for n, frame in enumerate(smalls):
-        views = {GREY: show_luma(reduced(scaled_luma(frame.frame.luma, info.coding)))}
+        views = {GREY: show_luma(reduced(scaled_luma(frame.source.luma, info.coding)))}
         for row, all_abs in abs_.items():
             views[row] = finished(frame, all_abs[n], info)
         views[TRUTH] = show_rgb(truth[n])
@@ -138,13 +142,15 @@ def ratios(film: Path, num_frames: int, times: int) -> list[float]:
             if frame.number in (0, num_frames - 1):
                 given.append(str(Path(folder, f"frame-{frame.number:06d}.png")))
                 Image.fromarray(frame.rgb).save(given[-1])
-        looks = [Look(recolor=True, references=tuple(given[:num])) for num in range(3)]
-        colorizers = [Colorizer(look) for look in looks]
+        all_options = [
+            ColorOptions(recolor=True, references=tuple(given[:num])) for num in range(3)
+        ]
+        colorizers = [Colorizer(options) for options in all_options]
         for _ in range(times):
             for colorizer, seconds in zip(colorizers, taken, strict=True):
                 started = perf_counter()
-                span, output = Span(first=0, stop=num_frames), Path(folder, "film.mp4")
-                colorize(film, output, span=span, force=True, colorizer=colorizer)
+                time_range, output = TimeRange(first=0, stop=num_frames), Path(folder, "film.mp4")
+                colorize(film, output, time_range=time_range, force=True, colorizer=colorizer)
                 seconds.append(perf_counter() - started)
     plain, *others = (median(seconds) for seconds in taken)
     return [seconds / plain for seconds in others]

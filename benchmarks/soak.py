@@ -29,16 +29,18 @@ import av
 import click
 from mutants import KINDS, make_film, make_films, mutant
 
-from filmcolor import segments
-from filmcolor.decode import FrameIndex
 from filmcolor.errors import FilmcolorError
-from filmcolor.journal import Journal
-from filmcolor.pipeline import Colorizer, Look, colorize
-from filmcolor.plan import Encoding
-from filmcolor.probing import probe
-from filmcolor.verification import verify_film
+from filmcolor.output.options import Encoding
+from filmcolor.output.verify import verify
+from filmcolor.pipeline.batch import colorize
+from filmcolor.pipeline.colorizer import Colorizer
+from filmcolor.pipeline.options import ColorOptions
+from filmcolor.segments import concat as segments
+from filmcolor.segments.journal import Journal
+from filmcolor.video.frame_index import FrameIndex
+from filmcolor.video.probe import probe
 
-LOOK = Look(weights="tutorial", size=32, device="cpu")
+OPTIONS = ColorOptions(weights="tutorial", size=32, device="cpu")
 LOSSLESS = Encoding("master")
 PIECE_SECONDS = Fraction(1, 3)
 PATIENCE_SECONDS = 20.0  # with one file
@@ -49,14 +51,14 @@ import sys, time
 from fractions import Fraction
 from filmcolor import segments
 from filmcolor.errors import FilmcolorError
-from filmcolor.pipeline import Look, colorize
+from filmcolor.pipeline import ColorOptions, colorize
 from filmcolor.plan import Encoding
 film, output, pause, limit = sys.argv[1:]
 if limit != "0":
     import resource
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit), int(limit)))
 segments._SECONDS = Fraction(1, 3)
-look = Look(weights="tutorial", size=32, device="cpu")
+look = ColorOptions(weights="tutorial", size=32, device="cpu")
 try:
     colorize(film, output, look=look, encoding=Encoding("master"),
              progress=lambda *_: time.sleep(float(pause)))
@@ -155,7 +157,7 @@ def _try_all(pipe: Connection, folder: Path) -> None:
     av.logging.set_level(None)
     segments._SECONDS = PIECE_SECONDS  # type: ignore[assignment]
     films = [folder / "whole" / name for name in KINDS]
-    colorizer = Colorizer(LOOK)
+    colorizer = Colorizer(OPTIONS)
     while True:
         seed = pipe.recv()
         film = mutant(films, seed, folder)
@@ -182,13 +184,13 @@ def attempt(film: Path, output: Path, colorizer: Colorizer, seed: int = 0) -> tu
     finally:
         Journal(output).remove()
     try:
-        num_frames = verify_film(probe(film), output)
+        num_frames = verify(film, output)
     except FilmcolorError as error:
         return "not vouched for", str(error)
     if report.num_frames != num_frames:
         return "not vouched for", f"{report.num_frames} frames were told, {num_frames} are there"
     index = FrameIndex(probe(film))
-    if report.num_frames < index.num_packets - index.num_hidden and not report.damage:
+    if report.num_frames < index.num_packets - index.num_discarded and not report.damage:
         return "silently shorter", f"{report.num_frames} frames"
     output.unlink()
     return ("damaged", "; ".join(report.damage)) if report.damage else ("whole", "")
@@ -204,7 +206,7 @@ def _film_and_whole() -> Iterator[tuple[Path, Path]]:
     with tempfile.TemporaryDirectory() as name:
         film = make_film(Path(name) / "h264.mkv", NUM_FRAMES)
         whole = Path(name) / "whole.mkv"
-        colorize(film, whole, look=LOOK, encoding=LOSSLESS)
+        colorize(film, whole, options=OPTIONS, encoding=LOSSLESS)
         yield film, whole
 
 
@@ -249,7 +251,7 @@ def kills(num: int, seed: int) -> None:
             num_done = len(Journal(output).finished())
             kept[num_done] += was_killed
             if not output.exists():
-                colorize(film, output, look=LOOK, encoding=LOSSLESS)
+                colorize(film, output, options=OPTIONS, encoding=LOSSLESS)
             if contents(output) != wanted:
                 findings.append(f"kill {num_kills}, {num_done} pieces done: another film")
             output.unlink()
@@ -292,7 +294,7 @@ def full_disk(num: int, seed: int) -> None:
                 nonlocal num_frames
                 num_frames += 1
 
-            colorize(film, output, look=LOOK, encoding=LOSSLESS, progress=count)
+            colorize(film, output, options=OPTIONS, encoding=LOSSLESS, progress=count)
             if num_frames != NUM_FRAMES - sum(map(len, pieces.values())):
                 findings.append(f"limit {size}: {num_frames} frames were coloured again")
             if contents(output) != wanted:
@@ -341,7 +343,7 @@ def long(hours: float, rate: int) -> None:
         if late > 1.1 * early:
             findings.append("memory grows")
         if output.exists():
-            told += f", verify passes: {verify_film(probe(film), output)} frames"
+            told += f", verify passes: {verify(film, output)} frames"
     _end(findings, told)
 
 

@@ -20,17 +20,27 @@ import click
 import cv2
 import numpy as np
 
-from filmcolor import Look, probe
-from filmcolor.chroma import SUBSAMPLING_420, ChromaPlan, add_chroma, rgb_picture
-from filmcolor.decode import read_rgb
-from filmcolor.frames import AbFrame, FilmInfo, Part
-from filmcolor.metrics import Track, WarpErrors
-from filmcolor.pipeline import Colorizer
-from filmcolor.prefetch import Prefetch
-from filmcolor.sheets import save_sheet
-from filmcolor.smooth import LEVELS
-from filmcolor.strips import Strip
-from filmcolor.views import Shown, Tally, add_views, reduced, scaled_luma, show_luma, show_rgb
+from filmcolor import ColorOptions, probe
+from filmcolor.color.chroma import ChromaPlan, add_chroma, rgb_picture
+from filmcolor.images.sheet import save_sheet
+from filmcolor.metrics.comparison import (
+    Shown,
+    Tally,
+    add_views,
+    reduced,
+    scaled_luma,
+    show_luma,
+    show_rgb,
+)
+from filmcolor.metrics.temporal import Track, WarpErrors
+from filmcolor.metrics.time_slice import Strip
+from filmcolor.pipeline.colorizer import Colorizer
+from filmcolor.runtime.prefetch import Prefetch
+from filmcolor.temporal.smoothing import LEVELS
+from filmcolor.types.film import FilmInfo, Part
+from filmcolor.types.frames import AbFrame
+from filmcolor.types.yuv import SUBSAMPLING_420
+from filmcolor.video.decoder import read_rgb
 
 GREY, TRUTH, OFF = "grey", "truth", "off"
 LEAST_CHROMA = 1.0  # Lab units, in the mean of a film: less is a film without colour
@@ -75,43 +85,45 @@ class Sums:
         return ab.value, ab.long_value, tally.warp.value, cdc, colorfulness
 
 
-def shown(frame: AbFrame, info: FilmInfo, look: Look) -> Shown:
+def shown(frame: AbFrame, info: FilmInfo, options: ColorOptions) -> Shown:
     """Return a frame as it is finished, at the size of comparison."""
     plan = ChromaPlan(info.coding, info.coding, SUBSAMPLING_420)
-    graded = replace(frame, ab=look.grade.apply(frame.ab))
-    return show_rgb(rgb_picture(add_chroma(graded, plan), info.coding))
+    grade_frames = replace(frame, ab=options.grade.apply(frame.ab))
+    return show_rgb(rgb_picture(add_chroma(grade_frames, plan), info.coding))
 
 
 def grey(frame: AbFrame, info: FilmInfo) -> Shown:
     """Return a frame without its colour."""
-    return show_luma(reduced(scaled_luma(frame.frame.luma, info.coding)))
+    return show_luma(reduced(scaled_luma(frame.source.luma, info.coding)))
 
 
 def judge(film: Path, levels: tuple[str, ...], num_frames: int, strips: Path | None) -> Sums:
     """Return the sums of a film: grey's, each level's, and the film's own."""
     info = probe(film)
-    looks = {level: Look(smooth=level) for level in (OFF, *levels)}
+    all_options = {level: ColorOptions(smooth=level) for level in (OFF, *levels)}
     sums, track, strip = Sums(), Track(), Strip(num_frames, 0.5, info)
     part = Part(0, num_frames)
     with ExitStack() as stack:
         runs = [
-            stack.enter_context(Prefetch(Colorizer(look).ab_frames(info, part), 8))
-            for look in looks.values()
+            stack.enter_context(Prefetch(Colorizer(options).ab_frames(info, part), 8))
+            for options in all_options.values()
         ]
         for true, *frames in zip(read_rgb(info, 0, num_frames), *runs, strict=True):
             views = {GREY: grey(frames[0], info)}
-            views |= {k: shown(f, info, looks[k]) for k, f in zip(looks, frames, strict=True)}
+            views |= {
+                k: shown(f, info, all_options[k]) for k, f in zip(all_options, frames, strict=True)
+            }
             views[TRUTH] = show_rgb(true.rgb / np.float32(255.0))
             step = track.add(views[GREY].rgb[..., 0], frames[0].is_cut)
             add_views(sums.finished, views)
             abs_ = {name: view.ab for name, view in views.items()}
             size = views[GREY].ab.shape[1::-1]
-            for (name, look), frame in zip(looks.items(), frames, strict=True):
-                abs_[name] = look.grade.apply(cv2.resize(frame.ab, size))
+            for (name, options), frame in zip(all_options.items(), frames, strict=True):
+                abs_[name] = options.grade.apply(cv2.resize(frame.ab, size))
             for name, view in views.items():
                 sums.finished[name].follow(view, step)
                 sums.ab.setdefault(name, WarpErrors()).add(abs_[name], step)
-            seconds = float((true.pts - info.start_pts) * info.time_base)
+            seconds = float(info.seconds(true.pts))
             strip.add(seconds, views, frames[0].is_cut)
     if strips is not None:
         save_sheet(strip.drawn(film.stem), strips / f"{film.stem}.png")

@@ -22,11 +22,11 @@ import cv2
 import numpy as np
 
 from filmcolor import probe
-from filmcolor.decode import read_luma
-from filmcolor.frames import COLORED, GREY, TINTED, SmallFrame
-from filmcolor.shots import mark_cuts
-from filmcolor.small import add_small
-from filmcolor.tints import add_hues, mark_kinds
+from filmcolor.shots.detector import mark_cuts
+from filmcolor.shots.source_chroma import add_chroma_thumbnails, mark_chroma_classes
+from filmcolor.types.frames import COLORED, MONOCHROME, TINTED, ProxyFrame
+from filmcolor.video.decoder import read_luma
+from filmcolor.video.proxy import add_proxies
 
 # (code of luma, the R'G'B' that it becomes)
 CURVES = {
@@ -63,7 +63,7 @@ def uneven(gray: np.ndarray) -> np.ndarray:
 
 
 def noisy(tint: Tint, deviation: float, pixels: int, rng: np.random.Generator) -> Tint:
-    """Return a tint with blotches of noise of all hues."""
+    """Return a tint with blotches of noise of all chroma_thumbnail."""
 
     def made(gray: np.ndarray) -> np.ndarray:
         height, width = gray.shape
@@ -102,27 +102,29 @@ def write(path: Path, grays: list[np.ndarray], tint: Tint, crf: int) -> None:
 
 
 def kinds_of(film: Path, num_frames: int) -> tuple[list[str], float]:
-    """Return each frame's kind, and the milliseconds a frame that looking at hues took."""
+    """Return each frame's chroma_class, and the milliseconds a frame that looking at chroma_thumbnail took."""
     info, spent = probe(film), 0.0
 
-    def looked_at(frames: Iterator[SmallFrame]) -> Iterator[SmallFrame]:
+    def looked_at(frames: Iterator[ProxyFrame]) -> Iterator[ProxyFrame]:
         nonlocal spent
         for frame in frames:
             started = time.thread_time()
-            (hued,) = add_hues([frame], info.coding)
+            (with_thumbnails,) = add_chroma_thumbnails([frame], info.coding)
             spent += time.thread_time() - started
-            yield hued
+            yield with_thumbnails
 
-    smalls = add_small(read_luma(info, 0, num_frames, has_chroma=True), info, 256)
-    kinds = [f.frame.kind for f in mark_kinds(mark_cuts(looked_at(smalls)), ())]
-    return kinds, 1000.0 * spent / len(kinds)
+    smalls = add_proxies(read_luma(info, 0, num_frames, with_chroma=True), info, 256)
+    chroma_classes = [
+        f.source.chroma_class for f in mark_chroma_classes(mark_cuts(looked_at(smalls)), ())
+    ]
+    return chroma_classes, 1000.0 * spent / len(chroma_classes)
 
 
-def line(name: str, kinds: list[str], cost: float) -> str:
+def line(name: str, chroma_classes: list[str], cost: float) -> str:
     """Return a row of the table."""
-    found = Counter(kinds)
-    nums = "".join(f"{found[kind]:8}" for kind in (GREY, TINTED, COLORED))
-    changes = sum(a != b for a, b in pairwise(kinds))
+    found = Counter(chroma_classes)
+    nums = "".join(f"{found[chroma_class]:8}" for chroma_class in (MONOCHROME, TINTED, COLORED))
+    changes = sum(a != b for a, b in pairwise(chroma_classes))
     return f"{name[:32]:32}{nums}{changes:11}{cost:9.3f}"
 
 
@@ -132,7 +134,7 @@ def line(name: str, kinds: list[str], cost: float) -> str:
 @click.option("--tinted", is_flag=True, help="Tint the films first, in many ways.")
 def main(films: tuple[Path, ...], num_frames: int, tinted: bool) -> None:
     """Print what the frames of FILMS are held for."""
-    click.echo(f"{'frames':32}{GREY:>8}{TINTED:>8}{COLORED:>10}{'changes':>9}{'ms':>9}")
+    click.echo(f"{'frames':32}{MONOCHROME:>8}{TINTED:>8}{COLORED:>10}{'changes':>9}{'ms':>9}")
     if not tinted:
         for film in films:
             click.echo(line(film.stem, *kinds_of(film, num_frames)))
@@ -149,14 +151,14 @@ def main(films: tuple[Path, ...], num_frames: int, tinted: bool) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "tinted.mp4"
         for name, tint in ways():
-            kinds, costs = [], []
+            chroma_classes, costs = [], []
             for grays in all_grays:
                 for crf in (18, 28):
                     write(path, grays, tint, crf)
                     found, cost = kinds_of(path, num_frames)
-                    kinds += found
+                    chroma_classes += found
                     costs.append(cost)
-            click.echo(line(name, kinds, float(np.mean(costs))))
+            click.echo(line(name, chroma_classes, float(np.mean(costs))))
 
 
 if __name__ == "__main__":

@@ -12,9 +12,9 @@ from pathlib import Path
 import click
 import torch
 
-from filmcolor.train.dataset import split_stills
+from filmcolor.train.data.dataset import split_stills
+from filmcolor.train.initialization import SCRATCH, Start
 from filmcolor.train.recipe import recipe
-from filmcolor.train.start import SCRATCH, Start
 from filmcolor.train.trainer import Trainer
 
 WARM_UP = 5  # steps

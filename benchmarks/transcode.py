@@ -51,10 +51,11 @@ def plain_transcode(film: Path, output: Path, preset: str, chroma: Path | None =
 
 def made_ready(film: Path, path: Path) -> None:
     """Save the chroma (N, 2, H/2, W/2) that filmcolor gives a film."""
-    from filmcolor.pipeline import Colorizer, Look
-    from filmcolor.probing import probe
+    from filmcolor.pipeline.colorizer import Colorizer
+    from filmcolor.pipeline.options import ColorOptions
+    from filmcolor.video.probe import probe
 
-    colored = Colorizer(Look(recolor=True)).frames(probe(film))
+    colored = Colorizer(ColorOptions(recolor=True)).frames(probe(film))
     np.save(path, np.stack([np.stack([frame.cb, frame.cr]) for frame in colored]))
 
 

@@ -1,27 +1,51 @@
-"""Draw strokes on a frame of the demo film, and show what becomes of them.
+"""Make the pictures of the documents.
 
-`hints/frame-000160.png` holds the strokes alone, as a paint program saves their layer;
-`hints.jpg` shows the frame with the strokes, as it is coloured without them, and with them.
+`before-after.jpg`: two photographs aged like old film, and the colours that filmcolor gives them.
+`hints/frame-000160.png`: strokes for a frame of the demo film, as a paint program saves a layer.
+`hints.jpg`: the frame with the strokes, its automatic colours, and its colours with the strokes.
+
+Both photographs ship with packages (`CREDITS`), so nothing is downloaded. matplotlib carries one
+of them and belongs to the `dev` extra.
 """
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
+import matplotlib
 import numpy as np
+import torch
 from PIL import Image, ImageDraw
+from skimage import data
 
-from filmcolor.chroma import SUBSAMPLING_444, ChromaPlan, add_chroma, rgb_picture
-from filmcolor.frames import Part
-from filmcolor.pipeline import Colorizer, Look
-from filmcolor.probing import probe
-from filmcolor.sheets import GAP, TEXT_HEIGHT, write_text
+from filmcolor.color.chroma import rgb_picture
+from filmcolor.images.sheet import GAP, TEXT_HEIGHT, write_text
+from filmcolor.pipeline.colorizer import Colorizer
+from filmcolor.pipeline.options import ColorOptions
+from filmcolor.pipeline.photo import colorize_rgb
+from filmcolor.train.data.film_stock import luma_and_ab, old_stock
+from filmcolor.types.film import Part
+from filmcolor.types.frames import ColorFrame, Picture
+from filmcolor.types.yuv import SUBSAMPLING_444
+from filmcolor.video.probe import probe
 
-HERE = Path(__file__).parent
-FILM, HINTS, SHOWN = HERE / "film.mp4", HERE / "hints" / "frame-000160.png", HERE / "hints.jpg"
-NUMBER, SIZE = 160, (640, 480)
-WIDTH = 400  # pixels of a picture that is shown
+FOLDER = Path(__file__).parent
+FILM = FOLDER / "film.mp4"
+HINTS = FOLDER / "hints" / "frame-000160.png"
+HINTS_SHEET = FOLDER / "hints.jpg"
+BEFORE_AFTER = FOLDER / "before-after.jpg"
+
+CREDITS = {
+    "astronaut": "Eileen Collins; NASA Great Images; public domain; from scikit-image",
+    "hopper": "Grace Hopper; James S. Davis, US Navy; public domain; from matplotlib",
+}
+STOCK_SEED = 2  # a print of good contrast: others are darker, paler or blurred
+PHOTO_SIZE = (320, 360)  # (width, height), pixels
+
+NUMBER = 160  # of the frame with the strokes
+SIZE = (640, 480)  # (width, height) of the demo film, pixels
+WIDTH = 400  # pixels of a picture on the sheet
 STROKE = 9  # pixels
 
 # (R'G'B', points): what a hand would draw in half a minute
@@ -36,9 +60,35 @@ STROKES = (
     ((170, 40, 45), ((4, 350), (22, 400))),
     ((128, 128, 128), ((12, 220), (50, 300))),
     ((150, 75, 40), ((550, 20), (555, 90))),  # the tank
-    ((128, 128, 128), ((520, 150), (515, 230))),  # the shuttle has no colour
+    ((128, 128, 128), ((520, 150), (515, 230))),  # the shuttle is neutral
     ((128, 128, 128), ((595, 80), (595, 220))),
 )
+
+
+def photographs() -> dict[str, Picture]:
+    """Return the photographs of `CREDITS` in their true colours."""
+    hopper = Path(matplotlib.get_data_path()) / "sample_data" / "grace_hopper.jpg"
+    return {"astronaut": data.astronaut(), "hopper": np.asarray(Image.open(hopper).convert("RGB"))}
+
+
+def old_film(picture: Picture) -> Picture:
+    """Return a photograph as old black-and-white film would show it: grey, with grain."""
+    pictures = torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None]
+    luma, _ = luma_and_ab(pictures)
+    generator = torch.Generator().manual_seed(STOCK_SEED)
+    aged = old_stock(pictures, luma, generator, share=1.0)[0, 0].numpy()
+    return np.dstack([np.rint(aged * 255.0).astype(np.uint8)] * 3)
+
+
+def before_after() -> Image.Image:
+    """Return each photograph as old film, and as filmcolor colours it with default options."""
+    colorizer = Colorizer()
+    pictures = []
+    for photograph in photographs().values():
+        before = old_film(photograph)
+        after = colorize_rgb(before, colorizer)
+        pictures += [(before, "as old film"), (after, "coloured by filmcolor")]
+    return _row([(_cropped(Image.fromarray(picture)), text) for picture, text in pictures])
 
 
 def strokes() -> Image.Image:
@@ -50,40 +100,57 @@ def strokes() -> Image.Image:
     return picture
 
 
-def shown() -> Image.Image:
-    """Return three pictures of the frame side by side, with captions."""
-    info = probe(FILM)
-    colorizer = Colorizer(Look(hints=(str(HINTS),)))
-    direction = colorizer.look.direction(info)
-    (reference,) = direction.references
-    frames = colorizer.ab_frames(info, Part(NUMBER, NUMBER + 1), direction=direction)
-    with closing(frames):
-        frame = next(frames)
-    coverage = reference.coverage[..., None]
-    given = replace(frame, ab=frame.ab + coverage * (reference.ab - frame.ab))
-    grey = replace(frame, ab=np.zeros_like(frame.ab))
-    plan = ChromaPlan(info.coding, info.coding, SUBSAMPLING_444)
-
-    def finished() -> Iterator[Image.Image]:
-        for one in (grey, frame, given):
-            rgb = rgb_picture(add_chroma(one, plan), info.coding)
-            yield Image.fromarray(np.rint(rgb * 255.0).astype(np.uint8))
-
-    drawn, automatic, directed = finished()
+def hints_sheet() -> Image.Image:
+    """Return the frame with the strokes, its automatic colours, and its colours with them."""
+    automatic, guided = _frame(ColorOptions()), _frame(ColorOptions(hints=(str(HINTS),)))
+    neutral = np.full_like(automatic.cb, probe(FILM).coding.chroma_offset)
+    drawn = _picture(replace(automatic, cb=neutral, cr=neutral))
     drawn.paste(strokes(), mask=strokes())
-    height = WIDTH * SIZE[1] // SIZE[0]
-    sheet = Image.new("RGB", (3 * WIDTH + 2 * GAP, height + TEXT_HEIGHT), "white")
-    for column, (picture, caption) in enumerate(
-        ((drawn, "strokes"), (automatic, "automatic"), (directed, "with the strokes"))
-    ):
-        left = column * (WIDTH + GAP)
-        sheet.paste(picture.resize((WIDTH, height), Image.Resampling.LANCZOS), (left, 0))
-        write_text(sheet, (left + 2, height + 2), caption, WIDTH)
+    size = (WIDTH, WIDTH * SIZE[1] // SIZE[0])
+    pictures = [
+        picture.resize(size, Image.Resampling.LANCZOS)
+        for picture in (drawn, _picture(automatic), _picture(guided))
+    ]
+    return _row(list(zip(pictures, ("strokes", "automatic", "with the strokes"), strict=True)))
+
+
+def _frame(options: ColorOptions) -> ColorFrame:
+    """Return the frame with the strokes as a run with these options colours it."""
+    part = Part(NUMBER, NUMBER + 1)
+    colored = Colorizer(options).frames(probe(FILM), part, subsampling=SUBSAMPLING_444)
+    with closing(colored):
+        return next(colored)
+
+
+def _picture(frame: ColorFrame) -> Image.Image:
+    rgb = rgb_picture(frame, probe(FILM).coding)
+    return Image.fromarray(np.rint(rgb * 255.0).astype(np.uint8))
+
+
+def _cropped(picture: Image.Image) -> Image.Image:
+    """Return the largest upper, centred part of a picture in the shape of PHOTO_SIZE, resized."""
+    width, height = PHOTO_SIZE
+    scale = min(picture.width / width, picture.height / height)
+    left = (picture.width - scale * width) / 2
+    box = (left, 0, left + scale * width, scale * height)
+    return picture.resize(PHOTO_SIZE, Image.Resampling.LANCZOS, box)
+
+
+def _row(pictures: Sequence[tuple[Image.Image, str]]) -> Image.Image:
+    """Return pictures of one size side by side, each with its caption below."""
+    width, height = pictures[0][0].size
+    sheet_width = len(pictures) * (width + GAP) - GAP
+    sheet = Image.new("RGB", (sheet_width, height + TEXT_HEIGHT), "white")
+    for column, (picture, caption) in enumerate(pictures):
+        left = column * (width + GAP)
+        sheet.paste(picture, (left, 0))
+        write_text(sheet, (left + 2, height + 2), caption, width)
     return sheet
 
 
 if __name__ == "__main__":
     HINTS.parent.mkdir(exist_ok=True)
     strokes().save(HINTS, optimize=True)
-    shown().save(SHOWN, quality=82, optimize=True)
-    print(f"{HINTS}\n{SHOWN}")
+    hints_sheet().save(HINTS_SHEET, quality=82, optimize=True)
+    before_after().save(BEFORE_AFTER, quality=82, optimize=True)
+    print(HINTS, HINTS_SHEET, BEFORE_AFTER, sep="\n")

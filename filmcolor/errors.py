@@ -1,22 +1,21 @@
-"""What can go wrong, as a tree.
+"""The exception hierarchy.
 
     FilmcolorError
     ├── InputError          the film or picture cannot be used      (also ValueError)
-    │   └── RangeError      the range asked for is not in the film
+    │   └── RangeError      the requested range is not in the film
     ├── OutputError         the result cannot be written            (also OSError)
-    │   └── ContainerError  the container cannot hold what it should
-    ├── WeightsError        weights are missing, broken, or another network's
-    ├── SettingsError       an option has no meaning here           (also ValueError)
+    │   └── ContainerError  the container cannot hold a stream
+    ├── WeightsError        weights are missing, broken, or for another network
+    ├── SettingsError       an option has a meaningless value       (also ValueError)
     └── VerifyError         the finished film differs from its source
 
-Every message names the thing and the remedy in one line. The library raises;
-the command line translates once, to exit code 1. Anything else is a bug and
-keeps its traceback.
+Every message names the thing and the remedy in one line. The library raises; the command line
+translates once, to exit code 1. Any other exception is a bug and keeps its traceback.
 """
 
 
 class FilmcolorError(Exception):
-    """Base of every error that a user can cause or mend."""
+    """Base class of all errors that a user can cause or fix."""
 
 
 class InputError(FilmcolorError, ValueError):
@@ -24,7 +23,7 @@ class InputError(FilmcolorError, ValueError):
 
 
 class RangeError(InputError):
-    """The range asked for is not in the film."""
+    """The requested range is not in the film."""
 
 
 class OutputError(FilmcolorError, OSError):
@@ -40,7 +39,7 @@ class WeightsError(FilmcolorError):
 
 
 class SettingsError(FilmcolorError, ValueError):
-    """An option has a value that has no meaning here."""
+    """An option has a value without a meaning here."""
 
 
 class VerifyError(FilmcolorError):

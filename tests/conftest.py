@@ -11,9 +11,10 @@ import pytest
 import torch
 
 import filmcolor.weights as weights_store
-from filmcolor import native, pipeline
-from filmcolor.model import ColorNet, encode_ab
-from filmcolor.pipeline import Look
+from filmcolor.kernels import ops
+from filmcolor.network.model import ColorNet, encode_ab
+from filmcolor.pipeline import colorizer as pipeline
+from filmcolor.pipeline.options import ColorOptions
 
 _AB_SPREAD = 30.0  # CIELAB units: colours strong enough that a test sees them differ
 
@@ -49,9 +50,9 @@ def _settle(net: ColorNet, pictures: torch.Tensor) -> None:
 
 
 @pytest.fixture(scope="session")
-def look(weights_path: Path) -> Look:
+def options(weights_path: Path) -> ColorOptions:
     """The smallest look: the network sees 32 pixels of the short side."""
-    return Look(weights=str(weights_path), size=32, device="cpu")
+    return ColorOptions(weights=str(weights_path), size=32, device="cpu")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -68,8 +69,8 @@ def both_ways(request: pytest.FixtureRequest) -> Iterator[None]:
     """Run a module's tests with the compiled loops, and without."""
     with pytest.MonkeyPatch.context() as patch:
         if request.param == "numpy":
-            patch.setattr(native, "_kernels", None)
-        elif not native.is_built():
+            patch.setattr(ops, "_compiled", None)
+        elif not ops.is_compiled():
             pytest.skip("no C compiler where this was installed")
         yield
 

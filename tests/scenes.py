@@ -3,8 +3,8 @@
 import cv2
 import numpy as np
 
-from filmcolor.frames import LumaFrame
-from filmcolor.small import small_frame
+from filmcolor.types.frames import LumaFrame
+from filmcolor.video.proxy import proxy_frame
 
 HEIGHT, WIDTH = 96, 128  # of small luma; ab is half of it
 
@@ -35,10 +35,10 @@ def gray(picture: np.ndarray) -> np.ndarray:
     return np.rint(np.clip(picture, 0.0, 1.0) * 255.0).astype(np.uint8)
 
 
-def small_frames(pictures: list[np.ndarray], first: int = 0, cuts: tuple[int, ...] = ()):
+def proxy_frames(pictures: list[np.ndarray], first: int = 0, cuts: tuple[int, ...] = ()):
     """Return pictures as frames numbered from `first`; `cuts`: numbers of first frames."""
     luma = np.zeros((2, 2), np.uint8)
     return [
-        small_frame(LumaFrame(n, luma, n, 1), gray(picture), n in cuts)
+        proxy_frame(LumaFrame(n, luma, n, 1), gray(picture), n in cuts)
         for n, picture in enumerate(pictures, first)
     ]

@@ -4,16 +4,24 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scenes import HEIGHT, WIDTH, pan, small_frames, texture
+from scenes import HEIGHT, WIDTH, pan, proxy_frames, texture
 
-from filmcolor.anchors import BLOCK, GAP, LEAD, REACH, Wishes, every_frame, track
+from filmcolor.temporal.anchors import (
+    BLOCK,
+    LEAD,
+    MAX_GAP,
+    REACH,
+    AnchorRequests,
+    every_frame,
+    track,
+)
 
 STILL = [texture()] * 150
 
 
 def anchors_of(pictures, first=0, cuts=(), skip=0):
-    frames = track(small_frames(pictures, first, cuts), skip)
-    return [f.frame.number for f in frames if f.is_anchor]
+    frames = track(proxy_frames(pictures, first, cuts), skip)
+    return [f.source.number for f in frames if f.is_anchor]
 
 
 def noise(num, seed=0):
@@ -27,16 +35,18 @@ def test_what_stands_still_is_seen_once_in_two_blocks():
 
 
 def test_frames_that_are_given_are_seen_too():
-    wishes = Wishes({3, 7, 145}.__contains__, lambda number: False)
-    numbers = [f.frame.number for f in track(small_frames(STILL), wishes=wishes) if f.is_anchor]
+    requests = AnchorRequests({3, 7, 145}.__contains__, lambda number: False)
+    numbers = [
+        f.source.number for f in track(proxy_frames(STILL), requests=requests) if f.is_anchor
+    ]
     assert numbers == [0, 3, 7, 32, 48, 64, 96, 128, 145]  # 145 serves for the last
 
 
 @pytest.mark.parametrize(("speed", "spacing"), [(0.0, 16), (0.3, 16), (4.0, 8)])
 def test_where_references_serve_no_block_rests(speed, spacing):
-    wishes = Wishes(lambda number: False, lambda number: number < 64)
-    frames = track(small_frames(pan(130, speed)), wishes=wishes)
-    numbers = [f.frame.number for f in frames if f.is_anchor]
+    requests = AnchorRequests(lambda number: False, lambda number: number < 64)
+    frames = track(proxy_frames(pan(130, speed)), requests=requests)
+    numbers = [f.source.number for f in frames if f.is_anchor]
     assert [n for n in numbers if n < 64] == list(range(0, 64, spacing))
     assert [n for n in numbers if n >= 64] == [n for n in anchors_of(pan(130, speed)) if n >= 64]
 
@@ -60,7 +70,7 @@ def test_shots_begin_and_end_with_an_anchor_or_right_beside_one(cut):
     assert {0, cut} <= set(anchors)
     for end in (cut, 60):
         assert end - 1 - anchors[anchors < end].max() < BLOCK // 2
-    assert max(np.diff(anchors)) <= GAP
+    assert max(np.diff(anchors)) <= MAX_GAP
 
 
 def test_a_shot_begins_as_it_would_alone():
@@ -88,31 +98,31 @@ def test_a_part_has_the_anchors_of_the_whole(start, cuts):
 
 
 def test_blocks_before_the_first_frame_asked_for_are_left_out():
-    frames = list(track(small_frames(STILL[:80], cuts=(21,)), 40))
-    numbers = [f.frame.number for f in frames]
+    frames = list(track(proxy_frames(STILL[:80], cuts=(21,)), 40))
+    numbers = [f.source.number for f in frames]
     assert numbers == list(range(37, 80))  # 21 + 16
-    assert [f.frame.number for f in frames if f.is_anchor] == [37, 53, 69, 79]
+    assert [f.source.number for f in frames if f.is_anchor] == [37, 53, 69, 79]
 
 
 def test_motion_is_of_neighbours_in_a_shot():
     step = 2.0
-    frames = list(track(small_frames(pan(40, step), cuts=(20,))))
+    frames = list(track(proxy_frames(pan(40, step), cuts=(20,))))
     for frame in frames:
-        if frame.frame.number in (0, 20):
-            assert frame.back is None and frame.forth is None
+        if frame.source.number in (0, 20):
+            assert frame.backward is None and frame.forward is None
             continue
         inner = slice(8, -8), slice(8, -8)
         # at a quarter of the size, to the left from the frame before
-        assert np.abs(frame.forth[inner][..., 0] + step / 4).mean() < 0.1
-        assert np.abs(frame.back[inner][..., 0] - step / 4).mean() < 0.1
+        assert np.abs(frame.forward[inner][..., 0] + step / 4).mean() < 0.1
+        assert np.abs(frame.backward[inner][..., 0] - step / 4).mean() < 0.1
         assert frame.guide.shape == (HEIGHT // 2, WIDTH // 2)
-        assert frame.coarse.shape == frame.forth.shape[:2] == (HEIGHT // 4, WIDTH // 4)
+        assert frame.coarse.shape == frame.forward.shape[:2] == (HEIGHT // 4, WIDTH // 4)
 
 
 def test_without_steadying_every_frame_is_an_anchor():
-    frames = list(every_frame(small_frames(pan(20, 2.0), cuts=(7,))))
-    assert all(f.is_anchor and f.back is None and f.forth is None for f in frames)
-    assert [f.frame.number for f in frames if f.is_cut] == [7]
+    frames = list(every_frame(proxy_frames(pan(20, 2.0), cuts=(7,))))
+    assert all(f.is_anchor and f.backward is None and f.forward is None for f in frames)
+    assert [f.source.number for f in frames if f.is_cut] == [7]
 
 
 def test_no_frames_no_anchors():

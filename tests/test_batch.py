@@ -17,15 +17,17 @@ import media
 import numpy as np
 import pytest
 
-from filmcolor import cli_options, workers
-from filmcolor.batch import colorize_films
-from filmcolor.cli import main
+from filmcolor.cli import progress as cli_progress
+from filmcolor.cli.inputs import list_films
+from filmcolor.cli.main import main
 from filmcolor.errors import InputError, OutputError, SettingsError, WeightsError
-from filmcolor.film_list import list_films
-from filmcolor.frames import Span
-from filmcolor.pipeline import Look, colorize
-from filmcolor.plan import Encoding
-from filmcolor.workers import Outcome
+from filmcolor.output.options import Encoding
+from filmcolor.pipeline import workers
+from filmcolor.pipeline.batch import colorize, colorize_many
+from filmcolor.pipeline.options import ColorOptions
+from filmcolor.pipeline.run import run_film
+from filmcolor.pipeline.workers import Outcome
+from filmcolor.types.film import TimeRange
 
 SCRIPT = shutil.which("filmcolor", path=str(Path(sys.executable).parent))
 PATIENCE_SECONDS = 60  # for processes that start on a busy machine
@@ -36,13 +38,22 @@ Type = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def typed(look: Look, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Type:
+def typed(
+    options: ColorOptions, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Type:
     """Type `filmcolor run` in this process; return its exit code and what it printed."""
 
     def run(*words: object) -> tuple[int, str, str]:
         capfd.readouterr()
-        looks = ["--weights", look.weights, "--size", str(look.size), "--device", look.device]
-        monkeypatch.setattr(sys, "argv", ["filmcolor", "run", *map(str, words), *looks])
+        all_options = [
+            "--weights",
+            options.weights,
+            "--size",
+            str(options.size),
+            "--device",
+            options.device,
+        ]
+        monkeypatch.setattr(sys, "argv", ["filmcolor", "run", *map(str, words), *all_options])
         with pytest.raises(SystemExit) as stop:
             main()
         return (stop.value.code, *capfd.readouterr())
@@ -122,16 +133,18 @@ def test_patterns_leave_out_what_earlier_runs_wrote(
 # ---------------------------------------------------------------- where they go
 
 
-def test_many_films_go_into_a_new_folder(make_film: MakeFilm, look: Look, tmp_path: Path) -> None:
+def test_many_films_go_into_a_new_folder(
+    make_film: MakeFilm, options: ColorOptions, tmp_path: Path
+) -> None:
     films = [make_film("b.mp4"), make_film("a.mkv", lumas=media.shoot(5, seed=1))]
     out = tmp_path / "new" / "out"
     progress: list[tuple[Path, int]] = []
     finished: list[Outcome] = []
 
-    outcomes = colorize_films(
+    outcomes = colorize_many(
         films,
         out,
-        look=look,
+        options=options,
         progress=lambda film, done, total: progress.append((film, done)),
         finished=finished.append,
     )
@@ -168,36 +181,36 @@ def test_one_film_goes_into_a_folder_that_is_there(
 
 
 def test_outputs_of_one_path_are_refused_before_anything_starts(
-    make_film: MakeFilm, look: Look, tmp_path: Path
+    make_film: MakeFilm, options: ColorOptions, tmp_path: Path
 ) -> None:
     (tmp_path / "in").mkdir()
     one, two, three = make_film("a.mp4"), make_film("in/a.mp4"), make_film("a.mkv")
     out = tmp_path / "out"
     with pytest.raises(OutputError, match=r"a\.mp4 and .*in/a\.mp4 would both become .*out/a\.c"):
-        colorize_films([one, two], out, look=look)
+        colorize_many([one, two], out, options=options)
     with pytest.raises(OutputError, match=r"a\.mp4 and .*a\.mkv would both .*a\.color\.mkv; col"):
-        colorize_films([one, three], look=look, encoding=MASTER)
+        colorize_many([one, three], options=options, encoding=MASTER)
     assert names(tmp_path) == {"in", "a.mp4", "a.mkv"}
     colored = make_film("a.color.mp4")
     before = colored.read_bytes()
     with pytest.raises(OutputError, match=r"would become .*color\.mp4, which is a film of this"):
-        colorize_films([one, colored], look=look, force=True)
+        colorize_many([one, colored], options=options, force=True)
     assert colored.read_bytes() == before
 
 
 def test_folders_that_cannot_be_are_refused(
-    make_film: MakeFilm, look: Look, tmp_path: Path
+    make_film: MakeFilm, options: ColorOptions, tmp_path: Path
 ) -> None:
     film = make_film()
     with pytest.raises(OutputError, match=r"film\.mp4 is a file, and many films go into a folder"):
-        colorize_films([film], film, look=look)
+        colorize_many([film], film, options=options)
     with pytest.raises(OutputError, match=r"new\.mkv looks like a film, and many"):
-        colorize_films([film], tmp_path / "new.mkv", look=look)
+        colorize_many([film], tmp_path / "new.mkv", options=options)
     with pytest.raises(OutputError, match=r"film\.mp4/out cannot be made \(Not a directory\); ch"):
-        colorize_films([film], film / "out", look=look)
+        colorize_many([film], film / "out", options=options)
     for jobs in (0, 65):
         with pytest.raises(SettingsError, match=f"jobs {jobs} must be 1 to 64"):
-            colorize_films([film], look=look, jobs=jobs)
+            colorize_many([film], options=options, jobs=jobs)
     assert names(tmp_path) == {"film.mp4"}
 
 
@@ -251,7 +264,7 @@ def test_quiet_is_silent_but_for_failures(typed: Type, make_film: MakeFilm, tmp_
 
 def test_a_bug_in_one_film_does_not_stop_the_others(
     make_film: MakeFilm,
-    look: Look,
+    options: ColorOptions,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -260,32 +273,36 @@ def test_a_bug_in_one_film_does_not_stop_the_others(
     def stumble(film: Path, *rest: Any, **more: Any) -> Any:
         if film == films[0]:
             raise RuntimeError("out of\nluck")
-        return colorize(film, *rest, **more)
+        return run_film(film, *rest, **more)
 
-    monkeypatch.setattr(workers, "colorize", stumble)
-    bad, good = colorize_films(films, look=look)
-    assert bad.error == "RuntimeError out of luck; the traceback says where"
+    monkeypatch.setattr(workers, "run_film", stumble)
+    bad, good = colorize_many(films, options=options)
+    assert str(bad.error) == "RuntimeError out of luck; the traceback says where"
     assert good.report
     assert "stumble" in caplog.text
 
 
 def test_what_no_film_can_do_without_stops_them_all(
-    make_film: MakeFilm, look: Look, tmp_path: Path
+    make_film: MakeFilm, options: ColorOptions, tmp_path: Path
 ) -> None:
     films = [make_film(f"{name}.mp4", lumas=media.shoot(2)) for name in "ab"]
     for jobs in (1, 2):
         with pytest.raises(WeightsError, match="no weights 'sepia'"):
-            colorize_films(films, tmp_path / "out", look=replace(look, weights="sepia"), jobs=jobs)
+            colorize_many(
+                films, tmp_path / "out", options=replace(options, weights="sepia"), jobs=jobs
+            )
         assert names(tmp_path) == {"a.mp4", "b.mp4"}
 
 
 # ---------------------------------------------------------------- in several processes
 
 
-def work_and_die(pipe: Connection, settings: workers.Settings, num_workers: int) -> None:
+def work_and_die(pipe: Connection, settings: workers.RunSettings, num_workers: int) -> None:
     """A worker that is killed in the middle of some films: of `once` the first time only."""
 
-    def fatal(film: Path, output: Path, progress: Callable[..., None], **wishes: Any) -> Any:
+    def fatal(
+        film: Path, output: Path, progress: Callable[..., None], **anchor_requests: Any
+    ) -> Any:
         seen = film.with_suffix(".seen")
         is_fatal = film.stem == "always" or (film.stem == "once" and not seen.exists())
         seen.touch()
@@ -295,24 +312,28 @@ def work_and_die(pipe: Connection, settings: workers.Settings, num_workers: int)
             if done == 3 and is_fatal:
                 os.kill(os.getpid(), signal.SIGKILL)
 
-        return colorize(film, output, progress=advance, **wishes)
+        return colorize(film, output, progress=advance, **anchor_requests)
 
-    workers.colorize = fatal
+    workers.run_film = fatal
     workers.work(pipe, settings, num_workers)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no signals")
 def test_films_side_by_side_are_as_films_one_by_one_though_processes_are_killed(
-    make_film: MakeFilm, look: Look, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    make_film: MakeFilm, options: ColorOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stems = ["once", "always", "other"]
     films = [make_film(f"{s}.mp4", lumas=media.shoot(20, seed=n)) for n, s in enumerate(stems)]
-    wishes: dict[str, Any] = {"look": look, "encoding": MASTER, "span": Span(first=3, stop=17)}
-    alone = colorize_films(films, tmp_path / "alone", **wishes)
+    anchor_requests: dict[str, Any] = {
+        "options": options,
+        "encoding": MASTER,
+        "time_range": TimeRange(first=3, stop=17),
+    }
+    alone = colorize_many(films, tmp_path / "alone", **anchor_requests)
     assert all(outcome.report for outcome in alone)
 
     monkeypatch.setattr(workers, "work", work_and_die)
-    once, always, other = colorize_films(films, tmp_path / "beside", jobs=2, **wishes)
+    once, always, other = colorize_many(films, tmp_path / "beside", jobs=2, **anchor_requests)
 
     assert once.report
     assert other.report
@@ -326,14 +347,14 @@ def test_films_side_by_side_are_as_films_one_by_one_though_processes_are_killed(
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no process groups")
 def test_an_interrupted_run_leaves_nothing_behind(
-    make_film: MakeFilm, look: Look, tmp_path: Path
+    make_film: MakeFilm, options: ColorOptions, tmp_path: Path
 ) -> None:
     make_film("a.mp4", lumas=media.shoot(400))
     shutil.copy(tmp_path / "a.mp4", tmp_path / "b.mp4")
     words = ["run", "?.mp4", "-o", "out", "--jobs", "2"]
-    looks = ["--weights", look.weights, "--size", "256", "--device", "cpu"]
+    all_options = ["--weights", options.weights, "--size", "256", "--device", "cpu"]
     process = subprocess.Popen(
-        [SCRIPT, *words, *looks],
+        [SCRIPT, *words, *all_options],
         cwd=tmp_path,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -370,14 +391,14 @@ def test_other_ends_are_like_ctrl_c(
     kind: str,
 ) -> None:
     films = [make_film("a.mp4")] if is_one else [make_film("a.mp4"), make_film("b.mp4")]
-    number, bar = getattr(signal, kind), cli_options._draw
+    number, bar = getattr(signal, kind), cli_progress._draw
 
     def draw(*facts: Any) -> None:
         bar(*facts)
         if partials(tmp_path)[0].parent.name == f"{films[-1].stem}.color.mp4.filmcolor":
             signal.raise_signal(number)
 
-    monkeypatch.setattr(cli_options, "_draw", draw)
+    monkeypatch.setattr(cli_progress, "_draw", draw)
     before = signal.signal(number, signal.SIG_DFL)  # what runs the tests may ignore it
     try:
         code, _, err = typed(*films)
@@ -392,10 +413,10 @@ def test_other_ends_are_like_ctrl_c(
 
 
 def test_a_worker_ends_when_its_parent_is_gone(
-    make_film: MakeFilm, look: Look, tmp_path: Path
+    make_film: MakeFilm, options: ColorOptions, tmp_path: Path
 ) -> None:
     film, output = make_film(lumas=media.shoot(400)), tmp_path / "out.mp4"
-    settings = workers.Settings(look, Encoding(), Span(), force=False)
+    settings = workers.RunSettings(options, Encoding(), TimeRange(), force=False)
     worker = workers._Worker(settings, 1, workers.Task(film, output))
     wait_until(lambda: bool(partials(tmp_path)))
     worker.pipe.close()  # as the end of a process does

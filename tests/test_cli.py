@@ -25,11 +25,11 @@ import torch
 from safetensors.torch import save_file
 
 import filmcolor
-from filmcolor import native
-from filmcolor.cli import cli, main
-from filmcolor.pipeline import Look
-from filmcolor.profiling import REST, STAGES
-from filmcolor.smooth import LEVELS
+from filmcolor.cli.main import cli, main
+from filmcolor.kernels import ops
+from filmcolor.pipeline.options import ColorOptions
+from filmcolor.runtime.profiler import REST, STAGES
+from filmcolor.temporal.smoothing import LEVELS
 
 SCRIPT = shutil.which("filmcolor", path=str(Path(sys.executable).parent))
 PATIENCE_SECONDS = 60  # for a process that starts on a busy machine
@@ -66,8 +66,8 @@ def typed(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) ->
 
 
 @pytest.fixture
-def look_words(look: Look) -> list[str]:
-    return ["--weights", look.weights, "--size", str(look.size), "--device", look.device]
+def look_words(options: ColorOptions) -> list[str]:
+    return ["--weights", options.weights, "--size", str(options.size), "--device", options.device]
 
 
 def names(folder: Path) -> set[str]:
@@ -135,7 +135,7 @@ def test_help_tells_the_defaults_that_hold() -> None:
     for option in cli.commands["run"].params:
         told = re.search(r"\[default: (.+)\]$", getattr(option, "help", None) or "")
         if told:
-            assert told[1] == str(getattr(Look(), option.name)), option.name
+            assert told[1] == str(getattr(ColorOptions(), option.name)), option.name
 
 
 def test_nothing_is_collected_at_the_end() -> None:
@@ -161,7 +161,7 @@ def test_version(typed: Type) -> None:
     result = typed("--version")
     assert (result.code, result.err) == (0, "")
     assert filmcolor.__version__ in result.out
-    assert ("without" in result.out) != native.is_built()
+    assert ("without" in result.out) != ops.is_compiled()
 
 
 # ---------------------------------------------------------------- run
@@ -409,7 +409,7 @@ def test_probe_for_machines(typed: Type, make_film: MakeFilm) -> None:
     assert (told["width"], told["height"], told["num_frames"]) == (96, 64, 12)
     assert told["is_vfr"] is False
     assert Fraction(told["sar"]) == Fraction(4, 3)
-    assert [stream["kind"] for stream in told["streams"]] == ["video", "audio", "subtitle"]
+    assert [stream["type"] for stream in told["streams"]] == ["video", "audio", "subtitle"]
     assert list(told["fates"].values()) == ["coloured", "copied", "copied"]
     assert told["chapters"][0]["metadata"]["title"] == "The station"
 
@@ -433,7 +433,7 @@ def test_run_goes_on_without_what_cannot_be_kept(
     result = typed(*common, "--drop-unsupported")
     assert result.code == 0
     assert "left out, .mp4 cannot hold it: stream 2 (subtitle, ass, fre)" in result.out
-    assert [s.kind for s in media.streams(output)] == ["video", "audio"]
+    assert [s.type for s in media.streams(output)] == ["video", "audio"]
 
 
 def test_run_and_preview_deinterlace(
@@ -776,10 +776,10 @@ def test_a_full_disk_is_said_in_one_line(
 
 
 def test_an_interrupted_run_leaves_nothing_behind(
-    make_film: MakeFilm, look: Look, tmp_path: Path
+    make_film: MakeFilm, options: ColorOptions, tmp_path: Path
 ) -> None:
     film = make_film(lumas=media.shoot(400), sounds=[media.Sound()])
-    words = ["run", film.name, "--weights", look.weights, "--size", "256", "--device", "cpu"]
+    words = ["run", film.name, "--weights", options.weights, "--size", "256", "--device", "cpu"]
     process = subprocess.Popen(
         [SCRIPT, *words],
         cwd=tmp_path,

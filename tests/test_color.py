@@ -7,25 +7,25 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage.color import lab2rgb, rgb2lab
 
-from filmcolor.color import (
+from filmcolor.color.gamut import chroma_from_gray, chroma_from_lab, shrink_into_gamut
+from filmcolor.color.spaces import (
     LUMA_601,
     LUMA_709,
-    RGB_MATRIX,
-    UNSPECIFIED,
-    Coding,
-    chroma_from_lab,
-    chroma_of_codes,
-    convert_luma,
-    default_matrix,
-    is_known_matrix,
     lab_from_rgb,
     lightness_from_luma,
     linear_from_srgb,
     luma_from_rgb,
     rgb_from_lab,
     rgb_from_ycc,
-    shrink_into_gamut,
     srgb_from_linear,
+)
+from filmcolor.types.yuv import (
+    RGB_MATRIX,
+    UNSPECIFIED,
+    Coding,
+    convert_luma,
+    default_matrix,
+    is_known_matrix,
 )
 
 MATRICES = (1, 4, 5, 6, 7, 9)  # ITU-T H.273, all that Coding knows
@@ -358,12 +358,12 @@ def test_chroma_is_what_the_plain_formulas_say(matrix):
 
 @pytest.mark.usefixtures("both_ways")
 @pytest.mark.parametrize("matrix", MATRICES)
-def test_chroma_of_codes_is_that_of_their_luma(matrix):
+def test_chroma_from_gray_is_that_of_their_luma(matrix):
     coding = Coding(matrix, False, 8)
     codes = np.arange(256, dtype=np.uint8).repeat(400).reshape(256, 400)
     ab = np.random.default_rng(0).normal(0.0, 40.0, (256, 400, 2)).astype(np.float32)
     ab[:, 0] = 0.0
-    chroma = np.stack(chroma_of_codes(codes, ab, coding))
+    chroma = np.stack(chroma_from_gray(codes, ab, coding))
     assert chroma.dtype == np.float32
     exact = np.stack(chroma_from_lab(codes / 255.0, ab[..., 0], ab[..., 1], coding))
     error = np.abs(chroma - exact) * 224.0

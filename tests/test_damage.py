@@ -11,16 +11,19 @@ import pytest
 from click.testing import CliRunner
 from media import Sound, shoot
 
-from filmcolor import segments
-from filmcolor.cli import cli
-from filmcolor.damage import damage_of
-from filmcolor.decode import FrameIndex, read_luma
+from filmcolor.cli.main import cli
 from filmcolor.errors import InputError
-from filmcolor.frames import DAMAGED, RETIMED, Part
-from filmcolor.pipeline import Look, colorize
-from filmcolor.plan import Encoding
-from filmcolor.probing import probe
-from filmcolor.verification import verify_film
+from filmcolor.output.options import Encoding
+from filmcolor.output.verify import verify
+from filmcolor.pipeline.batch import colorize
+from filmcolor.pipeline.options import ColorOptions
+from filmcolor.pipeline.report import describe_damage
+from filmcolor.segments import segment as segments
+from filmcolor.types.film import Part
+from filmcolor.types.frames import DAMAGED, RETIMED
+from filmcolor.video.decoder import read_luma
+from filmcolor.video.frame_index import FrameIndex
+from filmcolor.video.probe import probe
 
 MakeFilm = Callable[..., Path]
 NUM_FRAMES = 40
@@ -75,10 +78,10 @@ def stills_film(make_film: MakeFilm) -> Path:
 
 
 def test_what_can_be_decoded_is_shown_at_its_time(
-    stills_film: Path, look: Look, tmp_path: Path
+    stills_film: Path, options: ColorOptions, tmp_path: Path
 ) -> None:
     broken = remuxed(stills_film, tmp_path / "broken.mkv", zeroed(5, 20, 21, 22))
-    report = colorize(broken, tmp_path / "out.mkv", look=look, encoding=LOSSLESS)
+    report = colorize(broken, tmp_path / "out.mkv", options=options, encoding=LOSSLESS)
     lost = {5, 20, 21, 22}
     wanted = [f for n, f in enumerate(media.frames(stills_film)) if n not in lost]
     found = media.frames(tmp_path / "out.mkv")
@@ -105,12 +108,12 @@ def test_a_part_of_a_damaged_film_is_that_of_the_whole(
 
 
 def test_a_damaged_film_in_pieces_is_that_of_one(
-    stills_film: Path, look: Look, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    stills_film: Path, options: ColorOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     broken = remuxed(stills_film, tmp_path / "broken.mkv", zeroed(9, 10, 11, 12, 13))
-    one = colorize(broken, tmp_path / "one.mkv", look=look, encoding=LOSSLESS)
+    one = colorize(broken, tmp_path / "one.mkv", options=options, encoding=LOSSLESS)
     monkeypatch.setattr(segments, "_SECONDS", Fraction(10, 24))  # the second begins with damage
-    many = colorize(broken, tmp_path / "many.mkv", look=look, encoding=LOSSLESS)
+    many = colorize(broken, tmp_path / "many.mkv", options=options, encoding=LOSSLESS)
     assert one.damage == many.damage != ()
     for a, b in zip(
         media.frames(tmp_path / "one.mkv"), media.frames(tmp_path / "many.mkv"), strict=True
@@ -120,7 +123,7 @@ def test_a_damaged_film_in_pieces_is_that_of_one(
 
 
 def test_an_avi_keeps_its_sound_in_step_after_damage(
-    make_film: MakeFilm, look: Look, tmp_path: Path
+    make_film: MakeFilm, options: ColorOptions, tmp_path: Path
 ) -> None:
     film = make_film(
         "film.avi",
@@ -132,38 +135,40 @@ def test_an_avi_keeps_its_sound_in_step_after_damage(
     )
     whole = media.frames(film)
     broken = remuxed(film, tmp_path / "broken.avi", zeroed(7, 8))
-    colorize(broken, tmp_path / "out.mkv", look=look, encoding=LOSSLESS)
+    colorize(broken, tmp_path / "out.mkv", options=options, encoding=LOSSLESS)
     found = media.frames(tmp_path / "out.mkv")
     for frame in found[10:]:  # after the damage each picture is where it was
         near = [w for w in whole if abs(w.seconds - frame.seconds) < Fraction(1, 100)]
         assert any(np.array_equal(frame.luma, w.luma) for w in near)
 
 
-def test_a_film_whose_beginning_is_broken(stills_film: Path, look: Look, tmp_path: Path) -> None:
+def test_a_film_whose_beginning_is_broken(
+    stills_film: Path, options: ColorOptions, tmp_path: Path
+) -> None:
     broken = remuxed(stills_film, tmp_path / "broken.mkv", zeroed(0, 1, 2))
-    report = colorize(broken, tmp_path / "out.mkv", look=look)
+    report = colorize(broken, tmp_path / "out.mkv", options=options)
     assert report.num_frames == NUM_FRAMES - 3
     assert "frames 0 to 2" in report.damage[0]
     assert media.seconds(tmp_path / "out.mkv") == media.seconds(stills_film)[3:]
 
 
 def test_a_film_without_a_picture_that_can_be_decoded(
-    stills_film: Path, look: Look, tmp_path: Path
+    stills_film: Path, options: ColorOptions, tmp_path: Path
 ) -> None:
     broken = remuxed(stills_film, tmp_path / "broken.mkv", zeroed(*range(NUM_FRAMES)))
     with pytest.raises(InputError, match="none of its pictures can be decoded"):
-        colorize(broken, tmp_path / "out.mkv", look=look)
+        colorize(broken, tmp_path / "out.mkv", options=options)
     assert not list(tmp_path.glob("out*"))
 
 
 def test_damage_between_key_frames_ends_with_them(
-    make_film: MakeFilm, look: Look, tmp_path: Path
+    make_film: MakeFilm, options: ColorOptions, tmp_path: Path
 ) -> None:
     film = make_film(
         "film.mkv", lumas=shoot(NUM_FRAMES), options={"g": "10", "bf": "0", "sc_threshold": "0"}
     )
     broken = remuxed(film, tmp_path / "broken.mkv", zeroed(13))
-    report = colorize(broken, tmp_path / "out.mkv", look=look, encoding=LOSSLESS)
+    report = colorize(broken, tmp_path / "out.mkv", options=options, encoding=LOSSLESS)
     assert report.damage
     seconds = media.seconds(film)
     found = {f.seconds: f.luma for f in media.frames(tmp_path / "out.mkv")}
@@ -177,32 +182,36 @@ def test_damage_between_key_frames_ends_with_them(
 
 @pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
 def test_a_film_that_was_cut_off(
-    make_film: MakeFilm, look: Look, tmp_path: Path, share: float
+    make_film: MakeFilm, options: ColorOptions, tmp_path: Path, share: float
 ) -> None:
     film = make_film("film.mp4", lumas=shoot(NUM_FRAMES, grain=0.1), sounds=[Sound()])
     whole = remuxed(film, tmp_path / "whole.mp4", movflags="faststart")
     short = tmp_path / "short.mp4"
     short.write_bytes(whole.read_bytes()[: round(share * whole.stat().st_size)])
-    report = colorize(short, tmp_path / "out.mp4", look=look)
+    report = colorize(short, tmp_path / "out.mp4", options=options)
     assert 0 < report.num_frames < NUM_FRAMES
-    assert f"of the {NUM_FRAMES} frames that its header promises" in report.damage[-1]
+    assert f"of the {NUM_FRAMES} frames that its header announces" in report.damage[-1]
     found = media.seconds(tmp_path / "out.mp4")
     times = media.seconds(film)  # of the last pictures those which others need come first
     assert found[:-3] == times[: len(found) - 3] and set(found) <= set(times)
-    assert verify_film(probe(short), tmp_path / "out.mp4") == report.num_frames
+    assert verify(short, tmp_path / "out.mp4") == report.num_frames
 
 
-def test_a_film_without_its_header_is_said(make_film: MakeFilm, look: Look, tmp_path: Path) -> None:
+def test_a_film_without_its_header_is_said(
+    make_film: MakeFilm, options: ColorOptions, tmp_path: Path
+) -> None:
     film = make_film("film.mp4", lumas=shoot(NUM_FRAMES))
     film.write_bytes(film.read_bytes()[: film.stat().st_size // 2])
     with pytest.raises(InputError, match="is it complete, and a video file"):
-        colorize(film, tmp_path / "out.mp4", look=look)
+        colorize(film, tmp_path / "out.mp4", options=options)
 
 
 # ---------------------------------------------------------------- times
 
 
-def test_repeated_times_are_set_apart(make_film: MakeFilm, look: Look, tmp_path: Path) -> None:
+def test_repeated_times_are_set_apart(
+    make_film: MakeFilm, options: ColorOptions, tmp_path: Path
+) -> None:
     film = make_film("film.mkv", lumas=shoot(12), codec="mjpeg", pix_fmt="yuvj420p")
     stamps = [n * 40 for n in range(12)]
     stamps[5] = stamps[4]  # milliseconds
@@ -213,14 +222,16 @@ def test_repeated_times_are_set_apart(make_film: MakeFilm, look: Look, tmp_path:
         return packet
 
     twice = remuxed(film, tmp_path / "twice.mkv", repeat)
-    report = colorize(twice, tmp_path / "out.mkv", look=look, encoding=LOSSLESS)
+    report = colorize(twice, tmp_path / "out.mkv", options=options, encoding=LOSSLESS)
     found = [1000 * s for s in media.seconds(tmp_path / "out.mkv")]
     assert found == [*stamps[:5], stamps[4] + 1, *stamps[6:]]
     (line,) = report.damage
     assert line.startswith("1 frame without a time of their own") and "(frame 5)" in line
 
 
-def test_a_clock_that_is_set_back_is_said(make_film: MakeFilm, look: Look, tmp_path: Path) -> None:
+def test_a_clock_that_is_set_back_is_said(
+    make_film: MakeFilm, options: ColorOptions, tmp_path: Path
+) -> None:
     film = make_film("film.mkv", lumas=shoot(60), codec="mjpeg", pix_fmt="yuvj420p")
 
     def set_back(place: int, packet: av.Packet) -> av.Packet:
@@ -234,17 +245,17 @@ def test_a_clock_that_is_set_back_is_said(make_film: MakeFilm, look: Look, tmp_p
     except av.error.FFmpegError:
         pytest.skip("this muxer refuses such times")
     with pytest.raises(InputError, match=r"set back at frame 40.*split"):
-        colorize(back, tmp_path / "out.mkv", look=look)
+        colorize(back, tmp_path / "out.mkv", options=options)
 
 
 # ---------------------------------------------------------------- what is said
 
 
 def test_strict_runs_fail_on_damage_but_keep_the_film(
-    stills_film: Path, look: Look, tmp_path: Path
+    stills_film: Path, options: ColorOptions, tmp_path: Path
 ) -> None:
     broken = remuxed(stills_film, tmp_path / "broken.mkv", zeroed(5))
-    words = ["run", str(broken), "--weights", look.weights, "--size", "32", "--device", "cpu"]
+    words = ["run", str(broken), "--weights", options.weights, "--size", "32", "--device", "cpu"]
     for number, (more, code) in enumerate((([], 0), (["--strict"], 1))):
         output = tmp_path / f"out{number}.mkv"
         result = CliRunner().invoke(cli, [*words, "-o", str(output), *more])
@@ -253,15 +264,17 @@ def test_strict_runs_fail_on_damage_but_keep_the_film(
         assert f"filmcolor: warning: {broken}: 1 frame could not be decoded" in result.stderr
 
 
-def test_a_sound_film_has_no_damage(make_film: MakeFilm, look: Look, tmp_path: Path) -> None:
-    assert colorize(make_film(), tmp_path / "out.mp4", look=look).damage == ()
+def test_a_sound_film_has_no_damage(
+    make_film: MakeFilm, options: ColorOptions, tmp_path: Path
+) -> None:
+    assert colorize(make_film(), tmp_path / "out.mp4", options=options).damage == ()
 
 
 def test_only_so_many_places_are_named(make_film: MakeFilm) -> None:
     info = probe(make_film(lumas=shoot(NUM_FRAMES)))
     index = FrameIndex(info)
     shown = index.pts[::2]
-    (line,) = damage_of(info, index, Part(), shown, {})
+    (line,) = describe_damage(info, index, Part(), shown, {})
     assert line.startswith("20 frames could not be decoded")
     assert line.count("frame ") == 5 and line.endswith("and 15 more places")
 
@@ -270,29 +283,29 @@ def test_each_kind_of_damage_has_a_line(make_film: MakeFilm) -> None:
     info = probe(make_film(lumas=shoot(12)))
     index = FrameIndex(info)
     faults = {index.pts[3]: DAMAGED, index.pts[4]: DAMAGED, index.pts[9]: RETIMED}
-    damaged, retimed = damage_of(info, index, Part(), index.pts, faults)
+    damaged, retimed = describe_damage(info, index, Part(), index.pts, faults)
     assert damaged.startswith("2 frames damaged") and damaged.endswith(
         "00:00:00.125 (frames 3 to 4)"
     )
     assert retimed.startswith("1 frame without") and retimed.endswith("00:00:00.375 (frame 9)")
-    assert damage_of(info, index, Part(0, 3), index.pts[:3], faults) == ()
+    assert describe_damage(info, index, Part(0, 3), index.pts[:3], faults) == ()
 
 
 def test_values_beyond_the_depth_do_not_end_the_process(
-    make_film: MakeFilm, look: Look, tmp_path: Path
+    make_film: MakeFilm, options: ColorOptions, tmp_path: Path
 ) -> None:
     lumas = [np.full((64, 96), 60000, np.uint16), *shoot(11, depth=10)]
     film = make_film("film.nut", lumas=lumas, codec="rawvideo", pix_fmt="yuv420p10le")
     assert media.frames(film)[0].luma.max() == 60000  # nothing on the way has mended it
-    colorize(film, tmp_path / "out.mkv", look=look, encoding=LOSSLESS)
+    colorize(film, tmp_path / "out.mkv", options=options, encoding=LOSSLESS)
     found = media.frames(tmp_path / "out.mkv")
     assert found[0].luma.min() == found[0].luma.max() == 1023
     assert np.array_equal(found[5].luma, lumas[5])
-    assert colorize(film, tmp_path / "out.mp4", look=look).num_frames == 12
+    assert colorize(film, tmp_path / "out.mp4", options=options).num_frames == 12
 
 
 def test_a_stream_that_begins_midway_ends_nothing(
-    make_film: MakeFilm, look: Look, tmp_path: Path
+    make_film: MakeFilm, options: ColorOptions, tmp_path: Path
 ) -> None:
     silent = make_film("a.ts", lumas=shoot(80, grain=0.3), options={"bf": "0", "qp": "0"})
     sound = make_film(

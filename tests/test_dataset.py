@@ -13,7 +13,7 @@ from PIL import Image
 from stills import colorful, save_stills
 
 from filmcolor.errors import InputError
-from filmcolor.train.dataset import (
+from filmcolor.train.data.dataset import (
     Draw,
     Draws,
     StillsDataset,

@@ -13,12 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from media import Film, shoot
 
-from filmcolor import decode
-from filmcolor.color import Coding
-from filmcolor.decode import FrameIndex, luma_of, read_luma, read_rgb, resolve, rgb_of
 from filmcolor.errors import InputError, RangeError
-from filmcolor.frames import FilmInfo, RgbFrame, Span
-from filmcolor.probing import probe
+from filmcolor.types.film import FilmInfo, TimeRange
+from filmcolor.types.frames import RgbFrame
+from filmcolor.types.yuv import Coding
+from filmcolor.video import decoder as decode
+from filmcolor.video.decoder import read_luma, read_rgb, resolve
+from filmcolor.video.frame_index import FrameIndex
+from filmcolor.video.pixel_formats import extract_luma, extract_rgb
+from filmcolor.video.probe import probe
 
 MakeFilm = Callable[..., Path]
 NUM_FRAMES = 40
@@ -86,34 +89,37 @@ def test_uneven_times_are_variable_frame_rate(make_film: MakeFilm) -> None:
 
 
 @pytest.mark.parametrize(
-    ("span", "first", "stop"),
+    ("time_range", "first", "stop"),
     [
-        (Span(first=3, stop=9), 3, 9),
-        (Span(first=3), 3, 12),
-        (Span(stop=9), 0, 9),
-        (Span(first=3, stop=900), 3, 12),
-        (Span(start_seconds=Fraction(1, 4)), 6, 12),
-        (Span(end_seconds=Fraction(1, 4)), 0, 6),  # half-open: the frame at 0.25 s is out
-        (Span(Fraction(1, 4) + Fraction(1, 1000), Fraction(3, 8)), 7, 9),
+        (TimeRange(first=3, stop=9), 3, 9),
+        (TimeRange(first=3), 3, 12),
+        (TimeRange(stop=9), 0, 9),
+        (TimeRange(first=3, stop=900), 3, 12),
+        (TimeRange(start_seconds=Fraction(1, 4)), 6, 12),
+        (TimeRange(end_seconds=Fraction(1, 4)), 0, 6),  # half-open: the frame at 0.25 s is out
+        (TimeRange(Fraction(1, 4) + Fraction(1, 1000), Fraction(3, 8)), 7, 9),
     ],
 )
 @pytest.mark.parametrize("start", [Fraction(0), Fraction(5, 2)])
 def test_a_span_counts_from_the_first_frame(
-    make_film: MakeFilm, span: Span, first: int, stop: int, start: Fraction
+    make_film: MakeFilm, time_range: TimeRange, first: int, stop: int, start: Fraction
 ) -> None:
     info = probe(make_film(start=start))
-    part = resolve(info, span)
+    part = resolve(info, time_range)
     assert (part.first, part.stop) == (first, stop)
     assert part.offset == start + Fraction(first, 24)
     assert part.end == (None if stop == 12 else start + Fraction(stop, 24))
 
 
 @pytest.mark.parametrize(
-    "span", [Span(first=12), Span(Fraction(1)), Span(Fraction(1, 100), Fraction(1, 50))]
+    "time_range",
+    [TimeRange(first=12), TimeRange(Fraction(1)), TimeRange(Fraction(1, 100), Fraction(1, 50))],
 )
-def test_a_span_without_a_frame_is_told_with_what_there_is(make_film: MakeFilm, span: Span) -> None:
+def test_a_span_without_a_frame_is_told_with_what_there_is(
+    make_film: MakeFilm, time_range: TimeRange
+) -> None:
     with pytest.raises(RangeError, match=r"which has frames 0 to 11 over 0\.458 s"):
-        resolve(probe(make_film()), span)
+        resolve(probe(make_film()), time_range)
 
 
 def test_a_film_that_changes_its_size_is_told(tmp_path: Path) -> None:
@@ -153,7 +159,7 @@ def from_yuv444(pix_fmt: str) -> av.VideoFrame:
 
 @pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv422p", "yuv444p", "nv12", "yuyv422", "uyvy422"])
 def test_luma_of_8_bit_formats_is_the_plane_itself(pix_fmt: str) -> None:
-    assert np.array_equal(luma_of(from_yuv444(pix_fmt), LIMITED_601), RAMP)
+    assert np.array_equal(extract_luma(from_yuv444(pix_fmt), LIMITED_601), RAMP)
 
 
 @pytest.mark.parametrize("pix_fmt", ["yuv420p10le", "yuv422p10be", "p010le", "gray10le"])
@@ -163,13 +169,13 @@ def test_luma_of_10_bit_formats_is_in_code_values(pix_fmt: str) -> None:
     rows = np.frombuffer(frame.planes[0], np.uint8).reshape(8, -1)
     rows[:, :192] = values.view(np.uint8)
     if pix_fmt == "gray10le":
-        assert np.array_equal(luma_of(frame, Coding(6, True, 10)), values)
+        assert np.array_equal(extract_luma(frame, Coding(6, True, 10)), values)
         return
     source = av.VideoFrame(96, 8, "yuv444p10le")
     for number, plane in enumerate(source.planes):
         rows = np.frombuffer(plane, np.uint8).reshape(8, -1)
         rows[:, :192] = (values if number == 0 else np.full_like(values, 512)).view(np.uint8)
-    assert np.array_equal(luma_of(source.reformat(format=pix_fmt), Coding(6, False, 10)), values)
+    assert np.array_equal(extract_luma(source.reformat(format=pix_fmt), Coding(6, False, 10)), values)
 
 
 @pytest.mark.parametrize("pix_fmt", ["rgb24", "bgr24", "gbrp", "rgba", "bgr0"])
@@ -177,7 +183,7 @@ def test_luma_of_rgb_is_what_the_matrix_says(pix_fmt: str) -> None:
     rgb = np.zeros((8, 96, 3), np.uint8)
     rgb[:, :32, 0], rgb[:, 32:64, 1], rgb[:, 64:, 2] = 255, 255, 255
     frame = av.VideoFrame.from_ndarray(rgb, "rgb24").reformat(format=pix_fmt)
-    luma = luma_of(frame, LIMITED_601)
+    luma = extract_luma(frame, LIMITED_601)
     # ITU-R BT.601-7: 16 + 219 * (0.299, 0.587, 0.114)
     assert [int(luma[0, x]) for x in (5, 40, 80)] == [81, 145, 41]
 
@@ -237,7 +243,7 @@ def test_colour_is_what_range_matrix_and_depth_say(
 ) -> None:
     coding = Coding(matrix, is_full_range, depth)
     planes = coded(TRUTH, pix_fmt.replace("yuva", "yuv"), coding)
-    assert_shows(rgb_of(media.picture(pix_fmt, *planes), coding), TRUTH, 3 if depth == 8 else 1)
+    assert_shows(extract_rgb(media.picture(pix_fmt, *planes), coding), TRUTH, 3 if depth == 8 else 1)
 
 
 @pytest.mark.parametrize("is_full_range", [False, True])
@@ -259,19 +265,19 @@ def test_colour_is_the_same_however_the_samples_are_packed(
     frame = media.picture(planar, *coded(TRUTH, planar, coding))
     frame.color_range = media.JPEG_RANGE if is_full_range else media.MPEG_RANGE
     packed = frame.reformat(format=pix_fmt)
-    assert np.array_equal(rgb_of(packed, coding), rgb_of(frame, coding))
+    assert np.array_equal(extract_rgb(packed, coding), extract_rgb(frame, coding))
 
 
 @pytest.mark.parametrize("pix_fmt", ["rgb24", "bgr24", "gbrp", "rgba", "bgr0", "gbrp10le"])
 def test_colour_of_rgb_is_its_own(pix_fmt: str) -> None:
     frame = av.VideoFrame.from_ndarray(TRUTH, "rgb24").reformat(format=pix_fmt)
     depth = 10 if "10" in pix_fmt else 8
-    assert_shows(rgb_of(frame, Coding(6, False, depth)), TRUTH, 1 if depth == 10 else 0)
+    assert_shows(extract_rgb(frame, Coding(6, False, depth)), TRUTH, 1 if depth == 10 else 0)
 
 
 def test_a_film_without_chroma_is_grey() -> None:
     frame = av.VideoFrame.from_ndarray(RAMP, "gray")
-    rgb = rgb_of(frame, Coding(6, True, 8))
+    rgb = extract_rgb(frame, Coding(6, True, 8))
     assert all(np.array_equal(rgb[..., c], RAMP) for c in range(3))
 
 

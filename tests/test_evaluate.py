@@ -19,9 +19,8 @@ from skimage.color import rgb2lab, ycbcr2rgb
 from skimage.metrics import peak_signal_noise_ratio
 
 import filmcolor.weights as weights_store
-from filmcolor import predict
-from filmcolor.chroma import rgb_picture
-from filmcolor.cli import main
+from filmcolor.cli.main import main
+from filmcolor.color.chroma import rgb_picture
 from filmcolor.errors import (
     FilmcolorError,
     InputError,
@@ -30,12 +29,15 @@ from filmcolor.errors import (
     SettingsError,
     WeightsError,
 )
-from filmcolor.frames import ColorFrame, Span
-from filmcolor.metrics import motion
-from filmcolor.pipeline import Colorizer, Look
-from filmcolor.probing import probe
-from filmcolor.train.evaluate import SheetWish, Trial, _finished, evaluate
-from filmcolor.train.tally import GREY, TRUTH, Row
+from filmcolor.metrics.temporal import motion
+from filmcolor.network import predictor as predict
+from filmcolor.pipeline.colorizer import Colorizer
+from filmcolor.pipeline.options import ColorOptions
+from filmcolor.train.evaluation.evaluate import SheetWish, Trial, _finished, evaluate
+from filmcolor.train.evaluation.table import GREY, TRUTH, Row
+from filmcolor.types.film import TimeRange
+from filmcolor.types.frames import ColorFrame
+from filmcolor.video.probe import probe
 
 MakeFilm = Callable[..., Path]
 SIZES = {"a.png": (64, 48), "b.png": (48, 48), "c.png": (48, 80)}  # (width, height)
@@ -78,7 +80,7 @@ def luma_of(rgb: np.ndarray) -> np.ndarray:
 
 
 def answers(weights: Path, lumas: list[np.ndarray]) -> list[np.ndarray]:
-    """What the whole network answers, ab (H, W, 2), when it sees denoised luma of 8 bits."""
+    """What the whole network answers, ab (H, W, 2), when it sees denoise luma of 8 bits."""
     net = weights_store.load(weights)
     lumas = [np.rint(y * 255.0) / 255.0 for y in lumas]
     lumas = [gaussian_filter(y, 1.0, mode="mirror", truncate=3.0) for y in lumas]
@@ -224,10 +226,10 @@ def test_what_cannot_be_compared_is_left_out_by_name(folder: Path, trial: Trial)
 
 
 def refused(
-    error: type[FilmcolorError], match: str, data: Path, trial: Trial, **wishes: object
+    error: type[FilmcolorError], match: str, data: Path, trial: Trial, **anchor_requests: object
 ) -> None:
     with pytest.raises(error, match=match):
-        evaluate(data, trial, **wishes)
+        evaluate(data, trial, **anchor_requests)
 
 
 def test_data_without_colour_is_refused(folder: Path, trial: Trial, tmp_path: Path) -> None:
@@ -241,7 +243,7 @@ def test_data_without_colour_is_refused(folder: Path, trial: Trial, tmp_path: Pa
 
 
 def test_wishes_without_meaning_are_refused(folder: Path, trial: Trial, tmp_path: Path) -> None:
-    refused(SettingsError, "a range is of a film", folder, trial, span=Span(first=3))
+    refused(SettingsError, "a range is of a film", folder, trial, time_range=TimeRange(first=3))
     refused(WeightsError, "no weights", folder, replace(trial, weights=("nobody",)))
     for changes in ({"sizes": (16,)}, {"saturations": (5.0,)}, {"batch_size": 0}, {"weights": ()}):
         with pytest.raises(SettingsError):
@@ -311,23 +313,25 @@ def truths_of(film: Path) -> list[np.ndarray]:
     return [eight_bits(ycbcr2rgb(np.dstack(f.planes).astype(float))) for f in media.frames(film)]
 
 
-def colored(film: Path, look: Look, saturation: float) -> list[ColorFrame]:
-    return list(Colorizer(replace(look, saturation=saturation, recolor=True)).frames(probe(film)))
+def colored(film: Path, options: ColorOptions, saturation: float) -> list[ColorFrame]:
+    return list(
+        Colorizer(replace(options, saturation=saturation, recolor=True)).frames(probe(film))
+    )
 
 
-@pytest.mark.parametrize("span", [Span(), Span(first=3, stop=17)])
+@pytest.mark.parametrize("time_range", [TimeRange(), TimeRange(first=3, stop=17)])
 def test_a_film_is_compared_as_it_is_coloured(
-    film: Path, trial: Trial, look: Look, span: Span
+    film: Path, trial: Trial, options: ColorOptions, time_range: TimeRange
 ) -> None:
-    kept = slice(span.first or 0, span.stop)
-    result = evaluate(film, replace(trial, sizes=(look.size,)), span=span)
+    kept = slice(time_range.first or 0, time_range.stop)
+    result = evaluate(film, replace(trial, sizes=(options.size,)), time_range=time_range)
     assert (result.num_pictures, result.is_film) == (len(range(24)[kept]), True)
     coding = probe(film).coding
     lumas = [(f.luma.astype(float) - 16) / 219 for f in media.frames(film)[kept]]
     greys = [np.repeat(eight_bits(y)[..., None], 3, axis=2) for y in lumas]
     shown = {(GREY, None): greys, (TRUTH, None): truths_of(film)[kept]}
     for saturation in trial.saturations:
-        frames = colored(film, look, saturation)[kept]
+        frames = colored(film, options, saturation)[kept]
         shown[(trial.weights[0], saturation)] = [
             eight_bits(rgb_picture(frame, coding)) for frame in frames
         ]
@@ -352,13 +356,13 @@ def test_a_film_is_compared_as_it_is_coloured(
 
 
 def test_a_large_film_is_compared_at_256_pixels(
-    make_film: MakeFilm, trial: Trial, look: Look, tmp_path: Path
+    make_film: MakeFilm, trial: Trial, options: ColorOptions, tmp_path: Path
 ) -> None:
     luma = shoot(2, (400, 320))
     blue = [(np.full_like(y, 160), np.full_like(y, 110)) for y in luma]
     film = make_film("large.mkv", Film(luma, codec="ffv1", pix_fmt="yuv444p", chromas=blue))
     wish = SheetWish(tmp_path / "sheet.png", num_pictures=1)
-    result = evaluate(film, replace(trial, sizes=(look.size,)), sheet=wish)
+    result = evaluate(film, replace(trial, sizes=(options.size,)), sheet=wish)
     truth = result.rows[-1]
     true_ab = [rgb2lab(t)[..., 1:] for t in truths_of(film)]
     assert truth.mean_chroma == pytest.approx(
@@ -376,7 +380,7 @@ def test_a_film_without_colour_is_refused(make_film: MakeFilm, trial: Trial, nam
 def test_what_is_for_pictures_is_refused_of_a_film(film: Path, trial: Trial) -> None:
     for changes in ({"is_old_stock": True}, {"is_flip_averaged": True}):
         refused(SettingsError, "are for folders of pictures", film, replace(trial, **changes))
-    refused(RangeError, "frames 0 to 23", film, trial, span=Span(first=40))
+    refused(RangeError, "frames 0 to 23", film, trial, time_range=TimeRange(first=40))
 
 
 # ---------------------------------------------------------------- sheet and command
@@ -472,7 +476,7 @@ def test_the_command_prints_json(film: Path, weights_path: Path, typed: Type) ->
     result = json.loads(said.out)
     assert (said.code, said.err) == (0, "")
     assert (result["data"], result["num_pictures"], len(result["rows"])) == (str(film), 7, 3)
-    assert result["rows"][1]["saturation"] == Look().saturation
+    assert result["rows"][1]["saturation"] == ColorOptions().saturation
     assert result["rows"][2]["psnr"] is None
     table = typed(*words, "-q").out.splitlines()
     assert table[0] == f"{film}: 7 frames"

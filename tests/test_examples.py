@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from filmcolor.decode import FrameIndex, read_luma
-from filmcolor.pipeline import Look
-from filmcolor.probing import probe
-from filmcolor.shots import find_transitions
-from filmcolor.small import add_small
+from filmcolor.pipeline.options import ColorOptions
+from filmcolor.shots.detector import find_transitions
+from filmcolor.video.decoder import read_luma
+from filmcolor.video.frame_index import FrameIndex
+from filmcolor.video.probe import probe
+from filmcolor.video.proxy import add_proxies
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 FILM = EXAMPLES / "film.mp4"
@@ -35,7 +36,7 @@ def test_it_is_what_the_demo_promises(script: ModuleType) -> None:
     assert FILM.stat().st_size < 2_000_000
     assert (info.width, info.height, info.frame_rate) == (640, 480, 24)
     assert len(FrameIndex(info).pts) == script.NUM_FRAMES == 240
-    assert [s.kind for s in info.streams] == ["video", "audio"]
+    assert [s.type for s in info.streams] == ["video", "audio"]
     num_samples, rate = media.num_samples(FILM)
     assert num_samples / rate == pytest.approx(10.0, abs=0.05)
     assert (info.coding.matrix, info.is_matrix_tagged) == (6, True)
@@ -51,8 +52,8 @@ def test_a_frame_of_the_film_is_the_scripts(script: ModuleType, number: int) -> 
 
 def test_its_cuts_and_its_dissolve_are_the_scripts(script: ModuleType) -> None:
     info = probe(FILM)
-    seen = find_transitions(add_small(read_luma(info), info, 96))
-    found = [(frame.frame.number, kind) for frame, kind in seen if kind]
+    seen = find_transitions(add_proxies(read_luma(info), info, 96))
+    found = [(frame.source.number, kind) for frame, kind in seen if kind]
     (dissolve,) = (number for number, kind in found if kind == "dissolve")
     assert dissolve in script.DISSOLVE
     assert [number for number, kind in found if kind == "cut"] == list(script.CUTS)
@@ -74,7 +75,7 @@ def test_the_strokes_are_the_scripts_and_of_the_film() -> None:
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
     np.testing.assert_array_equal(Image.open(script.HINTS), script.strokes())
-    (reference,) = Look(hints=(str(script.HINTS.parent),)).direction(probe(FILM)).references
+    (reference,) = ColorOptions(hints=(str(script.HINTS.parent),)).guidance(probe(FILM)).references
     assert reference.number == script.NUMBER
     assert 0.3 < reference.coverage.mean() < 0.9  # the face has no stroke
     sizes = [path.stat().st_size for path in (script.HINTS, script.SHOWN)]

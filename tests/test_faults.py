@@ -23,16 +23,18 @@ import media
 import pytest
 from media import Sound, shoot
 
-from filmcolor import segments, workers
-from filmcolor.batch import colorize_in_processes
-from filmcolor.cli_options import in_one_line
+from filmcolor.cli.console import in_one_line
 from filmcolor.errors import FilmcolorError, InputError, OutputError
-from filmcolor.journal import Journal
-from filmcolor.mending import in_order
-from filmcolor.pipeline import Colorizer, Look, colorize
-from filmcolor.plan import Encoding
-from filmcolor.probing import probe
-from filmcolor.verification import verify_film
+from filmcolor.output.options import Encoding
+from filmcolor.output.packet_repair import in_order
+from filmcolor.output.verify import verify
+from filmcolor.pipeline import workers
+from filmcolor.pipeline.batch import colorize
+from filmcolor.pipeline.colorizer import Colorizer
+from filmcolor.pipeline.options import ColorOptions
+from filmcolor.segments import segment as segments
+from filmcolor.segments.journal import Journal
+from filmcolor.video.probe import probe
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 SCRIPT = shutil.which("filmcolor", path=str(Path(sys.executable).parent))
@@ -75,11 +77,11 @@ def leftovers(folder: Path, *known: Path) -> list[Path]:
 
 @pytest.mark.filterwarnings("ignore")
 def test_spoiled_films_end_in_one_line_or_in_a_film_that_verify_vouches_for(
-    look: Look, tmp_path: Path
+    options: ColorOptions, tmp_path: Path
 ) -> None:
     (tmp_path / "whole").mkdir()
     films = mutants.make_films(tmp_path / "whole", 16, (64, 48))
-    colorizer = Colorizer(look)
+    colorizer = Colorizer(options)
     ends: Counter[str] = Counter()
     for seed in range(NUM_MUTANTS):
         spoiled = mutants.mutant(films, seed, tmp_path)
@@ -113,7 +115,9 @@ def test_the_most_times_that_are_in_order_are_believed(times: list[int], wanted:
 
 
 @pytest.mark.parametrize("suffix", ["mkv", "mp4"])
-def test_sound_whose_times_go_back_stays_in_step(look: Look, tmp_path: Path, suffix: str) -> None:
+def test_sound_whose_times_go_back_stays_in_step(
+    options: ColorOptions, tmp_path: Path, suffix: str
+) -> None:
     film = mutants.make_film(tmp_path / "h264.mp4", 48)
     with av.open(str(film)) as source, av.open(str(tmp_path / "back.ts"), "w") as output:
         streams = [output.add_stream_from_template(s) for s in source.streams]
@@ -127,12 +131,12 @@ def test_sound_whose_times_go_back_stays_in_step(look: Look, tmp_path: Path, suf
                 output.mux(packet)
             except av.error.FFmpegError:
                 continue  # this muxer refuses those that go back: they are missing then
-    report = colorize(tmp_path / "back.ts", tmp_path / f"out.{suffix}", look=look)
-    assert verify_film(probe(tmp_path / "back.ts"), report.output) == 48
+    report = colorize(tmp_path / "back.ts", tmp_path / f"out.{suffix}", options=options)
+    assert verify(probe(tmp_path / "back.ts"), report.output) == 48
 
 
 def test_a_clock_that_is_set_back_a_little_is_the_same_in_pieces_and_after_a_stop(
-    look: Look, tmp_path: Path
+    options: ColorOptions, tmp_path: Path
 ) -> None:
     """Two recordings in one file: frames and sound of the second come right after the first's."""
     (tmp_path / "second").mkdir()
@@ -140,7 +144,7 @@ def test_a_clock_that_is_set_back_a_little_is_the_same_in_pieces_and_after_a_sto
     second = mutants.make_film(tmp_path / "second" / "mpeg2.ts", 40)
     back = tmp_path / "back.ts"
     back.write_bytes(first.read_bytes() + second.read_bytes())
-    one = colorize(back, tmp_path / "one.mkv", look=look, encoding=LOSSLESS)
+    one = colorize(back, tmp_path / "one.mkv", options=options, encoding=LOSSLESS)
     assert one.num_frames == 60
     assert any("without a time of their own" in line for line in one.damage)
     assert any("packets had times that do not fit" in line for line in one.damage)
@@ -150,13 +154,15 @@ def test_a_clock_that_is_set_back_a_little_is_the_same_in_pieces_and_after_a_sto
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        colorize(back, tmp_path / "two.mkv", look=look, encoding=LOSSLESS, progress=stop)
-    two = colorize(back, tmp_path / "two.mkv", look=look, encoding=LOSSLESS)
+        colorize(back, tmp_path / "two.mkv", options=options, encoding=LOSSLESS, progress=stop)
+    two = colorize(back, tmp_path / "two.mkv", options=options, encoding=LOSSLESS)
     assert two.damage == one.damage
     assert soak.contents(tmp_path / "two.mkv") == soak.contents(tmp_path / "one.mkv")
 
 
-def test_a_film_without_any_times_is_as_long_as_its_rate_says(look: Look, tmp_path: Path) -> None:
+def test_a_film_without_any_times_is_as_long_as_its_rate_says(
+    options: ColorOptions, tmp_path: Path
+) -> None:
     film, raw = mutants.make_film(tmp_path / "h264.mp4", 48), tmp_path / "raw.h264"
     with av.open(str(film)) as source, av.open(str(raw), "w") as output:
         stream = output.add_stream_from_template(source.streams.video[0])
@@ -164,11 +170,11 @@ def test_a_film_without_any_times_is_as_long_as_its_rate_says(look: Look, tmp_pa
             if packet.size:
                 packet.stream = stream
                 output.mux(packet)
-    report = colorize(raw, tmp_path / "out.mkv", look=look)
+    report = colorize(raw, tmp_path / "out.mkv", options=options)
     assert report.damage == ()
     found = [round(1000 * seconds) for seconds in media.seconds(report.output)]
     assert found == [round(n * 1000 / 24) for n in range(48)]  # the codec's own header tells it
-    assert verify_film(probe(raw), report.output) == 48
+    assert verify(raw, report.output) == 48
 
 
 # ---------------------------------------------------------------- kills, full disks, folders
@@ -179,17 +185,17 @@ def run_slowly(film: Path, output: Path, pause: float = 0.0, limit: int = 0) -> 
 
 
 @pytest.fixture
-def tutorial() -> Look:
-    return soak.LOOK
+def tutorial() -> ColorOptions:
+    return soak.OPTIONS
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="nothing can be killed there")
 @pytest.mark.parametrize("seed", range(3))
 def test_a_run_killed_at_any_moment_goes_on(
-    film: Path, tutorial: Look, tmp_path: Path, seed: int
+    film: Path, tutorial: ColorOptions, tmp_path: Path, seed: int
 ) -> None:
     whole, output = tmp_path / "whole.mkv", tmp_path / "out.mkv"
-    colorize(film, whole, look=tutorial, encoding=LOSSLESS)
+    colorize(film, whole, options=tutorial, encoding=LOSSLESS)
     process = subprocess.Popen(run_slowly(film, output, 0.01))
     while not Journal(output).folder.exists():
         assert process.poll() is None
@@ -198,17 +204,17 @@ def test_a_run_killed_at_any_moment_goes_on(
     process.kill()
     process.wait()
     if not output.exists():
-        colorize(film, output, look=tutorial, encoding=LOSSLESS)
+        colorize(film, output, options=tutorial, encoding=LOSSLESS)
     assert soak.contents(output) == soak.contents(whole)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no limits for files")
 @pytest.mark.parametrize(("limit", "num_kept"), [(200, 0), (45_000, None), (150_000, None)])
 def test_a_full_disk_loses_nothing_that_is_done(
-    film: Path, tutorial: Look, tmp_path: Path, limit: int, num_kept: int | None
+    film: Path, tutorial: ColorOptions, tmp_path: Path, limit: int, num_kept: int | None
 ) -> None:
     whole, output = tmp_path / "whole.mkv", tmp_path / "out.mkv"
-    colorize(film, whole, look=tutorial, encoding=LOSSLESS)
+    colorize(film, whole, options=tutorial, encoding=LOSSLESS)
     done = subprocess.run(
         run_slowly(film, output, limit=limit), capture_output=True, text=True, timeout=60
     )
@@ -218,7 +224,7 @@ def test_a_full_disk_loses_nothing_that_is_done(
     assert num_kept is None or num_pieces == num_kept
     assert not num_pieces or f"{num_pieces} of 10 pieces are done" in done.stderr
     assert not output.exists()
-    colorize(film, output, look=tutorial, encoding=LOSSLESS)
+    colorize(film, output, options=tutorial, encoding=LOSSLESS)
     assert soak.contents(output) == soak.contents(whole)
     assert leftovers(tmp_path, film, whole, output) == []
 
@@ -235,12 +241,12 @@ def at(number: int, do: Callable[[], object]) -> Callable[..., None]:
 
 @pytest.mark.parametrize("moment", [10, 40, NUM_FRAMES])
 def test_an_output_folder_that_goes_is_said(
-    film: Path, look: Look, tmp_path: Path, moment: int
+    film: Path, options: ColorOptions, tmp_path: Path, moment: int
 ) -> None:
     folder = tmp_path / "out"
     folder.mkdir()
     with pytest.raises(OutputError, match=r"its folder is gone|pieces of .* are gone|cannot be"):
-        colorize(film, folder / "out.mkv", look=look, progress=at(moment, lambda: rm(folder)))
+        colorize(film, folder / "out.mkv", options=options, progress=at(moment, lambda: rm(folder)))
     assert leftovers(tmp_path, film) == []
 
 
@@ -249,26 +255,30 @@ def rm(folder: Path) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write")
-def test_a_folder_that_may_not_be_written_is_said(film: Path, look: Look, tmp_path: Path) -> None:
+def test_a_folder_that_may_not_be_written_is_said(
+    film: Path, options: ColorOptions, tmp_path: Path
+) -> None:
     folder = tmp_path / "out"
     folder.mkdir(mode=0o500)
     with pytest.raises(OutputError, match="check the folder's permissions"):
-        colorize(film, folder / "out.mkv", look=look)
+        colorize(film, folder / "out.mkv", options=options)
 
 
-def test_pieces_that_go_are_made_again(film: Path, look: Look, tmp_path: Path) -> None:
+def test_pieces_that_go_are_made_again(film: Path, options: ColorOptions, tmp_path: Path) -> None:
     output = tmp_path / "out.mkv"
     journal = Journal(output)
     gone = at(NUM_FRAMES, lambda: (journal.folder / "000003.json").unlink())
     with pytest.raises(OutputError, match=r"are gone \(000003\); run again"):
-        colorize(film, output, look=look, progress=gone)
-    assert colorize(film, output, look=look).num_frames == NUM_FRAMES
+        colorize(film, output, options=options, progress=gone)
+    assert colorize(film, output, options=options).num_frames == NUM_FRAMES
 
 
 # ---------------------------------------------------------------- the film itself
 
 
-def test_a_film_that_grows_is_begun_again(film: Path, look: Look, tmp_path: Path) -> None:
+def test_a_film_that_grows_is_begun_again(
+    film: Path, options: ColorOptions, tmp_path: Path
+) -> None:
     output = tmp_path / "out.mkv"
 
     def grow() -> None:
@@ -276,44 +286,46 @@ def test_a_film_that_grows_is_begun_again(film: Path, look: Look, tmp_path: Path
             file.write(b"\0" * 1000)
 
     with pytest.raises(InputError, match="changed while it was coloured, or went") as error:
-        colorize(film, output, look=look, progress=at(50, grow))
+        colorize(film, output, options=options, progress=at(50, grow))
     assert "\n" not in str(error.value)
     assert leftovers(tmp_path, film) == []  # its pieces are of no one film
-    assert colorize(film, output, look=look).num_frames == NUM_FRAMES
+    assert colorize(film, output, options=options).num_frames == NUM_FRAMES
 
 
-def test_a_film_that_goes_is_said(film: Path, look: Look, tmp_path: Path) -> None:
+def test_a_film_that_goes_is_said(film: Path, options: ColorOptions, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"changed while it was coloured, or went"):
-        colorize(film, tmp_path / "out.mkv", look=look, progress=at(50, film.unlink))
+        colorize(film, tmp_path / "out.mkv", options=options, progress=at(50, film.unlink))
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("text", ["[]", "null", '"words"', '{"format": 1}', "\0"])
 def test_a_journal_of_nonsense_is_begun_again(
-    film: Path, look: Look, tmp_path: Path, text: str
+    film: Path, options: ColorOptions, tmp_path: Path, text: str
 ) -> None:
     folder = Journal(tmp_path / "out.mkv").folder
     folder.mkdir()
     for name in ("journal.json", "000000.json", "000001.json"):
         (folder / name).write_text(text)
-    assert colorize(film, tmp_path / "out.mkv", look=look).num_frames == NUM_FRAMES
+    assert colorize(film, tmp_path / "out.mkv", options=options).num_frames == NUM_FRAMES
     assert leftovers(tmp_path, film, tmp_path / "out.mkv") == []
 
 
-def test_a_pickle_beside_the_pieces_is_not_read(film: Path, look: Look, tmp_path: Path) -> None:
+def test_a_pickle_beside_the_pieces_is_not_read(
+    film: Path, options: ColorOptions, tmp_path: Path
+) -> None:
     folder = Journal(tmp_path / "out.mkv").folder
     folder.mkdir()
     trap = b"cos\nsystem\n(S'touch " + os.fsencode(tmp_path / "trap") + b"'\ntR."
     for name in ("journal.json", "000000.json", "000000.nut", "lock"):
         (folder / name).write_bytes(trap)
-    colorize(film, tmp_path / "out.mkv", look=look)
+    colorize(film, tmp_path / "out.mkv", options=options)
     assert leftovers(tmp_path, film, tmp_path / "out.mkv") == []
 
 
 # ---------------------------------------------------------------- processes
 
 
-def work_and_die_once(pipe: Connection, settings: workers.Settings, num_workers: int) -> None:
+def work_and_die_once(pipe: Connection, settings: workers.RunSettings, num_workers: int) -> None:
     """A worker of pieces that is killed in the midst of the first task it gets."""
     color_missing = workers.color_missing
 
@@ -334,12 +346,12 @@ def work_and_die_once(pipe: Connection, settings: workers.Settings, num_workers:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no signals")
 def test_a_process_that_dies_is_replaced_and_goes_on(
-    film: Path, look: Look, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    film: Path, options: ColorOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole, output = tmp_path / "whole.mkv", tmp_path / "out.mkv"
-    colorize(film, whole, look=look, encoding=LOSSLESS)
+    colorize(film, whole, options=options, encoding=LOSSLESS)
     monkeypatch.setattr(workers, "work", work_and_die_once)
-    report = colorize_in_processes(film, output, jobs=2, look=look, encoding=LOSSLESS)
+    report = colorize(film, output, jobs=2, options=options, encoding=LOSSLESS)
     assert report.num_frames == NUM_FRAMES
     assert len(list(tmp_path.glob("h264.[0-9]*"))) == 2  # both died
     assert soak.contents(output) == soak.contents(whole)
@@ -362,9 +374,10 @@ class Closed(socket.socket):
     connect = connect_ex = sendto = refuse
 
 socket.socket, socket.create_connection, socket.getaddrinfo = Closed, refuse, refuse
-from filmcolor import cli, segments
+from filmcolor.cli.main import main
+from filmcolor.segments import segment as segments
 segments._SECONDS = Fraction(1, 3)
-cli.main()
+main()
 """
 LOOK_WORDS = ["--weights", "tutorial", "--size", "32", "--device", "cpu"]
 
@@ -405,20 +418,20 @@ def test_odd_names_in_any_locale_without_input_or_terminal(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no such files")
-@pytest.mark.parametrize("closed", [[0], [1], [2], [0, 1, 2]])
+@pytest.mark.parametrize("close_quietly", [[0], [1], [2], [0, 1, 2]])
 def test_standard_files_that_are_closed_do_no_harm(
-    make_film: MakeFilm, tmp_path: Path, closed: list[int]
+    make_film: MakeFilm, tmp_path: Path, close_quietly: list[int]
 ) -> None:
     film = make_film("film.mkv", lumas=shoot(12), sounds=[Sound()])
     output = tmp_path / "out.mkv"
     done = subprocess.run(
         command(film, "-o", output),
-        preexec_fn=lambda: [os.close(number) for number in closed],
-        stderr=None if 2 in closed else subprocess.PIPE,
+        preexec_fn=lambda: [os.close(number) for number in close_quietly],
+        stderr=None if 2 in close_quietly else subprocess.PIPE,
         timeout=PATIENCE_SECONDS,
     )
     assert done.returncode == 0
-    assert verify_film(probe(film), output) == 12
+    assert verify(film, output) == 12
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no file that is always full")
@@ -457,7 +470,7 @@ def test_a_run_that_is_stopped_says_how_to_go_on(tmp_path: Path, kind: str, jobs
     match = re.fullmatch(told, err.strip())
     assert match, err
     assert int(match[1]) == len(journal.finished()) >= 3
-    assert colorize(film, tmp_path / "out.mkv", look=soak.LOOK).num_frames == 600
+    assert colorize(film, tmp_path / "out.mkv", options=soak.OPTIONS).num_frames == 600
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="homes are elsewhere")
@@ -490,7 +503,7 @@ def test_a_line_stays_one_whatever_a_name_holds() -> None:
     assert in_one_line("a\nb\x1b[2J é→🎞") == "a\\nb\\x1b[2J é→🎞"
 
 
-def test_a_log_of_an_odd_name_is_json(film: Path, look: Look, tmp_path: Path) -> None:
+def test_a_log_of_an_odd_name_is_json(film: Path, options: ColorOptions, tmp_path: Path) -> None:
     film = film.rename(tmp_path / 'two\n"lines".mkv')
     done = subprocess.run(
         command(film, "-o", tmp_path / "out.mkv", "--log", tmp_path / "log"), capture_output=True
@@ -501,6 +514,6 @@ def test_a_log_of_an_odd_name_is_json(film: Path, look: Look, tmp_path: Path) ->
     assert events[1]["film"] == str(film)
 
 
-def test_errors_are_the_familys(tmp_path: Path, look: Look) -> None:
+def test_errors_are_the_familys(tmp_path: Path, options: ColorOptions) -> None:
     with pytest.raises(FilmcolorError):
-        colorize(tmp_path, tmp_path / "out.mkv", look=look)
+        colorize(tmp_path, tmp_path / "out.mkv", options=options)

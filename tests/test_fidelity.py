@@ -21,9 +21,11 @@ from filmcolor.errors import (
     SettingsError,
     WeightsError,
 )
-from filmcolor.frames import WHOLE, Span
-from filmcolor.pipeline import Look, Report, colorize
-from filmcolor.plan import Encoding
+from filmcolor.output.options import Encoding
+from filmcolor.pipeline.batch import colorize
+from filmcolor.pipeline.options import ColorOptions
+from filmcolor.pipeline.report import Report
+from filmcolor.types.film import WHOLE, TimeRange
 
 MASTER = Encoding(purpose="master")  # ffv1
 LOSSLESS = Encoding(codec="libx264", crf=0, preset="ultrafast")  # for 8 bits, in MP4
@@ -35,14 +37,17 @@ Run = Callable[..., Path]
 
 
 @pytest.fixture
-def run(look: Look) -> Run:
+def run(options: ColorOptions) -> Run:
     """Colour a film to OUT beside it; returns the output's path."""
 
     def run(
-        film: Path, name: str = "out.mkv", encoding: Encoding = MASTER, span: Span = WHOLE
+        film: Path,
+        name: str = "out.mkv",
+        encoding: Encoding = MASTER,
+        time_range: TimeRange = WHOLE,
     ) -> Path:
         output = film.with_name(name)
-        colorize(film, output, look=look, encoding=encoding, span=span)
+        colorize(film, output, options=options, encoding=encoding, time_range=time_range)
         return output
 
     return run
@@ -101,10 +106,10 @@ def test_uneven_times_are_kept_exactly_in_mkv(make_film: MakeFilm, run: Run) -> 
 
 
 def test_mkv_rounds_finer_times_to_its_millisecond_and_says_so(
-    make_film: MakeFilm, look: Look, tmp_path: Path
+    make_film: MakeFilm, options: ColorOptions, tmp_path: Path
 ) -> None:
     film = make_film(pts=[p for p in UNEVEN if p != 4001 and p != 16003], lumas=shoot(10))
-    report = colorize(film, tmp_path / "out.mkv", look=look, encoding=MASTER)
+    report = colorize(film, tmp_path / "out.mkv", options=options, encoding=MASTER)
     assert_same_times(film, report.output, tolerance=MILLISECOND / 2)
     assert any("1 ms" in note for note in report.notes)
 
@@ -218,10 +223,10 @@ def test_ffv1_keeps_an_odd_size(make_film: MakeFilm, run: Run, size: tuple[int, 
 
 @pytest.mark.parametrize("size", [(97, 64), (96, 63), (95, 61)])
 def test_libx264_repeats_one_row_or_column_of_an_odd_size(
-    make_film: MakeFilm, look: Look, tmp_path: Path, size: tuple[int, int]
+    make_film: MakeFilm, options: ColorOptions, tmp_path: Path, size: tuple[int, int]
 ) -> None:
     film = make_film("film.mkv", lumas=shoot(3, size), codec="ffv1")
-    report = colorize(film, tmp_path / "out.mp4", look=look, encoding=LOSSLESS)
+    report = colorize(film, tmp_path / "out.mp4", options=options, encoding=LOSSLESS)
     width, height = size
     padded = width + width % 2, height + height % 2
     assert media.picture_context(report.output)["size"] == padded
@@ -231,8 +236,10 @@ def test_libx264_repeats_one_row_or_column_of_an_odd_size(
         assert np.array_equal(ours.luma, np.pad(theirs.luma, pad, mode="edge"))
 
 
-def test_even_size_has_no_note_of_it(make_film: MakeFilm, look: Look, tmp_path: Path) -> None:
-    report = colorize(make_film(), tmp_path / "out.mp4", look=look, encoding=QUICK)
+def test_even_size_has_no_note_of_it(
+    make_film: MakeFilm, options: ColorOptions, tmp_path: Path
+) -> None:
+    report = colorize(make_film(), tmp_path / "out.mp4", options=options, encoding=QUICK)
     assert report.notes == ()
 
 
@@ -389,13 +396,13 @@ def test_pixels_keep_their_shape(
 
 
 def test_a_shape_of_pixels_that_cannot_be_kept_is_said_first(
-    make_film: MakeFilm, run: Run, look: Look, tmp_path: Path
+    make_film: MakeFilm, run: Run, options: ColorOptions, tmp_path: Path
 ) -> None:
     film = make_film(sar=Fraction(16, 11))
     with pytest.raises(ContainerError, match=r"pixels of 16/11; name the output \.mp4"):
         run(film, "out.mkv", MASTER)
     assert leftovers(tmp_path, film) == []
-    assert colorize(film, look=look, encoding=MASTER).output.name == "film.color.mp4"
+    assert colorize(film, options=options, encoding=MASTER).output.name == "film.color.mp4"
 
 
 @pytest.mark.parametrize("rotation", [90, -90, 180])
@@ -460,12 +467,14 @@ def test_other_sound_codecs_are_copied(make_film: MakeFilm, run: Run, codec: str
 PCM_STEREO = Sound("pcm_s16le", layout="stereo")
 
 
-def test_sound_that_mp4_refuses_at_its_end_is_known_before(make_film: MakeFilm, look: Look) -> None:
-    """AVI does not say which speakers PCM is for; MP4 must, and finds out when it is closed."""
+def test_sound_that_mp4_refuses_at_its_end_is_known_before(
+    make_film: MakeFilm, options: ColorOptions
+) -> None:
+    """AVI does not say which speakers PCM is for; MP4 must, and finds out when it is close_quietly."""
     film = make_film("film.avi", codec="mpeg4", time_base=Fraction(1, 24), sounds=[PCM_STEREO])
     with pytest.raises(ContainerError, match=r"\.mp4 cannot hold stream 1 .*\.mkv"):
-        colorize(film, film.with_name("out.mp4"), look=look)
-    report = colorize(film, look=look)
+        colorize(film, film.with_name("out.mp4"), options=options)
+    report = colorize(film, options=options)
     assert report.output.name == "film.color.mkv"
     assert_same_packets(film, report.output, "audio", tolerance=MILLISECOND)
 
@@ -473,7 +482,7 @@ def test_sound_that_mp4_refuses_at_its_end_is_known_before(make_film: MakeFilm, 
 def test_film_without_sound(make_film: MakeFilm, run: Run) -> None:
     film = make_film()
     output = run(film, "out.mp4", LOSSLESS)
-    assert [s.kind for s in media.streams(output)] == ["video"]
+    assert [s.type for s in media.streams(output)] == ["video"]
     assert_same_picture(film, output)
 
 
@@ -527,7 +536,7 @@ def test_chapters_are_kept(
     output = run(film, name, encoding)
     assert media.chapters(output) == wanted
     if suffix == Path(name).suffix:
-        assert [s.kind for s in media.streams(output)] == [s.kind for s in media.streams(film)]
+        assert [s.type for s in media.streams(output)] == [s.type for s in media.streams(film)]
 
 
 @pytest.mark.parametrize(("name", "encoding"), [("out.mkv", MASTER), ("out.mp4", QUICK)])
@@ -589,8 +598,8 @@ def test_everything_at_once(make_film: MakeFilm, run: Run) -> None:
     )
     output = run(film, "out.mkv", LOSSLESS)
     assert media.streams(output) == media.streams(film) or sorted(
-        (s.kind, s.codec, s.language or "", s.title or "") for s in media.streams(output)[1:]
-    ) == sorted((s.kind, s.codec, s.language or "", s.title or "") for s in media.streams(film)[1:])
+        (s.type, s.codec, s.language or "", s.title or "") for s in media.streams(output)[1:]
+    ) == sorted((s.type, s.codec, s.language or "", s.title or "") for s in media.streams(film)[1:])
     assert_same_picture(film, output)
     assert_same_times(film, output)
     assert_same_packets(film, output, "audio", 0)
@@ -599,10 +608,10 @@ def test_everything_at_once(make_film: MakeFilm, run: Run) -> None:
 
 
 def test_a_language_that_quicktime_does_not_know_is_said(
-    make_film: MakeFilm, look: Look, tmp_path: Path
+    make_film: MakeFilm, options: ColorOptions, tmp_path: Path
 ) -> None:
     film = make_film(sounds=[Sound(language="eng"), Sound(language="rum")])
-    report = colorize(film, tmp_path / "out.mov", look=look, encoding=QUICK)
+    report = colorize(film, tmp_path / "out.mov", options=options, encoding=QUICK)
     (note,) = report.notes
     assert re.search(r"has no code for the language of stream 2 \(audio, aac, rum\)", note)
 
@@ -626,22 +635,22 @@ def long_film(make_film: MakeFilm) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("span", "first", "stop"),
+    ("time_range", "first", "stop"),
     [
-        (Span(first=20, stop=40), 20, 40),
-        (Span(first=0, stop=5), 0, 5),
-        (Span(first=41), 41, 48),
-        (Span(stop=7), 0, 7),
-        (Span(first=47, stop=1000), 47, 48),
-        (Span(start_seconds=Fraction(1), end_seconds=Fraction(3, 2)), 24, 36),
-        (Span(start_seconds=Fraction(7, 5)), 34, 48),
-        (Span(end_seconds=Fraction(1, 100)), 0, 1),
+        (TimeRange(first=20, stop=40), 20, 40),
+        (TimeRange(first=0, stop=5), 0, 5),
+        (TimeRange(first=41), 41, 48),
+        (TimeRange(stop=7), 0, 7),
+        (TimeRange(first=47, stop=1000), 47, 48),
+        (TimeRange(start_seconds=Fraction(1), end_seconds=Fraction(3, 2)), 24, 36),
+        (TimeRange(start_seconds=Fraction(7, 5)), 34, 48),
+        (TimeRange(end_seconds=Fraction(1, 100)), 0, 1),
     ],
 )
 def test_part_holds_the_right_frames_from_zero_on(
-    long_film: Path, run: Run, span: Span, first: int, stop: int
+    long_film: Path, run: Run, time_range: TimeRange, first: int, stop: int
 ) -> None:
-    output = run(long_film, span=span)
+    output = run(long_film, time_range=time_range)
     assert_same_picture(long_film, output, first, stop)
     theirs = media.seconds(long_film)[first:stop]
     assert media.seconds(output) == [t - theirs[0] for t in theirs]
@@ -654,7 +663,7 @@ def test_sound_of_a_part_is_cut_to_match_and_in_sync(
     film = make_film(
         lumas=shoot(30) + shoot(18, seed=1), options={"g": "12"}, sounds=[Sound(language="eng")]
     )
-    output = run(film, name, encoding, Span(first=20, stop=40))
+    output = run(film, name, encoding, TimeRange(first=20, stop=40))
     assert_same_picture(film, output, 20, 40)
     times = media.seconds(film)
     start, end = times[20], times[40]
@@ -667,7 +676,9 @@ def test_sound_of_a_part_is_cut_to_match_and_in_sync(
 
 
 def test_titles_and_chapters_of_a_part_are_clipped_to_it(long_film: Path, run: Run) -> None:
-    output = run(long_film, span=Span(start_seconds=Fraction(3, 4), end_seconds=Fraction(7, 4)))
+    output = run(
+        long_film, time_range=TimeRange(start_seconds=Fraction(3, 4), end_seconds=Fraction(7, 4))
+    )
     start = media.seconds(long_film)[18] - 5
     (title,) = media.packets(output, "subtitle")
     assert title.data == b"Inside"
@@ -677,7 +688,7 @@ def test_titles_and_chapters_of_a_part_are_clipped_to_it(long_film: Path, run: R
 
 
 def test_part_of_a_film_is_the_whole_when_it_asks_for_all(long_film: Path, run: Run) -> None:
-    part = media.frames(run(long_film, "part.mkv", span=Span(first=0, stop=48)))
+    part = media.frames(run(long_film, "part.mkv", time_range=TimeRange(first=0, stop=48)))
     whole = media.frames(run(long_film, "whole.mkv"))
     for mine, other in zip(part, whole, strict=True):
         assert all(np.array_equal(a, b) for a, b in zip(mine.planes, other.planes))
@@ -687,52 +698,54 @@ def test_part_of_a_film_is_the_whole_when_it_asks_for_all(long_film: Path, run: 
 
 
 def test_stream_that_the_container_cannot_hold_is_said_before_any_frame(
-    make_film: MakeFilm, look: Look, tmp_path: Path
+    make_film: MakeFilm, options: ColorOptions, tmp_path: Path
 ) -> None:
     film = make_film("film.mkv", titles=[Titles("ass", "fre")])
     done: list[int] = []
     with pytest.raises(ContainerError, match=r"cannot hold .*ass.*\.mkv"):
-        colorize(film, tmp_path / "o.mp4", look=look, progress=lambda n, _: done.append(n))
+        colorize(film, tmp_path / "o.mp4", options=options, progress=lambda n, _: done.append(n))
     assert done == []
     assert leftovers(tmp_path, film) == []
 
 
 def test_default_output_takes_a_container_that_holds_all(
-    make_film: MakeFilm, look: Look, tmp_path: Path
+    make_film: MakeFilm, options: ColorOptions, tmp_path: Path
 ) -> None:
     film = make_film("film.ts", sounds=[Sound()])
-    assert colorize(film, look=look, encoding=QUICK).output == tmp_path / "film.color.mp4"
+    assert colorize(film, options=options, encoding=QUICK).output == tmp_path / "film.color.mp4"
     film = make_film("film.mp4", sounds=[Sound()])
-    report = colorize(film, look=look, encoding=QUICK, force=True)
+    report = colorize(film, options=options, encoding=QUICK, force=True)
     assert report.output == tmp_path / "film.color.mp4"
     film = make_film("other.mkv", titles=[Titles()])
-    assert colorize(film, look=look, encoding=QUICK).output == tmp_path / "other.color.mkv"
+    assert colorize(film, options=options, encoding=QUICK).output == tmp_path / "other.color.mkv"
 
 
-def test_default_output_falls_back_to_mkv(make_film: MakeFilm, look: Look, tmp_path: Path) -> None:
+def test_default_output_falls_back_to_mkv(
+    make_film: MakeFilm, options: ColorOptions, tmp_path: Path
+) -> None:
     film = make_film("film.mkv", titles=[Titles()])
     film = film.rename(tmp_path / "film.bin")  # no container of its own to write: MP4 is tried
-    assert colorize(film, look=look, encoding=QUICK).output == tmp_path / "film.color.mkv"
+    assert colorize(film, options=options, encoding=QUICK).output == tmp_path / "film.color.mkv"
 
 
 def test_existing_output_is_left_alone_without_force(
-    make_film: MakeFilm, look: Look, tmp_path: Path
+    make_film: MakeFilm, options: ColorOptions, tmp_path: Path
 ) -> None:
     film, output = make_film(), tmp_path / "out.mp4"
     output.write_bytes(b"mine")
     with pytest.raises(OutputError, match="exists"):
-        colorize(film, output, look=look, encoding=QUICK)
+        colorize(film, output, options=options, encoding=QUICK)
     assert output.read_bytes() == b"mine"
-    colorize(film, output, look=look, encoding=QUICK, force=True)
+    colorize(film, output, options=options, encoding=QUICK, force=True)
     assert len(media.frames(output)) == len(media.frames(film))
     assert leftovers(tmp_path, film, output) == []
 
 
-def test_film_itself_is_never_the_output(make_film: MakeFilm, look: Look) -> None:
+def test_film_itself_is_never_the_output(make_film: MakeFilm, options: ColorOptions) -> None:
     film = make_film()
     before = film.read_bytes()
     with pytest.raises(OutputError, match="the film itself"):
-        colorize(film, film, look=look, encoding=QUICK, force=True)
+        colorize(film, film, options=options, encoding=QUICK, force=True)
     assert film.read_bytes() == before
 
 
@@ -740,7 +753,7 @@ def test_film_itself_is_never_the_output(make_film: MakeFilm, look: Look) -> Non
 @pytest.mark.parametrize("after", [1, 5, 24])
 def test_nothing_is_left_when_a_run_is_broken_off(
     make_film: MakeFilm,
-    look: Look,
+    options: ColorOptions,
     tmp_path: Path,
     error: type[BaseException],
     after: int,
@@ -752,12 +765,12 @@ def test_nothing_is_left_when_a_run_is_broken_off(
             raise error
 
     with pytest.raises(error):
-        colorize(film, tmp_path / "out.mp4", look=look, encoding=QUICK, progress=stop)
+        colorize(film, tmp_path / "out.mp4", options=options, encoding=QUICK, progress=stop)
     assert leftovers(tmp_path, film) == []
 
 
 def test_broken_off_run_leaves_the_output_that_was_there(
-    make_film: MakeFilm, look: Look, tmp_path: Path
+    make_film: MakeFilm, options: ColorOptions, tmp_path: Path
 ) -> None:
     film, output = make_film(), tmp_path / "out.mp4"
     output.write_bytes(b"mine")
@@ -766,7 +779,7 @@ def test_broken_off_run_leaves_the_output_that_was_there(
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        colorize(film, output, look=look, encoding=QUICK, force=True, progress=stop)
+        colorize(film, output, options=options, encoding=QUICK, force=True, progress=stop)
     assert output.read_bytes() == b"mine"
     assert leftovers(tmp_path, film, output) == []
 
@@ -778,7 +791,7 @@ def test_weights_of_another_network(make_film: MakeFilm, tmp_path: Path) -> None
     film, weights = make_film(), tmp_path / "other.safetensors"
     save_file({"conv.weight": torch.zeros(3)}, weights)
     with pytest.raises(WeightsError, match="another network"):
-        colorize(film, look=Look(weights=str(weights), device="cpu"))
+        colorize(film, options=ColorOptions(weights=str(weights), device="cpu"))
     assert leftovers(tmp_path, film, weights) == []
 
 
@@ -794,42 +807,44 @@ def test_weights_of_another_network(make_film: MakeFilm, tmp_path: Path) -> None
     ],
 )
 def test_encoder_settings_without_a_meaning(
-    make_film: MakeFilm, look: Look, tmp_path: Path, encoding: Encoding, message: str
+    make_film: MakeFilm, options: ColorOptions, tmp_path: Path, encoding: Encoding, message: str
 ) -> None:
     film = make_film()
     with pytest.raises(SettingsError, match=message):
-        colorize(film, tmp_path / "out.mkv", look=look, encoding=encoding)
+        colorize(film, tmp_path / "out.mkv", options=options, encoding=encoding)
     assert leftovers(tmp_path, film) == []
 
 
 @pytest.mark.parametrize(
-    "span",
+    "time_range",
     [
-        Span(first=12),
-        Span(first=5, stop=5),
-        Span(first=8, stop=3),
-        Span(start_seconds=Fraction(60)),
-        Span(start_seconds=Fraction(1, 3), end_seconds=Fraction(1, 4)),
+        TimeRange(first=12),
+        TimeRange(first=5, stop=5),
+        TimeRange(first=8, stop=3),
+        TimeRange(start_seconds=Fraction(60)),
+        TimeRange(start_seconds=Fraction(1, 3), end_seconds=Fraction(1, 4)),
     ],
 )
 def test_range_outside_the_film(
-    make_film: MakeFilm, look: Look, tmp_path: Path, span: Span
+    make_film: MakeFilm, options: ColorOptions, tmp_path: Path, time_range: TimeRange
 ) -> None:
     film = make_film()
     with pytest.raises(RangeError, match="frames 0 to 11"):
-        colorize(film, tmp_path / "out.mp4", look=look, span=span)
+        colorize(film, tmp_path / "out.mp4", options=options, time_range=time_range)
     assert leftovers(tmp_path, film) == []
 
 
 @pytest.mark.parametrize("name", ["missing/out.mp4", "out.xyz", "out"])
-def test_output_that_cannot_be(make_film: MakeFilm, look: Look, tmp_path: Path, name: str) -> None:
+def test_output_that_cannot_be(
+    make_film: MakeFilm, options: ColorOptions, tmp_path: Path, name: str
+) -> None:
     film = make_film()
     with pytest.raises(OutputError, match=r"make it first|name the output"):
-        colorize(film, tmp_path / name, look=look)
+        colorize(film, tmp_path / name, options=options)
     assert leftovers(tmp_path, film) == []
 
 
-def test_what_is_no_film(make_film: MakeFilm, look: Look, tmp_path: Path) -> None:
+def test_what_is_no_film(make_film: MakeFilm, options: ColorOptions, tmp_path: Path) -> None:
     text = tmp_path / "notes.txt"
     text.write_text("A film about a train.\n" * 20)
     empty = tmp_path / "empty.mp4"
@@ -844,13 +859,13 @@ def test_what_is_no_film(make_film: MakeFilm, look: Look, tmp_path: Path) -> Non
         (header, "not a film"),
     ):
         with pytest.raises(InputError, match=message) as caught:
-            colorize(path, tmp_path / "out.mp4", look=look)
+            colorize(path, tmp_path / "out.mp4", options=options)
         assert str(path) in str(caught.value)
         assert "\n" not in str(caught.value)
     assert leftovers(tmp_path, text, empty, header) == ["film.mp4"]
 
 
-def test_sound_alone_is_no_film(look: Look, tmp_path: Path) -> None:
+def test_sound_alone_is_no_film(options: ColorOptions, tmp_path: Path) -> None:
     path = tmp_path / "sound.mp4"
     with av.open(str(path), "w") as output:
         stream: Any = output.add_stream("aac", rate=48000)
@@ -858,16 +873,16 @@ def test_sound_alone_is_no_film(look: Look, tmp_path: Path) -> None:
         tone.sample_rate = 48000
         output.mux(stream.encode(tone) + stream.encode(None))
     with pytest.raises(InputError, match="no video stream"):
-        colorize(path, tmp_path / "out.mp4", look=look)
+        colorize(path, tmp_path / "out.mp4", options=options)
 
 
 def test_film_that_breaks_off_is_said_and_nothing_is_left(
-    make_film: MakeFilm, look: Look, tmp_path: Path
+    make_film: MakeFilm, options: ColorOptions, tmp_path: Path
 ) -> None:
     film = make_film("whole.mkv", lumas=shoot(24), codec="ffv1", sounds=[Sound()])
     cut = tmp_path / "cut.mkv"
     cut.write_bytes(film.read_bytes()[: film.stat().st_size // 2])
-    outcome = _outcome(cut, tmp_path / "out.mkv", look)
+    outcome = _outcome(cut, tmp_path / "out.mkv", options)
     if isinstance(outcome, Report):  # what there is of it was coloured, and nothing else
         assert_same_picture(cut, outcome.output)
     else:
@@ -875,8 +890,8 @@ def test_film_that_breaks_off_is_said_and_nothing_is_left(
         assert leftovers(tmp_path, film, cut) == []
 
 
-def _outcome(film: Path, output: Path, look: Look) -> Report | InputError:
+def _outcome(film: Path, output: Path, options: ColorOptions) -> Report | InputError:
     try:
-        return colorize(film, output, look=look, encoding=MASTER)
+        return colorize(film, output, options=options, encoding=MASTER)
     except InputError as error:
         return error

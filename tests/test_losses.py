@@ -9,9 +9,9 @@ from PIL import Image
 from stills import save_stills
 from torch import Tensor
 
-from filmcolor.color import rgb_from_lab
+from filmcolor.color.spaces import rgb_from_lab
 from filmcolor.errors import InputError
-from filmcolor.model import NUM_BINS, encode_ab
+from filmcolor.network.model import NUM_BINS, encode_ab
 from filmcolor.train.losses import Loss, bin_centers, rarity_weights, survey
 
 EVEN = torch.ones(23, 23)

@@ -17,14 +17,14 @@ from scipy.spatial.distance import jensenshannon
 from skimage.color import rgb2lab, ycbcr2rgb
 from skimage.metrics import peak_signal_noise_ratio
 
-from filmcolor import Drawings, measure
-from filmcolor.cli import main
+from filmcolor import PlotOptions, measure
+from filmcolor.cli.main import main
 from filmcolor.errors import FilmcolorError, InputError, OutputError, RangeError, SettingsError
-from filmcolor.frames import Span
-from filmcolor.metrics import LONG_STEP, motion
-from filmcolor.plots import COLORS, clock, nice_seconds
-from filmcolor.strips import MOST_LINES, Strip
-from filmcolor.views import Shown
+from filmcolor.metrics.comparison import Shown
+from filmcolor.metrics.plots import COLORS, clock, nice_seconds
+from filmcolor.metrics.temporal import LONG_STEP, motion
+from filmcolor.metrics.time_slice import MOST_LINES, Strip
+from filmcolor.types.film import TimeRange
 
 MakeFilm = Callable[..., Path]
 SHOTS = (30, 12)  # frames
@@ -205,12 +205,12 @@ def test_a_film_without_colour_is_told(make_film: MakeFilm, truth: Path) -> None
 
 def test_a_part_is_measured_alone(film: Path, truth: Path) -> None:
     calls: list[tuple[int, int | None]] = []
-    part = Span(first=3, stop=9)
-    result = measure(film, truth, span=part, progress=lambda *call: calls.append(call))
+    part = TimeRange(first=3, stop=9)
+    result = measure(film, truth, time_range=part, progress=lambda *call: calls.append(call))
     wanted = mean_colorfulness(pictures(film)[3:9])
     assert result.rows["film"].colorfulness == pytest.approx(wanted, rel=1e-4)
     assert calls == [(n, 6) for n in range(1, 7)]
-    later = measure(film, span=Span(start_seconds=Fraction(1)))
+    later = measure(film, time_range=TimeRange(start_seconds=Fraction(1)))
     assert [s.start for s in later.seconds] == [1]
     assert later.num_frames == NUM_FRAMES - 24
 
@@ -219,13 +219,17 @@ def test_a_larger_truth_is_compared_at_the_films_size(make_film: MakeFilm, film:
     large = [tuple(np.kron(p, np.ones((2, 2), np.uint8)) for p in f) for f in true_planes()]
     doubled = make_film("large.mkv", in_color(large))
     plain = make_film("plain.mkv", in_color(true_planes()))
-    found, wanted = (measure(film, t, span=Span(first=0, stop=6)).rows for t in (doubled, plain))
+    found, wanted = (
+        measure(film, t, time_range=TimeRange(first=0, stop=6)).rows for t in (doubled, plain)
+    )
     assert found["film"].ab_rmse == pytest.approx(wanted["film"].ab_rmse, rel=0.01)
 
 
-def refused(error: type[FilmcolorError], match: str, *films: Path, **wishes: object) -> None:
+def refused(
+    error: type[FilmcolorError], match: str, *films: Path, **anchor_requests: object
+) -> None:
     with pytest.raises(error, match=match):
-        measure(*films, **wishes)
+        measure(*films, **anchor_requests)
 
 
 def test_films_that_differ_are_refused(film: Path, make_film: MakeFilm, tmp_path: Path) -> None:
@@ -234,7 +238,7 @@ def test_films_that_differ_are_refused(film: Path, make_film: MakeFilm, tmp_path
     cropped = [tuple(p[:, :64] for p in f) for f in true_planes()]
     narrow = make_film("narrow.mkv", in_color(cropped))
     refused(InputError, "96×64, .*narrow.mkv 64×64 and of another shape", film, narrow)
-    refused(RangeError, "frames 0 to 41", film, span=Span(first=50))
+    refused(RangeError, "frames 0 to 41", film, time_range=TimeRange(first=50))
     refused(InputError, "no such file", film, tmp_path / "nothing.mkv")
 
 
@@ -252,7 +256,7 @@ def test_a_strip_is_one_row_over_time(
     film: Path, truth: Path, tmp_path: Path, share: float, row: int
 ) -> None:
     target = tmp_path / "strip.png"
-    measure(film, truth, drawings=Drawings(strip=target, row=share))
+    measure(film, truth, drawings=PlotOptions(strip=target, row=share))
     picture = np.asarray(Image.open(target))
     times = 12  # 42 lines are made at least 480 pixels
     assert picture.shape[1] == GUTTER + 5 * (media.SIZE[0] + GAP)
@@ -271,7 +275,7 @@ def test_a_strip_is_one_row_over_time(
 
 
 def test_a_strip_of_a_long_film_has_so_many_lines(film: Path) -> None:
-    from filmcolor.probing import probe
+    from filmcolor.video.probe import probe
 
     num = 2 * MOST_LINES + 7
     strip = Strip(num, 0.5, probe(film))
@@ -289,8 +293,8 @@ def test_a_strip_of_a_long_film_has_so_many_lines(film: Path) -> None:
 
 def test_a_plot_has_a_panel_for_each_figure(film: Path, truth: Path, tmp_path: Path) -> None:
     plain, beside = tmp_path / "plain.png", tmp_path / "beside.png"
-    result = measure(film, drawings=Drawings(plot=plain))
-    measure(film, truth, drawings=Drawings(plot=beside))
+    result = measure(film, drawings=PlotOptions(plot=plain))
+    measure(film, truth, drawings=PlotOptions(plot=beside))
     shown = [np.asarray(Image.open(p)).astype(int) for p in (plain, beside)]
     heights = [p.shape[0] for p in shown]
     assert heights[1] - heights[0] == 2 * (132 + 36)  # ab RMSE and PSNR
@@ -326,19 +330,19 @@ def test_drawings_are_refused_before_anything_is_read(
     there.write_bytes(b"mine")
     called: list[int] = []
     for match, wish in (
-        ("--force", Drawings(plot=there)),
-        ("name it .png", Drawings(strip=tmp_path / "strip.jpg")),
-        ("is no folder", Drawings(strip=tmp_path / "nowhere" / "strip.png")),
+        ("--force", PlotOptions(plot=there)),
+        ("name it .png", PlotOptions(strip=tmp_path / "strip.jpg")),
+        ("is no folder", PlotOptions(strip=tmp_path / "nowhere" / "strip.png")),
     ):
         for films in ((film,), (film, truth)):
             with pytest.raises(OutputError, match=match):
                 measure(*films, drawings=wish, progress=lambda *_: called.append(1))
     assert (called, there.read_bytes()) == ([], b"mine")
-    measure(film, span=Span(stop=6), drawings=Drawings(plot=there, force=True))
+    measure(film, time_range=TimeRange(stop=6), drawings=PlotOptions(plot=there, force=True))
     assert Image.open(there).format == "PNG"
     for wish in ({"row": 1.2}, {"row": -0.1}, {"plot": there, "strip": there}):
         with pytest.raises(SettingsError):
-            Drawings(**wish)
+            PlotOptions(**wish)
 
 
 # ---------------------------------------------------------------- the command

@@ -13,22 +13,18 @@ from scipy.spatial.distance import jensenshannon
 from skimage.color import rgb2lab
 from skimage.metrics import peak_signal_noise_ratio
 
-from filmcolor.metrics import (
+from filmcolor.metrics.image import Mean, ab_square_error, colorfulness, mean_chroma, psnr
+from filmcolor.metrics.temporal import (
     CDC_STEPS,
     LONG_EVERY,
     LONG_STEP,
     Cdc,
-    Mean,
     Motion,
     Track,
     WarpErrors,
-    ab_square_error,
-    colorfulness,
     distributions,
     divergence,
-    mean_chroma,
     motion,
-    psnr,
     warp_error,
 )
 

@@ -5,17 +5,10 @@ import torch
 from torch import nn
 from torchvision.models import mobilenet_v2, resnet18
 
-from filmcolor.blocks import mobilenet_v2_features
-from filmcolor.inference import fold_batch_norms, fuse_activations, merge_doublings
-from filmcolor.model import (
-    ANNEALING,
-    NUM_BINS,
-    ColorNet,
-    ContextNet,
-    decode_ab,
-    encode_ab,
-)
-from filmcolor.small import STRIDE
+from filmcolor.network.layers import mobilenet_v2_features
+from filmcolor.network.model import ANNEALING, NUM_BINS, ColorNet, ContextNet, decode_ab, encode_ab
+from filmcolor.network.optimize import fold_batch_norms, fuse_activations, merge_upsampling
+from filmcolor.video.proxy import STRIDE
 
 
 class TutorialNet(nn.Module):
@@ -260,7 +253,7 @@ def test_merged_doublings_change_nothing(kind, has_bins, pictures):
         net.bins.centers.copy_(torch.linspace(-90, 90, 2 * NUM_BINS).reshape(NUM_BINS, 2))
     with torch.inference_mode():
         wanted = net.forward_half(pictures)
-        merge_doublings(net)
+        merge_upsampling(net)
         got = net.forward_half(pictures)
     assert sum(isinstance(m, nn.Upsample) for m in net.upsample) == 1  # the last
     assert wanted.std() > 0.0
@@ -274,7 +267,7 @@ def test_fused_activations_change_nothing(kind, film_net, pictures):
     if kind is ContextNet:
         nn.init.normal_(net.context_out.weight, std=0.1)
     fold_batch_norms(net)
-    merge_doublings(net)
+    merge_upsampling(net)
     with torch.inference_mode():
         wanted = net.forward_half(pictures)
         fuse_activations(net)

@@ -12,16 +12,20 @@ import numpy as np
 import pytest
 from media import shoot
 
-from filmcolor.color import daylight_ab
-from filmcolor.decode import FrameIndex
+from filmcolor.color.spaces import daylight_ab
 from filmcolor.errors import FilmcolorError, InputError, OutputError, RangeError, SettingsError
-from filmcolor.frames import FilmInfo, Part, Span
-from filmcolor.palette import SATURATION, Grade, Palette, read_palette, skin_share
-from filmcolor.photo import colorize_rgb
-from filmcolor.pipeline import Colorizer, Look, Run, Settings, colorize
-from filmcolor.plan import Encoding
-from filmcolor.previews import preview
-from filmcolor.probing import probe
+from filmcolor.guidance.grading import SATURATION, Grade, Palette, skin_share
+from filmcolor.guidance.palette_file import read_palette
+from filmcolor.output.options import Encoding
+from filmcolor.pipeline.batch import colorize
+from filmcolor.pipeline.colorizer import Colorizer
+from filmcolor.pipeline.options import ColorOptions
+from filmcolor.pipeline.photo import colorize_rgb
+from filmcolor.pipeline.run import Run, RunSettings
+from filmcolor.previews.clip import preview
+from filmcolor.types.film import FilmInfo, Part, TimeRange
+from filmcolor.video.frame_index import FrameIndex
+from filmcolor.video.probe import probe
 
 MakeFilm = Callable[..., Path]
 LENGTHS = 20, 12, 18  # frames
@@ -37,9 +41,9 @@ def plane(*colors: tuple[float, float]) -> np.ndarray:
 
 def test_a_plain_grade_is_one_multiplication() -> None:
     ab = plane(SKIN, SKY, (0.0, 0.0))
-    graded = Grade(1.3).apply(ab)
-    assert graded.dtype == np.float32
-    np.testing.assert_array_equal(graded, ab * np.float32(1.3))
+    grade_frames = Grade(1.3).apply(ab)
+    assert grade_frames.dtype == np.float32
+    np.testing.assert_array_equal(grade_frames, ab * np.float32(1.3))
     assert not Grade(0.0).apply(ab).any()
     np.testing.assert_array_equal(Grade().apply(ab), ab * np.float32(SATURATION))
 
@@ -101,7 +105,7 @@ def test_protection_ends_by_degrees() -> None:
     ],
 )
 def test_settings_without_meaning(settings: dict[str, float], words: str) -> None:
-    for make in (Grade, Look):
+    for make in (Grade, ColorOptions):
         with pytest.raises(SettingsError, match=words):
             make(**settings)
 
@@ -172,10 +176,10 @@ def test_digests_tell_palettes_apart(read: Read) -> None:
         ("[shots.1]\nwarmth = 3", SettingsError, r"shots\.1\.warmth: warmth 3.0 must be -1 to 1"),
         ("[shots.1]\nwarmth = true", SettingsError, r"shots\.1\.warmth must be a number"),
         ("[shots.1]\nwarmth = 'x'", SettingsError, r"must be a number, not 'x'"),
-        ("[scenes.1]", SettingsError, r"scenes has no meaning there; write \[shots\.3\]"),
-        ("shots = 3", SettingsError, "shots has no meaning there"),
-        ("[shots]\n3 = 1", SettingsError, r"shots\.3 has no settings; begin a table: \[shots\.3\]"),
-        ("[shots.x]", SettingsError, r"shots\.x is no number of a shot"),
+        ("[scenes.1]", SettingsError, r"scenes is unknown; write \[shots\.3\]"),
+        ("shots = 3", SettingsError, "shots is unknown"),
+        ("[shots]\n3 = 1", SettingsError, r"shots\.3 is not a table; write a line: \[shots\.3\]"),
+        ("[shots.x]", SettingsError, r"shots\.x is no shot number"),
         ("[shots.4]", RangeError, r"shots\.4: the film has shots 1 to 3"),
         ("[shots.3-2]", RangeError, "the film has shots 1 to 3"),
         ('[times."noon-1"]', SettingsError, r"times\.noon-1: 'noon' is no time"),
@@ -202,7 +206,7 @@ def test_files_that_are_no_palette(film: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"gone\.toml cannot be read"):
         read_palette(tmp_path / "gone.toml", Grade(), info, FrameIndex(info))
     (tmp_path / "film.toml").write_bytes(b"\xff\xfe")
-    with pytest.raises(InputError, match="is no text in UTF-8"):
+    with pytest.raises(InputError, match="is not UTF-8 text"):
         read_palette(tmp_path / "film.toml", Grade(), info, FrameIndex(info))
 
 
@@ -210,16 +214,18 @@ def test_files_that_are_no_palette(film: Path, tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def graded_look(look: Look, tmp_path: Path) -> Look:
+def graded_look(options: ColorOptions, tmp_path: Path) -> ColorOptions:
     path = tmp_path / "film.toml"
     path.write_text("[shots.2]\nsaturation = 0\n[times.'1.333-']\nwarmth = 1\n")
-    return replace(look, palette=str(path))
+    return replace(options, palette=str(path))
 
 
-def test_parts_have_the_grades_of_the_whole(film: Path, look: Look, graded_look: Look) -> None:
+def test_parts_have_the_grades_of_the_whole(
+    film: Path, options: ColorOptions, graded_look: ColorOptions
+) -> None:
     info = probe(film)
     whole = list(Colorizer(graded_look).frames(info))
-    plain = list(Colorizer(look).frames(info))
+    plain = list(Colorizer(options).frames(info))
     for frame, same in zip(whole, plain, strict=True):
         if 20 <= frame.number < 32:
             assert (frame.cb == 128).all()
@@ -233,26 +239,32 @@ def test_parts_have_the_grades_of_the_whole(film: Path, look: Look, graded_look:
             np.testing.assert_allclose(frame.cb.astype(int), whole[frame.number].cb, atol=1)
 
 
-def test_inside_a_shot_grades_change_by_degrees(film: Path, look: Look, tmp_path: Path) -> None:
+def test_inside_a_shot_grades_change_by_degrees(
+    film: Path, options: ColorOptions, tmp_path: Path
+) -> None:
     info = probe(film)
     path = tmp_path / "late.toml"
     path.write_text("[times.'1.8-']\nwarmth = 1\n")  # frame 43 of a shot from 32 to 49
-    late = Colorizer(replace(look, palette=str(path))).frames(info)
-    plain = Colorizer(look).frames(info)
+    late = Colorizer(replace(options, palette=str(path))).frames(info)
+    plain = Colorizer(options).frames(info)
     moved = [a.cb.mean() - b.cb.mean() for a, b in zip(plain, late, strict=True)]
     assert not any(moved[:32])
     assert 0.0 < moved[32] < moved[40] < moved[49]
     assert max(np.abs(np.diff(moved[32:]))) < 0.25 * moved[49]
 
 
-def test_runs_and_previews_are_graded(film: Path, graded_look: Look, tmp_path: Path) -> None:
+def test_runs_and_previews_are_graded(
+    film: Path, graded_look: ColorOptions, tmp_path: Path
+) -> None:
     lossless = Encoding(codec="ffv1")
     whole = list(Colorizer(graded_look).frames(probe(film)))
-    colorize(film, tmp_path / "out.mkv", look=graded_look, encoding=lossless)
+    colorize(film, tmp_path / "out.mkv", options=graded_look, encoding=lossless)
     for shown, wanted in zip(media.frames(tmp_path / "out.mkv"), whole, strict=True):
         np.testing.assert_array_equal(shown.planes[1], wanted.cb)
-    span = Span(first=18, stop=40)
-    preview(film, tmp_path / "clip.mkv", span=span, look=graded_look, encoding=lossless)
+    time_range = TimeRange(first=18, stop=40)
+    preview(
+        film, tmp_path / "clip.mkv", time_range=time_range, options=graded_look, encoding=lossless
+    )
     for shown, wanted in zip(media.frames(tmp_path / "clip.mkv"), whole[18:40], strict=True):
         half = shown.planes[1][:, wanted.cb.shape[1] :]
         np.testing.assert_allclose(half.astype(int), wanted.cb, atol=1)
@@ -263,23 +275,28 @@ def test_runs_and_previews_are_graded(film: Path, graded_look: Look, tmp_path: P
     [({"warmth": 0.5}, "warmth"), ({"skin_protect": 1.0}, "skin-protect"), ({}, "palette")],
 )
 def test_a_run_with_other_grades_is_another_run(
-    film: Path, look: Look, graded_look: Look, tmp_path: Path, change: dict[str, float], word: str
+    film: Path,
+    options: ColorOptions,
+    graded_look: ColorOptions,
+    tmp_path: Path,
+    change: dict[str, float],
+    word: str,
 ) -> None:
     output = tmp_path / "out.mkv"
-    run = Run(film, output, Settings(look, Encoding(), Span()))
-    with run.held():
-        for _ in run.color(run.pieces, Colorizer(look)):
+    run = Run.prepare(film, output, RunSettings(options, Encoding(), TimeRange()))
+    with run.locked():
+        for _ in run.color(run.segments, Colorizer(options)):
             pass
-    other = replace(look, **change) if change else graded_look
-    again = Run(film, output, Settings(other, Encoding(), Span()))
-    with pytest.raises(OutputError, match=f"of a run with .*{re.escape(word)} "), again.held():
+    other = replace(options, **change) if change else graded_look
+    again = Run.prepare(film, output, RunSettings(other, Encoding(), TimeRange()))
+    with pytest.raises(OutputError, match=f"of a run with .*{re.escape(word)} "), again.locked():
         pass
 
 
-def test_photographs_are_graded_too(look: Look) -> None:
+def test_photographs_are_graded_too(options: ColorOptions) -> None:
     rgb = np.repeat(shoot(1, is_full_range=True)[0][..., None], 3, axis=2)
     plain, warm = (
-        colorize_rgb(rgb, Colorizer(replace(look, warmth=warmth))).astype(int)
+        colorize_rgb(rgb, Colorizer(replace(options, warmth=warmth))).astype(int)
         for warmth in (0.0, 1.0)
     )
     assert (warm[..., 2] - warm[..., 0]).mean() < (plain[..., 2] - plain[..., 0]).mean() - 5

@@ -14,8 +14,9 @@ import tifffile
 from PIL import Image, ImageCms, ImageOps
 
 from filmcolor.errors import InputError, OutputError
-from filmcolor.photo import colorize_photo, colorize_rgb
-from filmcolor.pipeline import Colorizer, Look
+from filmcolor.pipeline.colorizer import Colorizer
+from filmcolor.pipeline.options import ColorOptions
+from filmcolor.pipeline.photo import colorize_photo, colorize_rgb
 
 LUMA = np.array([0.2126, 0.7152, 0.0722])  # ITU-R BT.709-6, item 3.2: sRGB's too
 ORIENTATION, ARTIST, EXIF_FOLDER, TAKEN = 0x0112, 0x013B, 0x8769, 0x9003  # EXIF tags
@@ -35,8 +36,8 @@ UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
 
 
 @pytest.fixture(scope="module")
-def colorizer(look: Look) -> Colorizer:
-    return Colorizer(look)
+def colorizer(options: ColorOptions) -> Colorizer:
+    return Colorizer(options)
 
 
 def scene(size: tuple[int, int] = SIZE, depth: int = 8) -> np.ndarray:

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from filmcolor.prefetch import Prefetch, in_bursts
+from filmcolor.runtime.prefetch import Prefetch, in_bursts
 
 
 class Source:
-    """Numbers, counted as they are taken; told when it is closed."""
+    """Numbers, counted as they are taken; told when it is close_quietly."""
 
     def __init__(self, num: int, error: Exception | None = None) -> None:
         self.num, self.error, self.num_taken = num, error, 0

@@ -13,14 +13,18 @@ import pytest
 from media import Sound, shoot
 from test_damage import remuxed, zeroed
 
-from filmcolor.chroma import rgb_picture
+from filmcolor.color.chroma import rgb_picture
 from filmcolor.errors import InputError, OutputError, RangeError, SettingsError
-from filmcolor.frames import ColorFrame, Span
-from filmcolor.pipeline import Colorizer, Look, colorize
-from filmcolor.plan import Encoding
-from filmcolor.previews import contact_sheet, moment, preview, side_by_side
-from filmcolor.probing import probe
-from filmcolor.timecodes import timecode
+from filmcolor.output.options import Encoding
+from filmcolor.pipeline.batch import colorize
+from filmcolor.pipeline.colorizer import Colorizer
+from filmcolor.pipeline.options import ColorOptions
+from filmcolor.previews.clip import moment, preview, side_by_side
+from filmcolor.previews.contact_sheet import contact_sheet
+from filmcolor.timecodes import format_timecode
+from filmcolor.types.film import TimeRange
+from filmcolor.types.frames import ColorFrame
+from filmcolor.video.probe import probe
 
 MakeFilm = Callable[..., Path]
 WIDTH, HEIGHT = media.SIZE
@@ -34,19 +38,19 @@ def film(make_film: MakeFilm) -> Path:
 
 
 @pytest.fixture
-def frames(film: Path, look: Look) -> list[ColorFrame]:
+def frames(film: Path, options: ColorOptions) -> list[ColorFrame]:
     """What `run` gives, before the encoder."""
-    return list(Colorizer(look).frames(probe(film)))
+    return list(Colorizer(options).frames(probe(film)))
 
 
 def test_a_clip_has_the_grey_film_on_the_left_and_the_run_on_the_right(
-    film: Path, frames: list[ColorFrame], look: Look, tmp_path: Path
+    film: Path, frames: list[ColorFrame], options: ColorOptions, tmp_path: Path
 ) -> None:
     report = preview(
         film,
         tmp_path / "clip.mp4",
-        span=Span(first=10, stop=20),
-        look=look,
+        time_range=TimeRange(first=10, stop=20),
+        options=options,
         encoding=Encoding(crf=0),  # x264's lossless mode: any difference is ours
     )
     shown = media.frames(tmp_path / "clip.mp4")
@@ -59,23 +63,25 @@ def test_a_clip_has_the_grey_film_on_the_left_and_the_run_on_the_right(
     assert max(np.abs(f.cb.astype(int) - 128).max() for f in frames[10:20]) > 10
 
 
-def test_a_clip_keeps_its_sound_in_sync(film: Path, look: Look, tmp_path: Path) -> None:
+def test_a_clip_keeps_its_sound_in_sync(film: Path, options: ColorOptions, tmp_path: Path) -> None:
     clip = tmp_path / "clip.mp4"
-    preview(film, clip, span=Span(Fraction(1, 2), Fraction(1)), look=look)
+    preview(film, clip, time_range=TimeRange(Fraction(1, 2), Fraction(1)), options=options)
     num_samples, rate = media.num_samples(clip)
     assert media.seconds(clip)[0] == 0
     assert float(num_samples / rate) == pytest.approx(0.5, abs=0.03)
 
 
-def test_without_a_range_it_is_the_first_five_seconds(make_film: MakeFilm, look: Look) -> None:
+def test_without_a_range_it_is_the_first_five_seconds(
+    make_film: MakeFilm, options: ColorOptions
+) -> None:
     film = make_film(lumas=shoot(13), rate=Fraction(2))
-    report = preview(film, look=look)
+    report = preview(film, options=options)
     assert (report.num_frames, report.output.name) == (10, "film.preview.mp4")
 
 
 def test_a_moment_has_five_seconds_around_it() -> None:
-    assert moment(Fraction(60)) == Span(Fraction(115, 2), Fraction(125, 2))
-    assert moment(Fraction(1)) == Span(Fraction(0), Fraction(5))
+    assert moment(Fraction(60)) == TimeRange(Fraction(115, 2), Fraction(125, 2))
+    assert moment(Fraction(1)) == TimeRange(Fraction(0), Fraction(5))
 
 
 def test_odd_sizes_stand_side_by_side(frames: list[ColorFrame], film: Path) -> None:
@@ -89,9 +95,9 @@ def test_odd_sizes_stand_side_by_side(frames: list[ColorFrame], film: Path) -> N
 
 @pytest.mark.parametrize(("num_frames", "columns", "rows"), [(1, 1, 1), (2, 2, 1), (5, 2, 3)])
 def test_a_sheet_holds_the_frames_asked_for(
-    film: Path, look: Look, num_frames: int, columns: int, rows: int
+    film: Path, options: ColorOptions, num_frames: int, columns: int, rows: int
 ) -> None:
-    sheet = cv2.imread(str(contact_sheet(film, num_frames=num_frames, look=look)))
+    sheet = cv2.imread(str(contact_sheet(film, num_frames=num_frames, options=options)))
     pair = 2 * THUMB_WIDTH + GAP
     assert sheet.shape[:2] == (
         rows * (THUMB_HEIGHT + TEXT_HEIGHT + GAP) + GAP,
@@ -100,9 +106,9 @@ def test_a_sheet_holds_the_frames_asked_for(
 
 
 def test_a_sheet_shows_the_very_frames_of_a_run(
-    film: Path, frames: list[ColorFrame], look: Look, tmp_path: Path
+    film: Path, frames: list[ColorFrame], options: ColorOptions, tmp_path: Path
 ) -> None:
-    path = contact_sheet(film, tmp_path / "a.png", at_seconds=[Fraction(12, 24)], look=look)
+    path = contact_sheet(film, tmp_path / "a.png", at_seconds=[Fraction(12, 24)], options=options)
     sheet = cv2.imread(str(path))[..., ::-1]
     grey = sheet[GAP : GAP + THUMB_HEIGHT, GAP : GAP + THUMB_WIDTH]
     left = 2 * GAP + THUMB_WIDTH
@@ -116,16 +122,16 @@ def test_a_sheet_shows_the_very_frames_of_a_run(
     assert caption.min() < 80 < caption.max()
 
 
-def test_sheets_of_a_rotated_film_are_upright(make_film: MakeFilm, look: Look) -> None:
+def test_sheets_of_a_rotated_film_are_upright(make_film: MakeFilm, options: ColorOptions) -> None:
     film = make_film(rotation=90)
-    sheet = cv2.imread(str(contact_sheet(film, num_frames=1, look=look)))
+    sheet = cv2.imread(str(contact_sheet(film, num_frames=1, options=options)))
     assert sheet.shape[0] == THUMB_WIDTH + TEXT_HEIGHT + 2 * GAP
 
 
 def test_preview_and_run_encode_the_same_chroma(
-    film: Path, frames: list[ColorFrame], look: Look, tmp_path: Path
+    film: Path, frames: list[ColorFrame], options: ColorOptions, tmp_path: Path
 ) -> None:
-    colorize(film, tmp_path / "out.mkv", look=look, encoding=Encoding(codec="ffv1"))
+    colorize(film, tmp_path / "out.mkv", options=options, encoding=Encoding(codec="ffv1"))
     for frame, wanted in zip(media.frames(tmp_path / "out.mkv"), frames, strict=True):
         assert np.array_equal(frame.planes[1], wanted.cb)
         assert np.array_equal(frame.planes[2], wanted.cr)
@@ -136,44 +142,49 @@ def test_preview_and_run_encode_the_same_chroma(
     [(0, "00:00:00.000"), (59.9996, "00:01:00.000"), (3723.042, "01:02:03.042")],
 )
 def test_timecodes(seconds: float, text: str) -> None:
-    assert timecode(seconds) == text
+    assert format_timecode(seconds) == text
 
 
-def test_what_cannot_be_previewed(film: Path, look: Look, tmp_path: Path) -> None:
+def test_what_cannot_be_previewed(film: Path, options: ColorOptions, tmp_path: Path) -> None:
     with pytest.raises(RangeError, match="which has frames 0 to 29"):
-        preview(film, span=Span(first=99), look=look)
+        preview(film, time_range=TimeRange(first=99), options=options)
     with pytest.raises(InputError, match="no such file"):
-        preview(tmp_path / "gone.mp4", look=look)
+        preview(tmp_path / "gone.mp4", options=options)
     with pytest.raises(SettingsError, match="ask for 1 or more"):
-        contact_sheet(film, num_frames=0, look=look)
+        contact_sheet(film, num_frames=0, options=options)
     with pytest.raises(OutputError, match=r"name it \.png"):
-        contact_sheet(film, tmp_path / "a.jpg", look=look)
+        contact_sheet(film, tmp_path / "a.jpg", options=options)
     with pytest.raises(OutputError, match="make it first"):
-        contact_sheet(film, tmp_path / "gone" / "a.png", look=look)
+        contact_sheet(film, tmp_path / "gone" / "a.png", options=options)
     assert sorted(p.name for p in tmp_path.iterdir()) == [film.name]
 
 
-def test_progress_is_told(film: Path, look: Look) -> None:
+def test_progress_is_told(film: Path, options: ColorOptions) -> None:
     told: list[tuple[int, int | None]] = []
-    preview(film, span=Span(first=0, stop=3), look=look, progress=lambda *p: told.append(p))
+    preview(
+        film,
+        time_range=TimeRange(first=0, stop=3),
+        options=options,
+        progress=lambda *p: told.append(p),
+    )
     assert told == [(1, 3), (2, 3), (3, 3)]
 
 
-def test_a_clip_of_a_film_with_cover_art(make_film: MakeFilm, look: Look) -> None:
+def test_a_clip_of_a_film_with_cover_art(make_film: MakeFilm, options: ColorOptions) -> None:
     film = make_film(cover=media.jpeg())
-    output = preview(film, look=look).output
+    output = preview(film, options=options).output
     with av.open(str(output)) as clip:
         assert clip.streams.best("video").width == 2 * WIDTH
 
 
 def test_a_sheet_of_a_damaged_film_shows_what_can_be_decoded(
-    make_film: MakeFilm, look: Look, tmp_path: Path
+    make_film: MakeFilm, options: ColorOptions, tmp_path: Path
 ) -> None:
     film = make_film("film.mkv", lumas=shoot(12), codec="mjpeg", pix_fmt="yuvj420p")
     broken = remuxed(film, tmp_path / "broken.mkv", zeroed(5, 10, 11))
     whole, part = tmp_path / "whole.png", tmp_path / "part.png"
-    contact_sheet(film, whole, num_frames=12, look=look)
-    contact_sheet(broken, part, num_frames=12, look=look)
+    contact_sheet(film, whole, num_frames=12, options=options)
+    contact_sheet(broken, part, num_frames=12, options=options)
     assert cv2.imread(str(part)).shape[0] < cv2.imread(str(whole)).shape[0]  # two are not there
     with pytest.raises(InputError, match="nothing from there on can be decoded"):
-        contact_sheet(broken, tmp_path / "late.png", at_seconds=[Fraction(10, 24)], look=look)
+        contact_sheet(broken, tmp_path / "late.png", at_seconds=[Fraction(10, 24)], options=options)

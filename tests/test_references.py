@@ -12,19 +12,20 @@ import pytest
 from media import shoot
 from PIL import Image
 
-from filmcolor.color import lab_from_rgb
-from filmcolor.decode import FrameIndex, read_luma
+from filmcolor.color.spaces import lab_from_rgb
 from filmcolor.errors import FilmcolorError, InputError, RangeError, SettingsError
-from filmcolor.frames import FilmInfo
-from filmcolor.probing import probe
-from filmcolor.references import (
-    AS_EXPORTED,
+from filmcolor.guidance.references import (
+    EXPORT_MANIFEST,
     Reference,
     digest_of,
     file_digest,
     read_references,
 )
-from filmcolor.small import add_small
+from filmcolor.types.film import FilmInfo
+from filmcolor.video.decoder import read_luma
+from filmcolor.video.frame_index import FrameIndex
+from filmcolor.video.probe import probe
+from filmcolor.video.proxy import add_proxies
 
 SIZE = 64  # short side that the network sees
 LENGTHS = 20, 12, 18  # frames of the film's shots
@@ -131,8 +132,8 @@ def test_a_folder_holds_several(read: Read, tmp_path: Path) -> None:
 def test_what_is_still_as_it_was_exported_is_no_reference(read: Read, tmp_path: Path) -> None:
     paths = [saved(painted(n), tmp_path / f"frame-{n:06}.png") for n in (3, 9)]
     digests = {path.name: file_digest(path) for path in paths}
-    (tmp_path / AS_EXPORTED).write_text(json.dumps(digests))
-    with pytest.raises(InputError, match="still as they were exported; paint some"):
+    (tmp_path / EXPORT_MANIFEST).write_text(json.dumps(digests))
+    with pytest.raises(InputError, match="unchanged since their export; paint some"):
         read(tmp_path)
     assert [r.number for r in read(paths[0])] == [3]  # named, it is meant
     saved(painted(9, (192, 128)), paths[1])
@@ -148,7 +149,7 @@ def test_colors_are_means_in_lab_at_the_size_of_the_guide(
 ) -> None:
     picture = painted(5, size)
     (reference,) = read(saved(picture, tmp_path / "frame-5.png"))
-    guide = next(add_small(read_luma(info), info, SIZE)).guide
+    guide = next(add_proxies(read_luma(info), info, SIZE)).guide
     assert reference.ab.shape == (*guide.shape, 2) == (32, 48, 2)
     assert reference.ab.dtype == reference.coverage.dtype == np.float32
     assert reference.coverage.shape == guide.shape
@@ -199,12 +200,12 @@ def test_a_turned_film_of_oblong_pixels(make_film: Callable[..., Path], tmp_path
     film = make_film("film.mp4", lumas=LUMAS[:3], rotation=90, sar=Fraction(4, 3))
     info = probe(film)
     index = FrameIndex(info)
-    turns = round(info.rotation / 90)
+    turns = info.quarter_turns
     upright = Image.fromarray(np.rot90(np.asarray(painted(1)), turns))
     for size in (upright.size, (64, 128)):  # as it is coded, as it is shown
         path = saved(upright.resize(size), tmp_path / "frame-1.png")
         (reference,) = read_references([str(path)], info, index, SIZE)
-        guide = next(add_small(read_luma(info), info, SIZE)).guide
+        guide = next(add_proxies(read_luma(info), info, SIZE)).guide
         assert reference.ab.shape[:2] == guide.shape == (32, 64)
         height, width = guide.shape
         assert reference.ab[height // 2, width // 2, 1] < -10  # the coat is where it was
@@ -268,7 +269,7 @@ Spoil = Callable[[Path], object]
             "stroke.png",
             lambda p: saved(strokes((40, 30, 56, 34)), p),
             InputError,
-            "strokes do not tell which frame.*PICTURE@TIMECODE",
+            "strokes alone do not show which frame.*PICTURE@TIMECODE",
         ),
         (
             "of another film.png",

@@ -19,16 +19,17 @@ import pytest
 from media import Sound, Titles, shoot
 from PIL import Image
 
-from filmcolor import segments
-from filmcolor.batch import colorize_in_processes
-from filmcolor.decode import FrameIndex
 from filmcolor.errors import FilmcolorError, InputError, OutputError
-from filmcolor.frames import Part, Span
-from filmcolor.journal import Journal, Piece
-from filmcolor.pipeline import Colorizer, Look, colorize
-from filmcolor.plan import Encoding
-from filmcolor.probing import probe
-from filmcolor.segments import cut_into_pieces
+from filmcolor.output.options import Encoding
+from filmcolor.pipeline.batch import colorize
+from filmcolor.pipeline.colorizer import Colorizer
+from filmcolor.pipeline.options import ColorOptions
+from filmcolor.segments import segment as segments
+from filmcolor.segments.journal import Journal, Segment
+from filmcolor.segments.segment import split_into_segments
+from filmcolor.types.film import Part, TimeRange
+from filmcolor.video.frame_index import FrameIndex
+from filmcolor.video.probe import probe
 
 MakeFilm = Callable[..., Path]
 NUM_FRAMES, PIECE = 60, 12  # frames
@@ -65,10 +66,10 @@ class Stop:
             raise self.error
 
 
-def stopped(film: Path, output: Path, at: int, **wishes: object) -> str:
+def stopped(film: Path, output: Path, at: int, **anchor_requests: object) -> str:
     """Break a run off; return what was said."""
     with pytest.raises(KeyboardInterrupt) as stop:
-        colorize(film, output, progress=Stop(at), **wishes)
+        colorize(film, output, progress=Stop(at), **anchor_requests)
     return str(stop.value)
 
 
@@ -121,7 +122,7 @@ def index_of(num_frames: int, keyframes: list[int]) -> FrameIndex:
     ],
 )
 def test_pieces_begin_at_keyframes(part: Part, keyframes: list[int], wanted: list[int]) -> None:
-    pieces = cut_into_pieces(index_of(54, keyframes), part, Fraction(24))
+    pieces = split_into_segments(index_of(54, keyframes), part, Fraction(24))
     assert [piece.first for piece in pieces] == wanted
     assert [piece.number for piece in pieces] == list(range(len(wanted)))
     assert pieces[-1].stop == part.stop
@@ -136,18 +137,18 @@ def test_the_index_knows_the_keyframes(make_film: MakeFilm) -> None:
 # ---------------------------------------------------------------- joined
 
 
-def in_one_piece(monkeypatch: pytest.MonkeyPatch, *args: object, **wishes: object) -> None:
+def in_one_piece(monkeypatch: pytest.MonkeyPatch, *args: object, **anchor_requests: object) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(segments, "_SECONDS", Fraction(1000))
-        colorize(*args, **wishes)  # type: ignore[arg-type]
+        colorize(*args, **anchor_requests)  # type: ignore[arg-type]
 
 
 def test_a_lossless_film_of_pieces_is_that_of_one(
-    film: Path, look: Look, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    film: Path, options: ColorOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole, pieces = tmp_path / "whole.mkv", tmp_path / "pieces.mkv"
-    in_one_piece(monkeypatch, film, whole, look=look, encoding=LOSSLESS)
-    colorize(film, pieces, look=look, encoding=LOSSLESS)
+    in_one_piece(monkeypatch, film, whole, options=options, encoding=LOSSLESS)
+    colorize(film, pieces, options=options, encoding=LOSSLESS)
     assert_same(pieces, whole)
     assert times(pieces) == times(whole)
     assert sorted(tmp_path.iterdir()) == sorted([film, whole, pieces])
@@ -169,7 +170,7 @@ def test_a_lossless_film_of_pieces_is_that_of_one(
 def test_every_encoder_has_the_times_of_one_run(
     make_film: MakeFilm,
     lumas: list[np.ndarray],
-    look: Look,
+    options: ColorOptions,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     name: str,
@@ -177,8 +178,8 @@ def test_every_encoder_has_the_times_of_one_run(
 ) -> None:
     film = make_film("source.mp4", lumas=lumas)
     whole, pieces = tmp_path / f"whole-{name}", tmp_path / f"pieces-{name}"
-    in_one_piece(monkeypatch, film, whole, look=look, encoding=encoding)
-    colorize(film, pieces, look=look, encoding=encoding)
+    in_one_piece(monkeypatch, film, whole, options=options, encoding=encoding)
+    colorize(film, pieces, options=options, encoding=encoding)
     ours, theirs = media.frames(pieces), media.frames(whole)
     assert [f.seconds for f in ours] == [f.seconds for f in theirs]
     if not name.endswith(("mkv", "webm")):  # these have no times of decoding
@@ -204,22 +205,24 @@ def test_every_encoder_has_the_times_of_one_run(
 def test_every_source_keeps_its_times(
     make_film: MakeFilm,
     lumas: list[np.ndarray],
-    look: Look,
+    options: ColorOptions,
     tmp_path: Path,
     changes: dict[str, object],
 ) -> None:
     film = make_film("source.mp4", lumas=lumas, sounds=[Sound()], **changes)
-    colorize(film, tmp_path / "out.mp4", look=look)
+    colorize(film, tmp_path / "out.mp4", options=options)
     assert media.seconds(tmp_path / "out.mp4") == media.seconds(film)
 
 
 def test_a_range_is_in_pieces_too(
-    film: Path, look: Look, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    film: Path, options: ColorOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole, pieces = tmp_path / "whole.mkv", tmp_path / "pieces.mkv"
-    span = Span(first=5, stop=50)
-    in_one_piece(monkeypatch, film, whole, span=span, look=look, encoding=LOSSLESS)
-    colorize(film, pieces, span=span, look=look, encoding=LOSSLESS)
+    time_range = TimeRange(first=5, stop=50)
+    in_one_piece(
+        monkeypatch, film, whole, time_range=time_range, options=options, encoding=LOSSLESS
+    )
+    colorize(film, pieces, time_range=time_range, options=options, encoding=LOSSLESS)
     assert_same(pieces, whole)
 
 
@@ -228,17 +231,17 @@ def test_a_range_is_in_pieces_too(
 
 @pytest.mark.parametrize("at", [PIECE + 1, 30, 59])
 def test_a_run_goes_on_from_the_last_finished_piece(
-    film: Path, look: Look, tmp_path: Path, at: int
+    film: Path, options: ColorOptions, tmp_path: Path, at: int
 ) -> None:
     wanted, output = tmp_path / "wanted.mkv", tmp_path / "out.mkv"
-    colorize(film, wanted, look=look, encoding=LOSSLESS)
-    told = stopped(film, output, at, look=look, encoding=LOSSLESS)
+    colorize(film, wanted, options=options, encoding=LOSSLESS)
+    told = stopped(film, output, at, options=options, encoding=LOSSLESS)
     num_done = num_finished(output)
     assert 0 < num_done < at
     assert f"{num_done // PIECE} of 5 pieces are done, the same command goes on" in told
     assert not output.exists()
     again = Stop(-1)
-    report = colorize(film, output, look=look, encoding=LOSSLESS, progress=again)
+    report = colorize(film, output, options=options, encoding=LOSSLESS, progress=again)
     assert (again.first, again.num) == (num_done + 1, NUM_FRAMES - num_done)
     assert report.num_frames == NUM_FRAMES
     assert_same(output, wanted)
@@ -246,130 +249,137 @@ def test_a_run_goes_on_from_the_last_finished_piece(
 
 
 def test_nothing_is_left_of_a_run_that_finished_no_piece(
-    film: Path, look: Look, tmp_path: Path
+    film: Path, options: ColorOptions, tmp_path: Path
 ) -> None:
-    assert stopped(film, tmp_path / "out.mkv", 3, look=look) == "nothing was left behind"
+    assert stopped(film, tmp_path / "out.mkv", 3, options=options) == "nothing was left behind"
     assert list(tmp_path.iterdir()) == [film]
 
 
-def test_a_film_that_was_moved_goes_on(film: Path, look: Look, tmp_path: Path) -> None:
+def test_a_film_that_was_moved_goes_on(film: Path, options: ColorOptions, tmp_path: Path) -> None:
     output = tmp_path / "out.mkv"
-    stopped(film, output, 30, look=look)
+    stopped(film, output, 30, options=options)
     num_done = num_finished(output)
     moved = film.rename(tmp_path / "moved.mkv")
     again = Stop(-1)
-    colorize(moved, output, look=look, progress=again)
+    colorize(moved, output, options=options, progress=again)
     assert again.first == num_done + 1 > PIECE
 
 
-def referring(look: Look, lumas: list[np.ndarray], folder: Path, *tints: float) -> Look:
+def referring(
+    options: ColorOptions, lumas: list[np.ndarray], folder: Path, *tints: float
+) -> ColorOptions:
     """Return a look with references, each of one tint, of frames far from each other."""
     paths = []
     for number, tint in zip((3, 58), tints):
         colors = np.stack([1.0 + tint, 1.0, 1.0 - tint]) * lumas[number][..., None]
         paths.append(str(folder / f"frame-{number:06d}-{tint}.png"))
         Image.fromarray(colors.clip(0, 255).astype(np.uint8)).save(paths[-1])
-    return replace(look, references=tuple(paths))
+    return replace(options, references=tuple(paths))
 
 
 def test_a_run_with_references_goes_on_with_them(
-    film: Path, lumas: list[np.ndarray], look: Look, tmp_path: Path
+    film: Path, lumas: list[np.ndarray], options: ColorOptions, tmp_path: Path
 ) -> None:
-    given, other = (referring(look, lumas, tmp_path, 0.3, last) for last in (-0.2, -0.21))
+    given, other = (referring(options, lumas, tmp_path, 0.3, last) for last in (-0.2, -0.21))
     whole, output, many = (tmp_path / f"{name}.mkv" for name in ("whole", "out", "many"))
-    colorize(film, whole, look=given, encoding=LOSSLESS)
-    stopped(film, output, 30, look=given, encoding=LOSSLESS)
-    for changed in (other, look, replace(given, references=given.references[:1])):
+    colorize(film, whole, options=given, encoding=LOSSLESS)
+    stopped(film, output, 30, options=given, encoding=LOSSLESS)
+    for changed in (other, options, replace(given, references=given.references[:1])):
         with pytest.raises(OutputError, match=r"pieces of a run with references .*--restart"):
-            colorize(film, output, look=changed, encoding=LOSSLESS)
-    colorize(film, output, look=given, encoding=LOSSLESS)
+            colorize(film, output, options=changed, encoding=LOSSLESS)
+    colorize(film, output, options=given, encoding=LOSSLESS)
     assert_same(output, whole)
-    colorize_in_processes(film, many, jobs=2, look=given, encoding=LOSSLESS)
+    colorize(film, many, jobs=2, options=given, encoding=LOSSLESS)
     assert_same(many, whole)
 
 
-def test_other_settings_are_said(film: Path, look: Look, tmp_path: Path) -> None:
+def test_other_settings_are_said(film: Path, options: ColorOptions, tmp_path: Path) -> None:
     output = tmp_path / "out.mkv"
-    stopped(film, output, 30, look=look)
+    stopped(film, output, 30, options=options)
     with pytest.raises(OutputError, match=r"options .*'crf': '20'.*now .*'crf': '30'.*--restart"):
-        colorize(film, output, look=look, encoding=Encoding(crf=30))
+        colorize(film, output, options=options, encoding=Encoding(crf=30))
     with pytest.raises(OutputError, match=r"frames .*--restart"):
-        colorize(film, output, span=Span(first=0, stop=40), look=look)
+        colorize(film, output, time_range=TimeRange(first=0, stop=40), options=options)
     assert Journal(output).finished()  # nothing is lost by asking
     again = Stop(-1)
-    colorize(film, output, look=look, encoding=Encoding(crf=30), restart=True, progress=again)
+    colorize(film, output, options=options, encoding=Encoding(crf=30), restart=True, progress=again)
     assert again.first == 1
 
 
 def test_another_film_is_said(
-    film: Path, make_film: MakeFilm, lumas: list[np.ndarray], look: Look, tmp_path: Path
+    film: Path, make_film: MakeFilm, lumas: list[np.ndarray], options: ColorOptions, tmp_path: Path
 ) -> None:
     output = tmp_path / "out.mkv"
-    stopped(film, output, 30, look=look)
+    stopped(film, output, 30, options=options)
     other = make_film("other.mkv", lumas=lumas[::-1])
     with pytest.raises(OutputError, match=r"pieces of another film.*--restart"):
-        colorize(other, output, look=look)
+        colorize(other, output, options=options)
 
 
-def test_a_second_run_on_the_same_output_says_so(film: Path, look: Look, tmp_path: Path) -> None:
+def test_a_second_run_on_the_same_output_says_so(
+    film: Path, options: ColorOptions, tmp_path: Path
+) -> None:
     output = tmp_path / "out.mkv"
     with Journal(output), pytest.raises(OutputError, match=r"another run is writing .*out\.mkv"):
-        colorize(film, output, look=look)
-    colorize(film, output, look=look)
+        colorize(film, output, options=options)
+    colorize(film, output, options=options)
 
 
-def test_a_film_that_changes_is_not_taken_for_whole(film: Path, look: Look, tmp_path: Path) -> None:
+def test_a_film_that_changes_is_not_taken_for_whole(
+    film: Path, options: ColorOptions, tmp_path: Path
+) -> None:
     def touch(done: int, _: int | None) -> None:
         if done == 40:
             os.utime(film, ns=(1, 1))
 
     with pytest.raises(InputError, match="changed while it was coloured"):
-        colorize(film, tmp_path / "out.mkv", look=look, progress=touch)
+        colorize(film, tmp_path / "out.mkv", options=options, progress=touch)
     assert not (tmp_path / "out.mkv").exists()
 
 
-def test_a_broken_piece_is_named_and_made_anew(film: Path, look: Look, tmp_path: Path) -> None:
+def test_a_broken_piece_is_named_and_made_anew(
+    film: Path, options: ColorOptions, tmp_path: Path
+) -> None:
     output = tmp_path / "out.mkv"
-    stopped(film, output, 30, look=look, encoding=LOSSLESS)
+    stopped(film, output, 30, options=options, encoding=LOSSLESS)
     num_frames = len(Journal(output).finished()[1].pts)
-    piece = Journal(output).media(Piece(1, 0, None), "nut")
+    piece = Journal(output).media(Segment(1, 0, None), "nut")
     piece.write_bytes(piece.read_bytes()[: piece.stat().st_size // 2])
     with pytest.raises(OutputError, match=f"{piece.name} holds .* delete that file"):
-        colorize(film, output, look=look, encoding=LOSSLESS)
+        colorize(film, output, options=options, encoding=LOSSLESS)
     piece.unlink()
     again = Stop(-1)
-    colorize(film, output, look=look, encoding=LOSSLESS, progress=again)
+    colorize(film, output, options=options, encoding=LOSSLESS, progress=again)
     assert again.num == num_frames
 
 
 def test_a_journal_that_cannot_be_read_is_begun_again(
-    film: Path, look: Look, tmp_path: Path
+    film: Path, options: ColorOptions, tmp_path: Path
 ) -> None:
     output = tmp_path / "out.mkv"
-    stopped(film, output, 30, look=look)
+    stopped(film, output, 30, options=options)
     (folder_of(output) / "journal.json").write_text("{")
     again = Stop(-1)
-    colorize(film, output, look=look, progress=again)
+    colorize(film, output, options=options, progress=again)
     assert again.first == 1
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="nothing can be killed here")
-def test_a_killed_run_goes_on(film: Path, look: Look, tmp_path: Path) -> None:
+def test_a_killed_run_goes_on(film: Path, options: ColorOptions, tmp_path: Path) -> None:
     wanted, output = tmp_path / "wanted.mkv", tmp_path / "out.mkv"
-    colorize(film, wanted, look=look, encoding=LOSSLESS)
+    colorize(film, wanted, options=options, encoding=LOSSLESS)
     code = (
         "import sys, time\n"
         "from fractions import Fraction\n"
-        "from filmcolor import segments\n"
-        "from filmcolor.pipeline import Look, colorize\n"
-        "from filmcolor.plan import Encoding\n"
+        "from filmcolor import ColorOptions, Encoding, colorize\n"
+        "from filmcolor.segments import segment as segments\n"
         "segments._SECONDS = Fraction(1, 2)\n"
         "film, output, weights = sys.argv[1:]\n"
-        "look = Look(weights=weights, size=32, device='cpu')\n"
+        "options = ColorOptions(weights=weights, size=32, device='cpu')\n"
         "slow = lambda *_: time.sleep(0.02)\n"
-        "colorize(film, output, look=look, encoding=Encoding('master'), progress=slow)\n"
+        "colorize(film, output, options=options, encoding=Encoding('master'), progress=slow)\n"
     )
-    run = subprocess.Popen([sys.executable, "-c", code, film, output, look.weights])
+    run = subprocess.Popen([sys.executable, "-c", code, film, output, options.weights])
     while len(Journal(output).finished()) < 2:
         assert run.poll() is None, "it ended before it could be killed"
         time.sleep(0.01)
@@ -377,18 +387,18 @@ def test_a_killed_run_goes_on(film: Path, look: Look, tmp_path: Path) -> None:
     run.wait()
     assert not output.exists()
     again = Stop(-1)
-    colorize(film, output, look=look, encoding=LOSSLESS, progress=again)
+    colorize(film, output, options=options, encoding=LOSSLESS, progress=again)
     assert again.first is not None and again.first > 2 * PIECE
     assert_same(output, wanted)
 
 
 def test_pieces_in_several_processes_are_those_of_one(
-    film: Path, look: Look, tmp_path: Path
+    film: Path, options: ColorOptions, tmp_path: Path
 ) -> None:
     one, many = tmp_path / "one.mkv", tmp_path / "many.mkv"
-    colorize(film, one, look=look, encoding=LOSSLESS)
+    colorize(film, one, options=options, encoding=LOSSLESS)
     told = Stop(-1)
-    report = colorize_in_processes(film, many, jobs=2, look=look, encoding=LOSSLESS, progress=told)
+    report = colorize(film, many, jobs=2, options=options, encoding=LOSSLESS, progress=told)
     assert report.num_frames == told.num == NUM_FRAMES
     assert_same(many, one)
     assert not folder_of(many).exists()
@@ -397,57 +407,60 @@ def test_pieces_in_several_processes_are_those_of_one(
 # ---------------------------------------------------------------- names, and what is said
 
 
-def test_a_name_of_255_bytes(film: Path, look: Look, tmp_path: Path) -> None:
+def test_a_name_of_255_bytes(film: Path, options: ColorOptions, tmp_path: Path) -> None:
     output = tmp_path / f"{'é' * 125}o.mkv"
     assert len(os.fsencode(output.name)) == 255
-    stopped(film, output, 30, look=look)
-    colorize(film, output, look=look)
+    stopped(film, output, 30, options=options)
+    colorize(film, output, options=options)
     assert sorted(tmp_path.iterdir()) == sorted([film, output])
 
 
 @pytest.mark.parametrize("name", ["two\nlines.mkv", "'\"$(x).mkv", "🎞️ film.mkv", "-o.mkv"])
-def test_odd_names(film: Path, look: Look, tmp_path: Path, name: str) -> None:
+def test_odd_names(film: Path, options: ColorOptions, tmp_path: Path, name: str) -> None:
     source = film.rename(tmp_path / f"of {name}")
-    colorize(source, tmp_path / name, look=look)
+    colorize(source, tmp_path / name, options=options)
     assert sorted(tmp_path.iterdir()) == sorted([source, tmp_path / name])
 
 
-def test_a_folder_that_cannot_be_made_is_said(film: Path, look: Look, tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_made_is_said(
+    film: Path, options: ColorOptions, tmp_path: Path
+) -> None:
     output = tmp_path / "out.mkv"
     folder_of(output).write_text("in the way")
     with pytest.raises(OutputError, match=r"out\.mkv cannot be written .*out\.mkv\.filmcolor"):
-        colorize(film, output, look=look)
+        colorize(film, output, options=options)
 
 
 @pytest.mark.parametrize("comment", [None, "From a nitrate print"])
 def test_the_output_says_that_its_colour_was_added(
-    make_film: MakeFilm, look: Look, tmp_path: Path, comment: str | None
+    make_film: MakeFilm, options: ColorOptions, tmp_path: Path, comment: str | None
 ) -> None:
     film = make_film(metadata={"comment": comment} if comment else {})
-    colorize(film, tmp_path / "told.mp4", look=look)
-    colorize(film, tmp_path / "untold.mp4", look=look, tag=False)
+    colorize(film, tmp_path / "told.mp4", options=options)
+    colorize(film, tmp_path / "untold.mp4", options=options, tag=False)
     told = media.metadata(tmp_path / "told.mp4")["comment"]
     assert "colour added by filmcolor" in told and "weights" in told
     assert told.startswith(comment or "colour")
     assert media.metadata(tmp_path / "untold.mp4").get("comment") == comment
     # coloured once more it is not told twice
-    colorize(tmp_path / "told.mp4", tmp_path / "twice.mp4", look=look)
+    colorize(tmp_path / "told.mp4", tmp_path / "twice.mp4", options=options)
     assert media.metadata(tmp_path / "twice.mp4")["comment"] == told
 
 
 def test_a_film_that_fails_later_says_what_is_kept(
-    film: Path, look: Look, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    film: Path, options: ColorOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object) -> None:
         raise FilmcolorError("the disk is full: make room")
 
     output = tmp_path / "out.mkv"
-    monkeypatch.setattr(segments, "join", full)
-    monkeypatch.setattr("filmcolor.pipeline.join", full)
-    with pytest.raises(FilmcolorError, match="make room; 5 of 5 pieces are done, the same command"):
-        colorize(film, output, look=look)
+    monkeypatch.setattr("filmcolor.pipeline.run.concatenate", full)
+    with pytest.raises(
+        FilmcolorError, match="make room; 5 of 5 segments are done, the same command"
+    ):
+        colorize(film, output, options=options)
     monkeypatch.undo()
     told = Stop(-1)
-    colorize(film, output, look=look, colorizer=Colorizer(look), progress=told)
+    colorize(film, output, options=options, colorizer=Colorizer(options), progress=told)
     assert told.num == 0  # all that was left was to join them
     assert media.seconds(output) == media.seconds(film)

@@ -12,12 +12,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scenes import gray
 
-from filmcolor import dissolves, shots
-from filmcolor.dissolves import REACHES, dissolve_score
-from filmcolor.frames import LumaFrame
-from filmcolor.shots import LOOK, find_transitions, mark_cuts
-from filmcolor.small import small_frame
-from filmcolor.thumbs import Thumb, change, most_change, picture_area
+from filmcolor.shots import detector as shots
+from filmcolor.shots import dissolves
+from filmcolor.shots.detector import CONTEXT_FRAMES, find_transitions, mark_cuts
+from filmcolor.shots.dissolves import HALF_WINDOWS, dissolve_score
+from filmcolor.shots.thumbnail import Thumbnail, change, dissimilarity_bound, picture_area
+from filmcolor.types.frames import LumaFrame
+from filmcolor.video.proxy import proxy_frame
 
 HEIGHT, WIDTH = 96, 128
 EVENTFUL = 31  # the seed of a film in which all kinds of transitions are found
@@ -56,21 +57,21 @@ def moved(picture, dx, dy):
     return cv2.warpAffine(picture, shift, (WIDTH, HEIGHT), borderMode=cv2.BORDER_REFLECT)
 
 
-def frames_of(pictures, first=0):
+def decode_packet(pictures, first=0):
     luma = np.zeros((2, 2), np.uint8)
     return [
-        small_frame(LumaFrame(first + n, luma, first + n, 1), gray(p))
+        proxy_frame(LumaFrame(first + n, luma, first + n, 1), gray(p))
         for n, p in enumerate(pictures)
     ]
 
 
 def cuts_of(pictures, first=0):
-    return [f.frame.number for f in mark_cuts(frames_of(pictures, first)) if f.is_cut]
+    return [f.source.number for f in mark_cuts(decode_packet(pictures, first)) if f.is_cut]
 
 
 def marks_of(pictures, first=0):
-    found = find_transitions(frames_of(pictures, first))
-    return [(f.frame.number, kind) for f, kind in found if kind]
+    found = find_transitions(decode_packet(pictures, first))
+    return [(f.source.number, kind) for f, kind in found if kind]
 
 
 def shot(seed, num_frames, motion=1.0, grain=0.03):
@@ -118,16 +119,18 @@ def test_a_cut_next_to_the_end_is_found(from_end):
 
 
 def test_frames_come_back_in_order_and_otherwise_unchanged():
-    frames = frames_of(film(6, 6), first=100)
+    frames = decode_packet(film(6, 6), first=100)
     marked = list(mark_cuts(frames))
-    assert [m.frame for m in marked] == [f.frame for f in frames]
-    assert all(m.small is f.small for m, f in zip(marked, frames))
+    assert [m.source for m in marked] == [f.source for f in frames]
+    assert all(m.luma is f.luma for m, f in zip(marked, frames))
 
 
-@pytest.mark.parametrize("num_frames", [0, 1, 2, 3, LOOK, LOOK + 1, 2 * LOOK, 2 * LOOK + 1])
+@pytest.mark.parametrize(
+    "num_frames", [0, 1, 2, 3, CONTEXT_FRAMES, CONTEXT_FRAMES + 1, 2 * CONTEXT_FRAMES, 2 * CONTEXT_FRAMES + 1]
+)
 def test_short_films_come_through_whole(num_frames):
-    marked = list(mark_cuts(frames_of(shot(0, num_frames))))
-    assert [m.frame.number for m in marked] == list(range(num_frames))
+    marked = list(mark_cuts(decode_packet(shot(0, num_frames))))
+    assert [m.source.number for m in marked] == list(range(num_frames))
     assert not any(m.is_cut for m in marked)
 
 
@@ -289,8 +292,8 @@ def test_a_flash_at_a_cut_is_one_cut(num, level):
 
 def without_short_cuts(patch):
     """Let everything be measured, also where a quick look tells that it is in vain."""
-    patch.setattr(shots, "most_change", lambda first, second: 2.0)
-    patch.setattr(dissolves, "may_cross", lambda *pictures: True)
+    patch.setattr(shots, "dissimilarity_bound", lambda first, second: 2.0)
+    patch.setattr(dissolves, "may_be_midpoint", lambda *pictures: True)
 
 
 @pytest.mark.parametrize("kind", transitions.RECIPES)
@@ -314,9 +317,9 @@ def test_no_change_exceeds_its_bound(seeds, gain, shift, mix, grain):
     first, second = (scene(seed) for seed in seeds)
     second = gain * moved((1 - mix) * first + mix * second, *shift)
     second = second + np.random.default_rng(seeds[0]).normal(0.0, grain, second.shape)
-    thumbs = Thumb(gray(first)), Thumb(gray(second))
+    thumbs = Thumbnail(gray(first)), Thumbnail(gray(second))
     for a, b in (thumbs, thumbs[::-1]):
-        assert change(a, b) <= most_change(a, b)
+        assert change(a, b) <= dissimilarity_bound(a, b)
 
 
 def test_no_change_exceeds_its_bound_where_rounding_decides():
@@ -324,14 +327,14 @@ def test_no_change_exceeds_its_bound_where_rounding_decides():
         pictures = np.random.default_rng(seed).integers(0, 256, (2, 36, 48), np.uint8)
         pictures[:, 4:-4, 5:-5] = 30  # all of it even, but for the edge and a speck
         pictures[:, 10, 10] = 31
-        first, second = map(Thumb, pictures)
-        assert change(first, second) <= most_change(first, second)
+        first, second = map(Thumbnail, pictures)
+        assert change(first, second) <= dissimilarity_bound(first, second)
 
 
 @settings(max_examples=100, deadline=None)
 @given(
     seeds=st.tuples(st.integers(0, 20), st.integers(0, 20)),
-    reach=st.sampled_from(REACHES),
+    reach=st.sampled_from(HALF_WINDOWS),
     late=st.integers(-2, 2),
     num=st.integers(1, 20),
     power=st.floats(0.5, 2.0),
@@ -344,7 +347,7 @@ def test_no_dissolve_is_ruled_out_by_its_middle(seeds, reach, late, num, power, 
     start = reach - num // 2 + late
     levels = (np.arange(2 * reach + 1) - start).clip(0, num) / num
     thumbs = [
-        Thumb(gray((1 - m) * first + m * second + rng.normal(0.0, grain, first.shape)))
+        Thumbnail(gray((1 - m) * first + m * second + rng.normal(0.0, grain, first.shape)))
         for m in levels**power
     ]
     score = dissolve_score(thumbs)
@@ -357,7 +360,7 @@ def test_a_true_dissolve_is_not_ruled_out():
     """Else the law above could not fail."""
     first, second = scene(0), scene(1)
     levels = (np.arange(33) - 8).clip(0, 16) / 16
-    assert dissolve_score([Thumb(gray((1 - m) * first + m * second)) for m in levels]) > 0.8
+    assert dissolve_score([Thumbnail(gray((1 - m) * first + m * second)) for m in levels]) > 0.8
 
 
 @settings(max_examples=100, deadline=None)
@@ -371,7 +374,7 @@ def test_the_area_of_pictures_is_all_but_the_bars_that_all_have(bars, gain):
         picture = gain * scene(n)
         picture[:top] = picture[HEIGHT - bottom :] = 0.02
         picture[:, :left] = picture[:, WIDTH - right :] = 0.02
-        thumbs.append(Thumb(gray(picture)))
+        thumbs.append(Thumbnail(gray(picture)))
     area = picture_area(thumbs)
     assert (*lit_lines(thumbs, axis=1), *lit_lines(thumbs, axis=0)) == area
 
@@ -393,7 +396,7 @@ def test_what_a_frame_was_compared_with_before_changes_nothing():
     pictures[0][:12] = pictures[1][:12] = 0.02  # a bar that two of them have
 
     def measured(is_fresh):
-        first, second, whole = (Thumb(gray(p)) for p in pictures)
+        first, second, whole = (Thumbnail(gray(p)) for p in pictures)
         if not is_fresh:
             assert change(first, whole) > 0.0
             assert dissolve_score(mixtures(first, whole)) > 0.0
@@ -402,7 +405,7 @@ def test_what_a_frame_was_compared_with_before_changes_nothing():
     def mixtures(first, last):
         levels = (np.arange(1, 32) - 8).clip(0, 16) / 16
         mixed = [gray((1 - m) * first.picture + m * last.picture) for m in levels]
-        return [first, *map(Thumb, mixed), last]
+        return [first, *map(Thumbnail, mixed), last]
 
     assert measured(is_fresh=True) == measured(is_fresh=False)
 
@@ -445,7 +448,7 @@ def test_marks_do_not_depend_on_where_reading_began_or_ended(start):
     whole = cuts_of(pictures)
     assert whole == [9, 14, 27, 44]
     stop = min(len(pictures), start + 12)
-    first, last = max(0, start - LOOK), stop + LOOK
+    first, last = max(0, start - CONTEXT_FRAMES), stop + CONTEXT_FRAMES
     part = cuts_of(pictures[first:last], first)
     assert [n for n in part if start <= n < stop] == [n for n in whole if start <= n < stop]
 
@@ -468,8 +471,8 @@ def test_the_eventful_film_has_all_kinds():
 def test_marks_of_a_part_are_those_of_the_whole(start, length):
     pictures, whole = eventful()
     stop = min(len(pictures), start + length)
-    first = max(0, start - LOOK)
-    part = marks_of(pictures[first : stop + LOOK], first)
+    first = max(0, start - CONTEXT_FRAMES)
+    part = marks_of(pictures[first : stop + CONTEXT_FRAMES], first)
     assert [m for m in part if start <= m[0] < stop] == [m for m in whole if start <= m[0] < stop]
 
 
@@ -477,10 +480,10 @@ def test_no_more_than_the_frames_looked_at_are_read_ahead():
     read = []
 
     def reading():
-        for frame in frames_of(film(20)):
-            read.append(frame.frame.number)
+        for frame in decode_packet(film(20)):
+            read.append(frame.source.number)
             yield frame
 
     for marked in mark_cuts(reading()):
-        assert len(read) <= marked.frame.number + LOOK + 1
+        assert len(read) <= marked.source.number + CONTEXT_FRAMES + 1
     assert len(read) == 20

@@ -19,17 +19,18 @@ from hypothesis import strategies as st
 from media import Film, shoot
 from PIL import Image
 
-from filmcolor.cli import main
-from filmcolor.color import Coding
+from filmcolor.cli.main import main
 from filmcolor.errors import InputError, OutputError, SettingsError
-from filmcolor.frames import Part, Span
-from filmcolor.probing import probe
-from filmcolor.train import candidates, worth
-from filmcolor.train.bars import Bars, Profile, settle_bars
-from filmcolor.train.candidates import Glimpse, look_through, sharpest
-from filmcolor.train.stills import Picking, pick_stills
-from filmcolor.train.taking import taking_order
-from filmcolor.train.worth import MIN_DIFFERENCE, Memory, flaw_of, sharpness, signature
+from filmcolor.train.stills import quality as worth
+from filmcolor.train.stills import scan as candidates
+from filmcolor.train.stills.extract import taking_order
+from filmcolor.train.stills.letterbox import Bars, Profile, settle_bars
+from filmcolor.train.stills.pick import Picking, pick_stills
+from filmcolor.train.stills.quality import MIN_DIFFERENCE, Memory, flaw_of, sharpness, signature
+from filmcolor.train.stills.scan import Glimpse, look_through, sharpest
+from filmcolor.types.film import Part, TimeRange
+from filmcolor.types.yuv import Coding
+from filmcolor.video.probe import probe
 
 WIDTH, HEIGHT, BAR = 96, 64, 12  # pixels; the bars are above and below the picture
 CODING = Coding(6, False, 8)
@@ -43,7 +44,7 @@ GOOD = {0: "a", 2: "blurred", 5: "b", 6: "c"}  # the shots that give a still
 SEEDS = {"a": 4, "blurred": 7, "grey": 5, "b": 10, "c": 12}  # chosen so that each cut is a cut
 
 
-def hues(num: int, seed: int, strength: float) -> list[tuple[np.ndarray, np.ndarray]]:
+def chroma_thumbnail(num: int, seed: int, strength: float) -> list[tuple[np.ndarray, np.ndarray]]:
     """Chroma planes (H/2, W/2) that pan with the luma, from textures of their own."""
     planes = [
         [np.rint(128 + (t.astype(float) - 125) * strength).astype(np.uint8) for t in texture]
@@ -57,14 +58,14 @@ def take(name: str, num: int) -> Taken:
     if name == "black":
         rng = np.random.default_rng(0)
         lumas = [rng.integers(16, 20, (HEIGHT, WIDTH), np.uint8) for _ in range(num)]
-        return [(luma, hues(1, 0, 0.0)[0]) for luma in lumas]
+        return [(luma, chroma_thumbnail(1, 0, 0.0)[0]) for luma in lumas]
     lumas = shoot(num, (WIDTH, HEIGHT), seed=SEEDS[name])
     if name == "blurred":
         lumas = [
             luma if n == SHARP else cv2.GaussianBlur(luma, (0, 0), 2.0)
             for n, luma in enumerate(lumas)
         ]
-    return list(zip(lumas, hues(num, 50 + SEEDS[name], 0.0 if name == "grey" else 0.4)))
+    return list(zip(lumas, chroma_thumbnail(num, 50 + SEEDS[name], 0.0 if name == "grey" else 0.4)))
 
 
 def letterboxed(taken: Taken, bar: int = BAR) -> Taken:
@@ -190,7 +191,7 @@ def test_the_report_says_what_was_left_out(film: Path, tmp_path: Path) -> None:
 
 
 def test_a_part_gives_the_stills_of_the_part(film: Path, picked: Path, tmp_path: Path) -> None:
-    pick_stills([film], tmp_path / "out", span=Span(first=STARTS[5], stop=STARTS[6]))
+    pick_stills([film], tmp_path / "out", time_range=TimeRange(first=STARTS[5], stop=STARTS[6]))
     assert shots(tmp_path / "out") == [0]
     (name,) = (line["file"] for line in lines(tmp_path / "out"))
     assert files(tmp_path / "out")[name] == files(picked)[name]
@@ -533,7 +534,7 @@ def test_a_run_that_ends_early_leaves_nothing(
 
     monkeypatch.setattr(Path, "replace", limited)
     wanted = OutputError if isinstance(error, OSError) else KeyboardInterrupt
-    with pytest.raises(wanted, match=r"disk full|^$"):
+    with pytest.raises(wanted, match=r"the disk is full: make room|^$"):
         pick_stills([film], tmp_path / "new" / "out")
     assert list(tmp_path.iterdir()) == []
 
@@ -586,7 +587,7 @@ def test_hdr_is_refused(tmp_path: Path) -> None:
 
 def test_a_range_is_of_one_film(film: Path, photos: Path, tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="one film"):
-        pick_stills([film, photos], tmp_path / "out", span=Span(first=3))
+        pick_stills([film, photos], tmp_path / "out", time_range=TimeRange(first=3))
 
 
 @pytest.mark.parametrize("choice", [{"per_shot": 0}, {"short_side": 8}, {"limit": 0}])

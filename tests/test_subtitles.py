@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 from media import Film, Titles, shoot
 
 from filmcolor.errors import VerifyError
-from filmcolor.pipeline import Look, colorize
-from filmcolor.plan import Encoding
-from filmcolor.probing import probe
-from filmcolor.subtitles import MOV_TEXT, SUBRIP, converted, is_convertible, styled_text
-from filmcolor.verification import verify
+from filmcolor.output.options import Encoding
+from filmcolor.output.subtitles import MOV_TEXT, SUBRIP, converted, is_convertible, styled_text
+from filmcolor.output.verify import verify_output
+from filmcolor.pipeline.batch import colorize
+from filmcolor.pipeline.options import ColorOptions
+from filmcolor.video.probe import probe
 
 QUICK = Encoding(codec="libx264", preset="ultrafast")
 ITALIC_TITLE = (
@@ -87,11 +88,11 @@ def test_only_text_is_convertible() -> None:
     assert not is_convertible("hdmv_pgs_subtitle", SUBRIP)
 
 
-def test_mp4_players_find_a_header_and_the_text(look: Look, tmp_path: Path) -> None:
+def test_mp4_players_find_a_header_and_the_text(options: ColorOptions, tmp_path: Path) -> None:
     lines = [(40, 160, "<i>Silence</i>"), (200, 240, "<b>No</b>!")]
     film = Film(shoot(6), titles=[Titles("subrip", "fre", lines)], time_base=Fraction(1, 1000))
     source, output = media.make(tmp_path / "film.mkv", film), tmp_path / "out.mp4"
-    colorize(source, output, look=look, encoding=QUICK)
+    colorize(source, output, options=options, encoding=QUICK)
     (stream,) = media.streams(output, "subtitle")
     assert (stream.codec, stream.language) == ("mov_text", "fre")
     with av.open(str(output)) as opened:
@@ -124,4 +125,4 @@ def test_a_conversion_is_verified(
     packets = [(a, b, converted(t.encode(), SUBRIP, MOV_TEXT)) for a, b, t in lines]
     false = replace(film, titles=[Titles("mov_text", None, packets)])
     with pytest.raises(VerifyError, match=message):
-        verify(probe(source), media.make(tmp_path / "out.mp4", false))
+        verify_output(probe(source), media.make(tmp_path / "out.mp4", false))

@@ -16,16 +16,16 @@ from stills import colorful, save_stills
 
 import filmcolor.weights as weights_store
 from filmcolor.errors import InputError, OutputError, SettingsError, WeightsError
-from filmcolor.frames import FloatPlane, Gray
-from filmcolor.model import ColorNet, ContextNet
-from filmcolor.predict import Predictor
+from filmcolor.network.model import ColorNet, ContextNet
+from filmcolor.network.predictor import Predictor
 from filmcolor.train import trainer as trainer_module
-from filmcolor.train.dataset import find_stills, split_stills
+from filmcolor.train.data.dataset import find_stills, split_stills
 from filmcolor.train.fit import fit
+from filmcolor.train.initialization import Start
 from filmcolor.train.recipe import RECIPES, Recipe, recipe
-from filmcolor.train.start import Start
 from filmcolor.train.trainer import Trainer
 from filmcolor.train.validation import Predicts, Score, validate
+from filmcolor.types.frames import FloatPlane, Gray
 
 SMALL = Recipe(
     network="tutorial",

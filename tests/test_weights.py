@@ -10,7 +10,7 @@ from torch import nn
 
 from filmcolor import weights
 from filmcolor.errors import WeightsError
-from filmcolor.model import ColorNet, ContextNet
+from filmcolor.network.model import ColorNet, ContextNet
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from filmcolor import native
+from filmcolor.kernels import ops
 
 ROOT = Path(__file__).parent.parent
 
@@ -24,7 +24,7 @@ def built(target: Path, environment: Mapping[str, str]) -> Path:
     """Return a wheel made from a copy of what it is made of."""
     source = target / "source"
     for folder in ("filmcolor", "train", "weights"):
-        ignored = shutil.ignore_patterns("__pycache__", "_kernels*.so")
+        ignored = shutil.ignore_patterns("__pycache__", "_compiled*.so")
         shutil.copytree(ROOT / folder, source / folder, ignore=ignored)
     for name in ("setup.cfg", "setup.py", "pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
@@ -63,17 +63,17 @@ def compiled_in(wheel: Path) -> list[str]:
     return [name for name in zipfile.ZipFile(wheel).namelist() if name.endswith((".so", ".pyd"))]
 
 
-@pytest.mark.skipif(not native.is_built(), reason="no C compiler at installation")
+@pytest.mark.skipif(not ops.is_compiled(), reason="no C compiler at installation")
 def test_loops_are_compiled(wheel: Path) -> None:
     (name,) = compiled_in(wheel)
-    assert name.startswith("filmcolor/_kernels.")
+    assert name.startswith("filmcolor/kernels/_compiled.")
 
 
 def test_it_is_built_without_a_compiler_too(tmp_path: Path) -> None:
     missing = str(tmp_path / "no-compiler")
     path = built(tmp_path, {**os.environ, "CC": missing, "LDSHARED": missing})
     assert compiled_in(path) == []
-    assert "filmcolor/native.py" in zipfile.ZipFile(path).namelist()
+    assert "filmcolor/ops.py" in zipfile.ZipFile(path).namelist()
 
 
 def test_it_colors_a_film_from_another_folder(

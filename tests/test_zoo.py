@@ -14,11 +14,11 @@ import pytest
 from media import TICK, Film, Sound, Titles, shoot
 
 from filmcolor.errors import FilmcolorError
-from filmcolor.frames import Span
-from filmcolor.pipeline import Look, colorize
-from filmcolor.plan import Encoding
-from filmcolor.probing import probe
-from filmcolor.verification import verify_film
+from filmcolor.output.options import Encoding
+from filmcolor.output.verify import verify
+from filmcolor.pipeline.batch import colorize
+from filmcolor.pipeline.options import ColorOptions
+from filmcolor.types.film import TimeRange
 
 MASTER = Encoding(purpose="master")
 DROPPING = Encoding(purpose="master", drop_unsupported=True)
@@ -448,22 +448,22 @@ def test_the_zoo_is_large() -> None:
 
 
 @pytest.mark.parametrize("name", ZOO)
-def test_zoo(name: str, look: Look, tmp_path: Path) -> None:
+def test_zoo(name: str, options: ColorOptions, tmp_path: Path) -> None:
     animal = ZOO[name]
     source, output = _made(animal, tmp_path / name), tmp_path / animal.output
     if animal.refused:
         with pytest.raises(FilmcolorError, match=animal.refused) as caught:
-            colorize(source, output, look=look, encoding=animal.encoding)
+            colorize(source, output, options=options, encoding=animal.encoding)
         assert "\n" not in str(caught.value)
         assert not output.exists()
         return
-    report = colorize(source, output, look=look, encoding=animal.encoding)
+    report = colorize(source, output, options=options, encoding=animal.encoding)
     assert not report.damage
     _assert_noted(animal, report.notes)
     _assert_same_picture(source, output, animal)
     _assert_same_streams(source, output, animal)
     if not animal.encoding.drop_unsupported:  # what was left out would be missed
-        assert verify_film(probe(source), output) == report.num_frames
+        assert verify(source, output) == report.num_frames
 
 
 # which no container holds, or no decoder reads
@@ -472,28 +472,28 @@ COSTLY = ("8k.mkv",)
 
 
 @pytest.mark.parametrize("name", [n for n in ZOO if n not in (*HOPELESS, *COSTLY)])
-def test_zoo_by_default(name: str, look: Look, tmp_path: Path) -> None:
+def test_zoo_by_default(name: str, options: ColorOptions, tmp_path: Path) -> None:
     """Named no output, each finds a container that holds it: nothing fails at the very end."""
     animal = ZOO[name]
     source = _made(animal, tmp_path / name)
     is_dropping = animal.encoding.drop_unsupported
     encoding = Encoding(preset="ultrafast", drop_unsupported=is_dropping)
-    report = colorize(source, look=look, encoding=encoding)
+    report = colorize(source, options=options, encoding=encoding)
     assert report.num_frames == (animal.num_frames or len(animal.film.lumas))
     assert not report.damage
     if not is_dropping:
-        assert verify_film(probe(source), report.output) == report.num_frames
+        assert verify(source, report.output) == report.num_frames
 
 
 @pytest.mark.parametrize("name", [n for n in ZOO if n not in (*HOPELESS, *COSTLY, *SOUNDS)])
-def test_zoo_in_part(name: str, look: Look, tmp_path: Path) -> None:
+def test_zoo_in_part(name: str, options: ColorOptions, tmp_path: Path) -> None:
     animal = ZOO[name]
     source = _made(animal, tmp_path / name)
     num = min(2, len(animal.film.lumas))
     encoding = replace(MASTER, drop_unsupported=animal.encoding.drop_unsupported)
     first = 1 if num == 2 else 0
-    span = Span(first=first, stop=first + num)
-    report = colorize(source, look=look, encoding=encoding, span=span)
+    time_range = TimeRange(first=first, stop=first + num)
+    report = colorize(source, options=options, encoding=encoding, time_range=time_range)
     ours, theirs = media.lumas(report.output), media.lumas(source)
     assert len(ours) == num
     assert all(np.array_equal(a, b) for a, b in zip(ours, theirs[first:]))

@@ -7,7 +7,7 @@ import torch
 import torch.distributed as dist
 
 from filmcolor.train import trainer as trainer_module
-from filmcolor.train.dataset import split_stills
+from filmcolor.train.data.dataset import split_stills
 from filmcolor.train.fit import fit
 from filmcolor.train.recipe import Recipe
 from filmcolor.train.trainer import Trainer

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from filmcolor.errors import OutputError
-from filmcolor.train.dataset import split_stills
+from filmcolor.files import atomic_write
+from filmcolor.train.data.dataset import split_stills
+from filmcolor.train.initialization import SCRATCH, Start
 from filmcolor.train.recipe import Recipe
-from filmcolor.train.records import Records, save_samples
-from filmcolor.train.start import SCRATCH, Start
 from filmcolor.train.trainer import Trainer
-from filmcolor.train.whole import written_whole
+from filmcolor.train.training_log import Records, save_samples
 
 log = logging.getLogger(__name__)
 _SAVE_SECONDS = 60.0  # between checkpoints
@@ -47,7 +47,7 @@ def fit(
         log.info("going on from step %d", trainer.step)
     is_first = trainer.ranks.rank == 0
     if is_first:
-        with written_whole(folder / "split.csv") as partial:
+        with atomic_write(folder / "split.csv") as partial:
             partial.write_text(split.to_csv(), encoding="utf-8")
     if trainer.is_out_of_patience:
         return folder / "best.safetensors"

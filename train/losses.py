@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from filmcolor.color import lab_from_rgb
+from filmcolor.color.spaces import lab_from_rgb
 from filmcolor.errors import InputError
-from filmcolor.model import AB_SCALE, NUM_BINS, ColorNet, encode_ab
-from filmcolor.train.dataset import whole_picture
-from filmcolor.train.stock import luma_and_ab
+from filmcolor.network.model import AB_SCALE, NUM_BINS, ColorNet, encode_ab
+from filmcolor.train.data.dataset import whole_picture
+from filmcolor.train.data.film_stock import luma_and_ab
 
 LOSSES = ("mse", "huber", "bins")
 BIN_STEP = 10.0  # CIELAB units between bins, Zhang et al. 2016

@@ -3,8 +3,8 @@
 from dataclasses import dataclass, replace
 
 from filmcolor.errors import SettingsError
-from filmcolor.small import STRIDE
 from filmcolor.train.losses import LOSSES
+from filmcolor.video.proxy import STRIDE
 
 NETWORKS = ("tutorial", "film")
 SCHEDULES = ("constant", "one-cycle")

@@ -18,17 +18,18 @@ from torch.utils.data import DataLoader
 
 from filmcolor import weights
 from filmcolor.errors import SettingsError, WeightsError
-from filmcolor.model import ColorNet, ContextNet
-from filmcolor.predict import Predictor, choose_dtype
-from filmcolor.train.card import write_card
-from filmcolor.train.dataset import Draws, Split, StillsDataset
+from filmcolor.files import atomic_write
+from filmcolor.network.device import choose_dtype
+from filmcolor.network.model import ColorNet, ContextNet
+from filmcolor.network.predictor import Predictor
+from filmcolor.train.data.dataset import Draws, Split, StillsDataset
+from filmcolor.train.data.film_stock import luma_and_ab, old_stock
+from filmcolor.train.distributed import Ranks, own_device
+from filmcolor.train.initialization import SCRATCH, Start, build_network
 from filmcolor.train.losses import Loss, rarity_weights, survey
-from filmcolor.train.ranks import Ranks, own_device
+from filmcolor.train.model_card import write_card
 from filmcolor.train.recipe import Recipe
-from filmcolor.train.start import SCRATCH, Start, build_network
-from filmcolor.train.stock import luma_and_ab, old_stock
 from filmcolor.train.validation import SHORT_SIDE, Score, validate
-from filmcolor.train.whole import written_whole
 
 Tensors = tuple[Tensor, ...] | list[Tensor]
 
@@ -191,7 +192,7 @@ class Trainer:
         state: dict[str, Any] = {name: getattr(self, name).state_dict() for name in parts}
         state |= {"recipe": self._told(), "data": self.fingerprint, "step": self.step}
         state |= {name: getattr(self, name) for name in _COUNTS}
-        with written_whole(self.checkpoint) as partial:
+        with atomic_write(self.checkpoint) as partial:
             torch.save(state, partial)
 
     def _agree(self) -> None:
@@ -281,8 +282,7 @@ class Trainer:
 
     def _keep(self, score: Score) -> None:
         path, state = self.folder / "best.safetensors", self.judged.state_dict()
-        with written_whole(path) as partial:
-            weights.save(state, partial)
+        weights.save(state, path)
         write_card(
             path,
             self.split,
@@ -297,7 +297,7 @@ class Trainer:
         if self.recipe.is_kept_by_epoch:
             epoch = self.step // self.steps_an_epoch
             path = self.folder / f"model-epoch-{epoch}-losses-{score.loss:.3f}.pth"
-            with written_whole(path) as partial:
+            with atomic_write(path) as partial:
                 torch.save({name: value.cpu() for name, value in state.items()}, partial)
 
     def _tell_unreadable(self, names: Iterable[str]) -> None:

@@ -7,13 +7,13 @@ from typing import Protocol
 
 import numpy as np
 
-from filmcolor import metrics
 from filmcolor.errors import InputError
-from filmcolor.frames import FloatPlane, Gray
-from filmcolor.model import AB_SCALE
-from filmcolor.small import STRIDE
-from filmcolor.train.dataset import whole_picture
-from filmcolor.train.stock import luma_and_ab
+from filmcolor.metrics.image import Mean, ab_square_error, mean_chroma
+from filmcolor.network.model import AB_SCALE
+from filmcolor.train.data.dataset import whole_picture
+from filmcolor.train.data.film_stock import luma_and_ab
+from filmcolor.types.frames import FloatPlane, Gray
+from filmcolor.video.proxy import STRIDE
 
 SHORT_SIDE = 256  # pixels, of the pictures that are judged by
 LEAST_CHROMA = 0.5  # mean, Lab units: below it there is no colour to compare with
@@ -67,7 +67,7 @@ def validate(
 
     Raises InputError when no picture can be read, or all are grey.
     """
-    error, grey, chroma, true_chroma = (metrics.Mean() for _ in range(4))
+    error, grey, chroma, true_chroma = (Mean() for _ in range(4))
     unreadable = []
     for path in paths:
         try:
@@ -79,10 +79,10 @@ def validate(
         truth = np.ascontiguousarray(true_ab[0].permute(1, 2, 0).numpy())
         ab = predict_whole(net, luma[0, 0].numpy(), is_flip_averaged)
         num = truth.shape[0] * truth.shape[1]
-        error.add(metrics.ab_square_error(ab, truth), num)
-        grey.add(metrics.ab_square_error(np.zeros_like(truth), truth), num)
-        chroma.add(metrics.mean_chroma(ab), num)
-        true_chroma.add(metrics.mean_chroma(truth), num)
+        error.add(ab_square_error(ab, truth), num)
+        grey.add(ab_square_error(np.zeros_like(truth), truth), num)
+        chroma.add(mean_chroma(ab), num)
+        true_chroma.add(mean_chroma(truth), num)
     told = [mean.value for mean in (error, grey, chroma, true_chroma)]
     if any(value is None for value in told):
         raise InputError("none of the pictures to judge by could be read; are the files complete?")

@@ -17,7 +17,8 @@ from safetensors.torch import save as serialize
 from torch import Tensor
 
 from filmcolor.errors import WeightsError
-from filmcolor.model import ColorNet, ContextNet
+from filmcolor.files import atomic_write
+from filmcolor.network.model import ColorNet, ContextNet
 
 FOLDER = Path(__file__).parent
 DEFAULT = "film"
@@ -92,14 +93,13 @@ def _is_state_dict(state: Any) -> bool:
 
 
 def save(state: dict[str, Tensor], path: Path) -> None:
-    """Write a state dict as float16 safetensors, whole or not at all."""
+    """Write a state dict as float16 safetensors, whole or not at all; raises OutputError."""
     tensors = {
         name: (tensor.half() if tensor.is_floating_point() else tensor).contiguous().clone()
         for name, tensor in state.items()
     }
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_bytes(serialize(tensors))  # save_file would hide it from other users
-    partial.replace(path)
+    with atomic_write(path) as partial:
+        partial.write_bytes(serialize(tensors))  # save_file would hide it from other users
 
 
 def load(name_or_path: str | os.PathLike[str]) -> ColorNet:

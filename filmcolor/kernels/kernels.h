@@ -1,10 +1,16 @@
-/* What each frame needs most, as compiled loops. They do what NumPy and OpenCV do in `color`,
- * `upsample`, `chroma`, `flow` and `smooth`, without a pass over memory for every step, and what
- * PyTorch does in `inference`.
+/* Compiled versions of the per-frame hot loops; `ops.py` documents what each one computes.
  *
- * Arrays are C-contiguous, and their lengths are checked against the sizes that come with them.
- * Nothing is kept between calls. Loops are written so that compilers make vectors of them;
- * where a program can choose when it is loaded, there are versions for AVX-512 and for AVX2.
+ * They replace some 150 passes of NumPy and OpenCV over a frame by a few, two to five times as
+ * fast. All arrays are C-contiguous; module.c checks their lengths against the sizes given. No
+ * state is kept between calls.
+ *
+ * Loops are written for the compiler's vectorizer:
+ * - one loop handles values of one width: with mixed widths GCC processes 64 at a time and leaves
+ *   the rest to scalar code;
+ * - where the loader can choose, functions are compiled for AVX-512, AVX2 and the baseline.
+ *
+ * The sources are C11. GCC's extensions (vector types, attributes) are used where they exist;
+ * define FILMCOLOR_PLAIN_C to do without them, as MSVC does.
  */
 #ifndef FILMCOLOR_KERNELS_H
 #define FILMCOLOR_KERNELS_H
@@ -14,145 +20,226 @@
 #include <stdlib.h>
 #include <string.h>
 
-#if defined(__x86_64__) && defined(__GLIBC__) && !defined(__clang__) && __GNUC__ >= 12
-#define FOR_EACH_PROCESSOR \
-    __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-#elif defined(__x86_64__) && defined(__GLIBC__) && !defined(__clang__)
-#define FOR_EACH_PROCESSOR __attribute__((target_clones("avx512f", "avx2", "default")))
+/* ---------------------------------------------------------------- compilers */
+
+#if defined(__GNUC__) && !defined(FILMCOLOR_PLAIN_C) /* GCC and Clang */
+#define HAS_GNU_EXTENSIONS 1
 #else
-#define FOR_EACH_PROCESSOR
+#define HAS_GNU_EXTENSIONS 0
 #endif
+
+/* CPU_VERSIONS: before a function that is compiled for several instruction sets */
+#if !HAS_GNU_EXTENSIONS || !defined(__x86_64__) || !defined(__GLIBC__) || defined(__clang__)
+#define CPU_VERSIONS
+#elif __GNUC__ >= 12
+#define CPU_VERSIONS __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#else
+#define CPU_VERSIONS __attribute__((target_clones("avx512f", "avx2", "default")))
+#endif
+
+/* VECTORIZE: before a loop whose iterations are independent, which compilers cannot always prove */
+#if !HAS_GNU_EXTENSIONS
+#define VECTORIZE
+#elif defined(__clang__)
+#define VECTORIZE _Pragma("clang loop vectorize(assume_safety)")
+#else
+#define VECTORIZE _Pragma("GCC ivdep")
+#endif
+
+#if HAS_GNU_EXTENSIONS
 #define INLINE static inline __attribute__((always_inline))
 #define RESTRICT __restrict__
-
-/* before a loop of which no turn reads what another writes, whatever the compiler can prove */
-#if defined(__clang__)
-#define INDEPENDENT _Pragma("clang loop vectorize(assume_safety)")
 #else
-#define INDEPENDENT _Pragma("GCC ivdep")
+#define INLINE static inline
+#if defined(__STDC_VERSION__) && __STDC_VERSION__ >= 199901L
+#define RESTRICT restrict
+#elif defined(_MSC_VER)
+#define RESTRICT __restrict
+#else
+#define RESTRICT
+#endif
 #endif
 
-INLINE float smaller(float a, float b) { return a < b ? a : b; }
-INLINE float larger(float a, float b) { return a > b ? a : b; }
-INLINE float clipped(float value, float low, float high)
-{
-    return smaller(larger(value, low), high);
-}
-INLINE int held(int place, int num) { return place < 0 ? 0 : place >= num ? num - 1 : place; }
+/* ---------------------------------------------------------------- four channels */
 
-/* The nearest whole number, halves to even, of what is within 2^22 of zero. */
-INLINE float rounded(float value)
+/* A pixel of an (H, W, 4) array: a tracked flow, or values to warp. */
+#if HAS_GNU_EXTENSIONS
+typedef float Float4 __attribute__((vector_size(16), aligned(4), may_alias));
+#define CHANNEL(pixel, n) ((pixel)[n])
+INLINE Float4 float4(float a, float b, float c, float d) { return (Float4){a, b, c, d}; }
+INLINE Float4 add4(Float4 a, Float4 b) { return a + b; }
+INLINE Float4 subtract4(Float4 a, Float4 b) { return a - b; }
+INLINE Float4 multiply4(Float4 a, Float4 b) { return a * b; }
+INLINE Float4 scale4(Float4 a, float factor) { return a * factor; }
+INLINE Float4 negate4(Float4 a) { return -a; }
+#else
+typedef struct {
+    float channel[4];
+} Float4;
+#define CHANNEL(pixel, n) ((pixel).channel[n])
+INLINE Float4 float4(float a, float b, float c, float d)
 {
-    const float shift = 12582912.0f; /* 1.5 * 2^23: beside it there is no room for a fraction */
+    Float4 pixel;
+    pixel.channel[0] = a, pixel.channel[1] = b, pixel.channel[2] = c, pixel.channel[3] = d;
+    return pixel;
+}
+INLINE Float4 add4(Float4 a, Float4 b)
+{
+    for (int n = 0; n < 4; n++) a.channel[n] += b.channel[n];
+    return a;
+}
+INLINE Float4 subtract4(Float4 a, Float4 b)
+{
+    for (int n = 0; n < 4; n++) a.channel[n] -= b.channel[n];
+    return a;
+}
+INLINE Float4 multiply4(Float4 a, Float4 b)
+{
+    for (int n = 0; n < 4; n++) a.channel[n] *= b.channel[n];
+    return a;
+}
+INLINE Float4 scale4(Float4 a, float factor)
+{
+    return multiply4(a, float4(factor, factor, factor, factor));
+}
+INLINE Float4 negate4(Float4 a) { return scale4(a, -1.0f); }
+#endif
+
+/* Return the linear interpolation between two pixels. */
+INLINE Float4 mix4(Float4 a, Float4 b, float fraction)
+{
+    return add4(a, scale4(subtract4(b, a), fraction));
+}
+
+/* ---------------------------------------------------------------- arithmetic */
+
+/* these comparisons turn a NaN in the first argument into the second */
+INLINE float min_float(float a, float b) { return a < b ? a : b; }
+INLINE float max_float(float a, float b) { return a > b ? a : b; }
+INLINE float clip(float value, float low, float high)
+{
+    return min_float(max_float(value, low), high);
+}
+INLINE int clip_index(int index, int num) { return index < 0 ? 0 : index >= num ? num - 1 : index; }
+
+/* Round to the nearest integer, halves to even; the value is within 2^22 of zero. */
+INLINE float round_even(float value)
+{
+    const float shift = 12582912.0f; /* 1.5 * 2^23: floats of this size have no fraction bits */
     return (value + shift) - shift;
 }
 
-/* exp of what is not above 0, to 1e-6 of it. */
-INLINE float exp_of_negative(float value)
+/* Return exp(value) for value <= 0, with a relative error of 1e-6. */
+INLINE float exp_nonpositive(float value)
 {
     union {
         int32_t bits;
         float number;
     } power;
-    float binary = clipped(value, -80.0f, 0.0f) * 1.44269504f;
-    float whole = rounded(binary), rest = binary - whole;
-    float sum = 1.33335581e-3f; /* 2^rest: (rest * ln 2)^n / n!, from n = 5 down */
-    sum = sum * rest + 9.61812911e-3f;
-    sum = sum * rest + 5.55041087e-2f;
-    sum = sum * rest + 2.40226507e-1f;
-    sum = sum * rest + 6.93147181e-1f;
-    sum = sum * rest + 1.0f;
-    power.bits = ((int32_t)whole + 127) << 23;
+    float exponent = clip(value, -80.0f, 0.0f) * 1.44269504f; /* log2(e) */
+    float integer = round_even(exponent), fraction = exponent - integer;
+    float sum = 1.33335581e-3f; /* 2^fraction: (fraction * ln 2)^n / n!, from n = 5 down */
+    sum = sum * fraction + 9.61812911e-3f;
+    sum = sum * fraction + 5.55041087e-2f;
+    sum = sum * fraction + 2.40226507e-1f;
+    sum = sum * fraction + 6.93147181e-1f;
+    sum = sum * fraction + 1.0f;
+    power.bits = ((int32_t)integer + 127) << 23;
     return sum * power.number;
 }
 
-/* Where `num` samples lie among `num_low`, as cv2.resize has it: after which, and how far on. */
-INLINE void find_places(int num, int num_low, int32_t *first, float *share)
+/* Find where `num` samples lie among `num_low`, as cv2.resize does: the low-res sample before
+ * each one, and the fraction of the way to the next. */
+INLINE void resize_positions(int num, int num_low, int32_t *index, float *fraction)
 {
     for (int i = 0; i < num; i++) {
-        double place = (i + 0.5) * num_low / num - 0.5;
-        place = place < 0.0 ? 0.0 : place > num_low - 1 ? num_low - 1 : place;
-        first[i] = held((int)place, num_low > 1 ? num_low - 1 : 1);
-        share[i] = (float)(place - first[i]);
+        double position = (i + 0.5) * num_low / num - 0.5;
+        position = position < 0.0 ? 0.0 : position > num_low - 1 ? num_low - 1 : position;
+        index[i] = clip_index((int)position, num_low > 1 ? num_low - 1 : 1);
+        fraction[i] = (float)(position - index[i]);
     }
 }
 
 /* ---------------------------------------------------------------- chroma.c */
 
-#define REACH 2 /* samples to either side of one, of a window of five */
-/* floats to work in, here and below */
-#define ROOM_OF_TWO_COLORS(height, width) \
-    (14 * ((size_t)(width) + 2 * REACH) + (size_t)(height) * (width))
+#define WINDOW_RADIUS 2 /* low-res samples on each side of the center: a 5x5 window */
+/* sizes of scratch memory, in floats, here and below */
+#define TWO_COLORS_SCRATCH(height, width) \
+    (14 * ((size_t)(width) + 2 * WINDOW_RADIUS) + (size_t)(height) * (width))
 
-enum { MIDDLE, GAIN, CENTER_CB, CENTER_CR, DIFFERENCE_CB, DIFFERENCE_CR, FLATNESS, NUM_LOW };
+enum { MIDDLE, GAIN, CENTER_CB, CENTER_CR, DIFFERENCE_CB, DIFFERENCE_CR, FLATNESS, NUM_PLANES };
 
 typedef struct {
-    float luma_epsilon, flat, chroma_epsilon, gain, most_skewness, sharpening;
-} Taste;
+    float luma_epsilon, flat, chroma_epsilon, gain, max_skewness, sharpening;
+} UpsampleParams;
 
-void make_two_colors(
-    int height, int width, const uint8_t *luma, const float *cb, const float *cr, Taste taste,
-    float *room, float *low);
+void two_colors(
+    int height, int width, const uint8_t *luma, const float *cb, const float *cr,
+    UpsampleParams params, float *scratch, float *planes);
 
 void look_up_chroma(
     int num, const uint8_t *codes, const float *ab, const int32_t *table, int side, float per_step,
-    float scale, float *cb, float *cr);
+    float unit, float *cb, float *cr);
 
-#define TILE 64 /* pixels: the side of the dither's pattern */
-#define ROOM_OF_CHOICE(height, width) \
-    ((size_t)(width) * (7 + 2 * NUM_LOW) + 2 * (size_t)(height))
+#define TILE 64 /* pixels: side of the dither pattern */
+#define CHOOSE_COLORS_SCRATCH(height, width) \
+    ((size_t)(width) * (7 + 2 * NUM_PLANES) + 2 * (size_t)(height))
 
 typedef struct {
     float luma_scale, luma_offset, chroma_scale, chroma_offset, kr, kb, peak;
     int is_dithered;
-} Codes;
+} ChromaCoding;
 
 void choose_colors(
     int height, int width, int low_height, int low_width, const void *luma, int luma_bytes,
-    const float *guide, const float *low, const float *noise, Codes codes, float *room,
-    void *coded);
+    const float *guide, const float *planes, const float *noise, ChromaCoding coding,
+    float *scratch, void *coded);
 
 /* ---------------------------------------------------------------- motion.c */
 
-/* A pixel of (H, W, 4): of a course, or of a colour and what goes with it. */
-typedef float Quad __attribute__((vector_size(16), aligned(4), may_alias));
+#define SAMPLER_FLOATS 5 /* per pixel of a row */
+#define SAMPLER_SCRATCH(width) (SAMPLER_FLOATS * (size_t)(width))
+#define WARP_SCRATCH(height, width, low_width)                   \
+    (2 * ((size_t)(width) + (height)) + 3 * (size_t)(low_width) + \
+     (SAMPLER_FLOATS + 1) * (size_t)(width))
 
-#define ROOM_OF_SPOTS 5
-#define ROOM_OF_WAY(height, width, low_width) \
-    (2 * ((size_t)(width) + (height)) + 3 * (size_t)(low_width) + (ROOM_OF_SPOTS + 1) * (size_t)(width))
-
-void follow_courses(
-    int height, int width, const Quad *first, const Quad *second, float *room, Quad *out);
+void compose(
+    int height, int width, const Float4 *first, const Float4 *second, float *scratch,
+    Float4 *composed);
 
 typedef struct {
-    float share, pixels, doubt, most, away;
-} Doubts;
+    float miss_share, miss_pixels, uncertainty, max_uncertainty, away;
+} FlowParams;
 
-void find_courses(
-    int height, int width, const float *flow, int num_inversions, Doubts doubts, float *room,
-    Quad *there, Quad *back);
+void tracked_flows(
+    int height, int width, const float *flow, int num_inversions, FlowParams params,
+    float *scratch, Float4 *forward, Float4 *backward);
 
-void weigh_course(
-    int height, int width, const uint8_t *source, const Quad *course, const uint8_t *luma,
-    float per_square, int sparse, float *room, float *out);
+void warp_weight(
+    int height, int width, const uint8_t *source, const Float4 *flow, const uint8_t *luma,
+    float per_square, int stride, float *scratch, float *weight);
 
-/* A low-res course and its weight, to be looked up along at full size. */
+/* Full-size values to be sampled along a low-res flow, weighted by (weight + least) * factor. */
 typedef struct {
-    const Quad *values, *course;
+    const Float4 *values, *flow;
     const float *weight;
-    float least, factor; /* the weight counts as (weight + least) * factor */
-} Way;
+    float least, factor;
+} WarpSource;
 
-void add_fetched(
-    int height, int width, int low_height, int low_width, Way way, float *room, Quad *total);
+void accumulate_warped(
+    int height, int width, int low_height, int low_width, WarpSource source, float *scratch,
+    Float4 *total);
 
-void blend_fetched(
-    int height, int width, int low_height, int low_width, const Way *ways, float *room, float *out);
+void blend_warped(
+    int height, int width, int low_height, int low_width, const WarpSource *sources,
+    float *scratch, float *mean);
 
 /* ---------------------------------------------------------------- pool.c */
 
-void pool_maps(
-    int num, int height, int width, int channels, const int16_t *maps, int16_t *room,
-    int16_t *out);
+#define MAX_POOL_SCRATCH(width, channels) (((size_t)(width) * (channels) + 1) / 2)
+
+void max_pool(
+    int num, int height, int width, int channels, const int16_t *maps, int16_t *scratch,
+    int16_t *pooled);
 
 #endif

@@ -1,270 +1,294 @@
-/* What moves: courses, what they lead to, and how much that counts. */
+/* Optical flow: composing and inverting tracked flows, warping along them, and its weights. */
 #include "kernels.h"
 
-/* ---------------------------------------------------------------- motion: `flow`, `smooth` */
+/* ---------------------------------------------------------------- sampling along a flow */
 
-enum { ACROSS, DOWN, DOUBT };
+enum { FLOW_X, FLOW_Y, UNCERTAINTY }; /* channels of a tracked flow */
 
-/* Where a row of pixels looks things up: after which pixel, and how far on. */
+/* Where the pixels of a row sample a picture: the pixel at the upper left, and the fractions of
+ * the way to the next column and row. */
 typedef struct {
-    int32_t *place;
-    float *right, *lower;
-} Spots;
+    int32_t *index;
+    float *fraction_x, *fraction_y;
+} Samples;
 
-/* Find spots in a picture from places that may be beyond its border, where the border's are. */
-INLINE void find_spots(
-    int num, const float *RESTRICT across, const float *RESTRICT down, int height, int width,
-    const Spots *spots)
+/* Find the samples at columns and rows of a picture; those outside take the border's values. */
+INLINE void find_samples(
+    int num, const float *RESTRICT columns, const float *RESTRICT rows, int height, int width,
+    const Samples *samples)
 {
-    int32_t *RESTRICT place = spots->place;
-    float *RESTRICT right = spots->right, *RESTRICT lower = spots->lower;
-    const int most_left = width > 1 ? width - 2 : 0, most_top = height > 1 ? height - 2 : 0;
-    const float most_x = (float)(width - 1), most_y = (float)(height - 1);
-    INDEPENDENT
+    int32_t *RESTRICT index = samples->index;
+    float *RESTRICT fraction_x = samples->fraction_x, *RESTRICT fraction_y = samples->fraction_y;
+    const int max_left = width > 1 ? width - 2 : 0, max_top = height > 1 ? height - 2 : 0;
+    const float max_x = (float)(width - 1), max_y = (float)(height - 1);
+    VECTORIZE
     for (int i = 0; i < num; i++) {
-        float x = clipped(across[i], 0.0f, most_x), y = clipped(down[i], 0.0f, most_y);
+        float x = clip(columns[i], 0.0f, max_x), y = clip(rows[i], 0.0f, max_y);
         int32_t left = (int32_t)x, top = (int32_t)y;
-        left = left < most_left ? left : most_left;
-        top = top < most_top ? top : most_top;
-        place[i] = top * width + left;
-        right[i] = x - (float)left;
-        lower[i] = y - (float)top;
+        left = left < max_left ? left : max_left;
+        top = top < max_top ? top : max_top;
+        index[i] = top * width + left;
+        fraction_x[i] = x - (float)left;
+        fraction_y[i] = y - (float)top;
     }
 }
 
-/* What is at the spot i of a picture, linearly between its pixels; `below`: the next row's. */
-INLINE Quad at_spot(const Quad *values, const Spots *spots, int i, int next, int below)
+/* Return the pixel at sample i, interpolated linearly. `right` and `below`: pixels to the next
+ * column and row, 0 where there is none. */
+INLINE Float4 sample(const Float4 *values, const Samples *samples, int i, int right, int below)
 {
-    const Quad *first = values + spots->place[i], *second = first + below;
-    Quad upper = first[0] + (first[next] - first[0]) * spots->right[i];
-    Quad lower = second[0] + (second[next] - second[0]) * spots->right[i];
-    return upper + (lower - upper) * spots->lower[i];
+    const Float4 *upper = values + samples->index[i], *lower = upper + below;
+    Float4 above = mix4(upper[0], upper[right], samples->fraction_x[i]);
+    Float4 under = mix4(lower[0], lower[right], samples->fraction_x[i]);
+    return mix4(above, under, samples->fraction_y[i]);
 }
 
-/* Rows to work in: as many floats a pixel as ROOM_OF_SPOTS says. */
+/* The samples of one row, and the columns and rows they are at. */
 typedef struct {
-    Spots spots;
-    float *across, *down;
-} Lookup;
+    Samples samples;
+    float *columns, *rows;
+} Sampler;
 
-INLINE Lookup lookup_in(float *room, int width)
+/* Return a sampler in scratch memory of SAMPLER_SCRATCH floats. */
+INLINE Sampler make_sampler(float *scratch, int width)
 {
-    Lookup lookup;
-    lookup.spots.place = (int32_t *)room;
-    lookup.spots.right = room + width;
-    lookup.spots.lower = room + 2 * (size_t)width;
-    lookup.across = room + 3 * (size_t)width;
-    lookup.down = room + 4 * (size_t)width;
-    return lookup;
+    Sampler sampler;
+    sampler.samples.index = (int32_t *)scratch;
+    sampler.samples.fraction_x = scratch + width;
+    sampler.samples.fraction_y = scratch + 2 * (size_t)width;
+    sampler.columns = scratch + 3 * (size_t)width;
+    sampler.rows = scratch + 4 * (size_t)width;
+    return sampler;
 }
 
-/* Find the spots that row y of a course, of the picture's own size, leads to. */
-INLINE void follow_row(const Quad *course, int y, int height, int width, const Lookup *lookup)
+/* Find the samples that row y of a tracked flow leads to, in a picture of the flow's size. */
+INLINE void follow_row(const Float4 *flow, int y, int height, int width, const Sampler *sampler)
 {
-    float *RESTRICT across = lookup->across, *RESTRICT down = lookup->down;
-    const float *RESTRICT row = (const float *)(course + (size_t)y * width);
-    INDEPENDENT
+    float *RESTRICT columns = sampler->columns, *RESTRICT rows = sampler->rows;
+    const float *RESTRICT row = (const float *)(flow + (size_t)y * width);
+    VECTORIZE
     for (int x = 0; x < width; x++) {
-        across[x] = (float)x + row[4 * x + ACROSS];
-        down[x] = (float)y + row[4 * x + DOWN];
+        columns[x] = (float)x + row[4 * x + FLOW_X];
+        rows[x] = (float)y + row[4 * x + FLOW_Y];
     }
-    find_spots(width, across, down, height, width, &lookup->spots);
+    find_samples(width, columns, rows, height, width, &sampler->samples);
 }
 
-FOR_EACH_PROCESSOR
-void follow_courses(
-    int height, int width, const Quad *first, const Quad *second, float *room, Quad *out)
+/* ---------------------------------------------------------------- tracked flows */
+
+CPU_VERSIONS
+void compose(
+    int height, int width, const Float4 *first, const Float4 *second, float *scratch,
+    Float4 *composed)
 {
-    const Lookup lookup = lookup_in(room, width);
-    const int next = width > 1, below = height > 1 ? width : 0;
+    const Sampler sampler = make_sampler(scratch, width);
+    const int right = width > 1, below = height > 1 ? width : 0;
     for (int y = 0; y < height; y++) {
-        const Quad *own = first + (size_t)y * width;
-        Quad *to = out + (size_t)y * width;
-        follow_row(first, y, height, width, &lookup);
+        const Float4 *row = first + (size_t)y * width;
+        Float4 *out = composed + (size_t)y * width;
+        follow_row(first, y, height, width, &sampler);
         for (int x = 0; x < width; x++)
-            to[x] = own[x] + at_spot(second, &lookup.spots, x, next, below);
+            out[x] = add4(row[x], sample(second, &sampler.samples, x, right, below));
     }
 }
 
-/* How far a place is inside a row or column of `num` samples, beyond whose ends is nothing. */
-INLINE float share_inside(float place, int num)
+/* Return 1 inside a row or column of `num` samples, falling to 0 one sample beyond its ends. */
+INLINE float inside_weight(float position, int num)
 {
-    float outside = larger(larger(-place, place - (float)(num - 1)), 0.0f);
-    return larger(1.0f - outside, 0.0f);
+    float outside = max_float(max_float(-position, position - (float)(num - 1)), 0.0f);
+    return max_float(1.0f - outside, 0.0f);
 }
 
-/* How much more than allowed the way back misses the beginning of the way there. */
-INLINE void doubt_course(
-    int height, int width, Quad *there, const Quad *back, Doubts doubts, const Lookup *lookup)
+/* Set the uncertainty of `forward`: by how much more than allowed the way back misses its start. */
+INLINE void set_uncertainty(
+    int height, int width, Float4 *forward, const Float4 *backward, FlowParams params,
+    const Sampler *sampler)
 {
-    const int next = width > 1, below = height > 1 ? width : 0;
+    const int right = width > 1, below = height > 1 ? width : 0;
     for (int y = 0; y < height; y++) {
-        Quad *own = there + (size_t)y * width;
-        follow_row(there, y, height, width, lookup);
+        Float4 *row = forward + (size_t)y * width;
+        follow_row(forward, y, height, width, sampler);
         for (int x = 0; x < width; x++) {
-            Quad found = at_spot(back, &lookup->spots, x, next, below);
-            float inside = share_inside(lookup->across[x], width) *
-                           share_inside(lookup->down[x], height);
-            Quad missed = found * inside + (1.0f - inside) * doubts.away + own[x];
-            Quad squares = missed * missed, lengths = own[x] * own[x];
-            float allowed = (lengths[ACROSS] + lengths[DOWN]) * 2.0f * doubts.share + doubts.pixels;
-            float times = (squares[ACROSS] + squares[DOWN]) / allowed;
-            own[x][DOUBT] = clipped((times - 1.0f) * doubts.doubt, 0.0f, doubts.most);
+            Float4 returned = sample(backward, &sampler->samples, x, right, below);
+            float inside = inside_weight(sampler->columns[x], width) *
+                           inside_weight(sampler->rows[x], height);
+            float away = (1.0f - inside) * params.away;
+            Float4 missed = add4(scale4(returned, inside), float4(away, away, away, away));
+            missed = add4(missed, row[x]);
+            Float4 misses = multiply4(missed, missed), lengths = multiply4(row[x], row[x]);
+            float allowed =
+                (CHANNEL(lengths, FLOW_X) + CHANNEL(lengths, FLOW_Y)) * 2.0f * params.miss_share +
+                params.miss_pixels;
+            float ratio = (CHANNEL(misses, FLOW_X) + CHANNEL(misses, FLOW_Y)) / allowed;
+            CHANNEL(row[x], UNCERTAINTY) =
+                clip((ratio - 1.0f) * params.uncertainty, 0.0f, params.max_uncertainty);
         }
     }
 }
 
-FOR_EACH_PROCESSOR
-void find_courses(
-    int height, int width, const float *flow, int num_inversions, Doubts doubts, float *room,
-    Quad *there, Quad *back)
+CPU_VERSIONS
+void tracked_flows(
+    int height, int width, const float *flow, int num_inversions, FlowParams params,
+    float *scratch, Float4 *forward, Float4 *backward)
 {
-    const Lookup lookup = lookup_in(room, width);
-    const int next = width > 1, below = height > 1 ? width : 0;
+    const Sampler sampler = make_sampler(scratch, width);
+    const int right = width > 1, below = height > 1 ? width : 0;
     const size_t num = (size_t)height * width;
     for (size_t i = 0; i < num; i++) {
-        there[i] = (Quad){flow[2 * i], flow[2 * i + 1], 0.0f, 0.0f};
-        back[i] = -there[i];
+        forward[i] = float4(flow[2 * i], flow[2 * i + 1], 0.0f, 0.0f);
+        backward[i] = negate4(forward[i]);
     }
-    for (int n = 0; n < num_inversions; n++)
+    for (int n = 0; n < num_inversions; n++) /* fixed-point iteration, in place */
         for (int y = 0; y < height; y++) {
-            Quad *own = back + (size_t)y * width;
-            follow_row(back, y, height, width, &lookup);
+            Float4 *row = backward + (size_t)y * width;
+            follow_row(backward, y, height, width, &sampler);
             for (int x = 0; x < width; x++)
-                own[x] = -at_spot(there, &lookup.spots, x, next, below);
+                row[x] = negate4(sample(forward, &sampler.samples, x, right, below));
         }
-    /* a doubt lies beside its flow, and changes nothing of it */
-    doubt_course(height, width, there, back, doubts, &lookup);
-    doubt_course(height, width, back, there, doubts, &lookup);
+    /* the uncertainty has a channel of its own, so the first call changes no flow of the second */
+    set_uncertainty(height, width, forward, backward, params, &sampler);
+    set_uncertainty(height, width, backward, forward, params, &sampler);
 }
 
-/* What each pixel fetches along a course counts: by luma less its mean change, and by doubt. */
-FOR_EACH_PROCESSOR
-void weigh_course(
-    int height, int width, const uint8_t *source, const Quad *course, const uint8_t *luma,
-    float per_square, int sparse, float *room, float *out)
+/* ---------------------------------------------------------------- weights */
+
+CPU_VERSIONS
+void warp_weight(
+    int height, int width, const uint8_t *source, const Float4 *flow, const uint8_t *luma,
+    float per_square, int stride, float *scratch, float *weight)
 {
-    const Lookup lookup = lookup_in(room, width);
-    const int next = width > 1, below = height > 1 ? width : 0;
-    double sum = 0.0, seen = 0.0;
+    const Sampler sampler = make_sampler(scratch, width);
+    const int right = width > 1, below = height > 1 ? width : 0;
+    double sum = 0.0, total = 0.0;
     for (int y = 0; y < height; y++) {
-        const Quad *own = course + (size_t)y * width;
-        const uint8_t *own_luma = luma + (size_t)y * width;
-        float *differences = out + (size_t)y * width;
-        follow_row(course, y, height, width, &lookup);
+        const Float4 *row = flow + (size_t)y * width;
+        const uint8_t *luma_row = luma + (size_t)y * width;
+        float *differences = weight + (size_t)y * width;
+        follow_row(flow, y, height, width, &sampler);
         for (int x = 0; x < width; x++) {
-            const uint8_t *upper = source + lookup.spots.place[x], *lower = upper + below;
-            float right = lookup.spots.right[x];
-            float above = upper[0] + right * (float)(upper[next] - upper[0]);
-            float under = lower[0] + right * (float)(lower[next] - lower[0]);
-            differences[x] = above + lookup.spots.lower[x] * (under - above) - own_luma[x];
+            const uint8_t *upper = source + sampler.samples.index[x], *lower = upper + below;
+            float fraction_x = sampler.samples.fraction_x[x];
+            float above = upper[0] + fraction_x * (float)(upper[right] - upper[0]);
+            float under = lower[0] + fraction_x * (float)(lower[right] - lower[0]);
+            differences[x] =
+                above + sampler.samples.fraction_y[x] * (under - above) - luma_row[x];
         }
-        if (y % sparse == 0)
-            for (int x = 0; x < width; x += sparse) {
-                float weight = exp_of_negative(-own[x][DOUBT]);
-                sum += weight * differences[x];
-                seen += weight;
+        if (y % stride == 0)
+            for (int x = 0; x < width; x += stride) {
+                float visible = exp_nonpositive(-CHANNEL(row[x], UNCERTAINTY));
+                sum += visible * differences[x];
+                total += visible;
             }
     }
-    const float mean = (float)(sum / (seen + 1e-6));
-    const float *RESTRICT values = (const float *)course;
+    const float exposure = (float)(sum / (total + 1e-6));
+    const float *RESTRICT values = (const float *)flow;
     const int num = height * width;
-    INDEPENDENT
+    VECTORIZE
     for (int i = 0; i < num; i++) {
-        float difference = out[i] - mean;
-        out[i] = exp_of_negative(difference * difference * per_square - values[4 * i + DOUBT]);
+        float difference = weight[i] - exposure;
+        weight[i] = exp_nonpositive(
+            difference * difference * per_square - values[4 * i + UNCERTAINTY]);
     }
 }
 
-typedef struct {
-    int32_t *first, *row_first;
-    float *share, *row_share, *line[3], *weight;
-    Lookup lookup;
-} Enlarging;
+/* ---------------------------------------------------------------- warping at full size */
 
-INLINE Enlarging enlarging_in(float *room, int height, int width, int low_height, int low_width)
+/* One row of a low-res warp source at full size: its weights, and the samples it leads to. */
+typedef struct {
+    int32_t *index, *row_index;
+    float *fraction, *row_fraction, *low[3], *weight; /* low: FLOW_X, FLOW_Y, weight */
+    Sampler sampler;
+} FullRow;
+
+/* Return a full-size row in scratch memory of WARP_SCRATCH floats. */
+INLINE FullRow make_full_row(float *scratch, int height, int width, int low_height, int low_width)
 {
-    Enlarging e;
-    e.share = room;
-    e.first = (int32_t *)(e.share + width);
-    e.row_share = (float *)(e.first + width);
-    e.row_first = (int32_t *)(e.row_share + height);
-    for (int n = 0; n < 3; n++) e.line[n] = (float *)(e.row_first + height) + (size_t)n * low_width;
-    e.weight = e.line[2] + low_width;
-    e.lookup = lookup_in(e.weight + width, width);
-    find_places(width, low_width, e.first, e.share);
-    find_places(height, low_height, e.row_first, e.row_share);
-    return e;
+    FullRow full;
+    full.fraction = scratch;
+    full.index = (int32_t *)(full.fraction + width);
+    full.row_fraction = (float *)(full.index + width);
+    full.row_index = (int32_t *)(full.row_fraction + height);
+    for (int n = 0; n < 3; n++)
+        full.low[n] = (float *)(full.row_index + height) + (size_t)n * low_width;
+    full.weight = full.low[2] + low_width;
+    full.sampler = make_sampler(full.weight + width, width);
+    resize_positions(width, low_width, full.index, full.fraction);
+    resize_positions(height, low_height, full.row_index, full.row_fraction);
+    return full;
 }
 
-/* Find the spots of row y at full size, and what each weighs. */
-INLINE void enlarge_row(
-    const Way *way, int y, int height, int width, int low_height, int low_width, const Enlarging *e)
+/* Upsample row y of a source's flow and weight, and find the samples. */
+INLINE void upsample_row(
+    const WarpSource *source, int y, int height, int width, int low_height, int low_width,
+    const FullRow *full)
 {
     const int next = low_width > 1;
-    const size_t above = (size_t)e->row_first[y] * low_width;
+    const size_t above = (size_t)full->row_index[y] * low_width;
     const size_t below = above + (low_height > 1 ? low_width : 0);
-    const Quad *upper = way->course + above, *lower = way->course + below;
-    const float part = e->row_share[y];
-    const Quad scale = {(float)width / low_width, (float)height / low_height, 0.0f, 0.0f};
+    const Float4 *upper = source->flow + above, *lower = source->flow + below;
+    const float row_fraction = full->row_fraction[y];
+    const Float4 scale = float4((float)width / low_width, (float)height / low_height, 0.0f, 0.0f);
     for (int x = 0; x < low_width; x++) {
-        Quad mixed = (upper[x] + (lower[x] - upper[x]) * part) * scale;
-        float weight = way->weight[above + x];
-        weight += (way->weight[below + x] - weight) * part;
-        e->line[0][x] = mixed[ACROSS];
-        e->line[1][x] = mixed[DOWN];
-        e->line[2][x] = (weight + way->least) * way->factor;
+        Float4 flow = multiply4(mix4(upper[x], lower[x], row_fraction), scale);
+        float weight = source->weight[above + x];
+        weight += (source->weight[below + x] - weight) * row_fraction;
+        full->low[0][x] = CHANNEL(flow, FLOW_X);
+        full->low[1][x] = CHANNEL(flow, FLOW_Y);
+        full->low[2][x] = (weight + source->least) * source->factor;
     }
-    const float *RESTRICT line0 = e->line[0], *RESTRICT line1 = e->line[1];
-    const float *RESTRICT line2 = e->line[2], *RESTRICT share = e->share;
-    const int32_t *RESTRICT first = e->first;
-    float *RESTRICT across = e->lookup.across, *RESTRICT down = e->lookup.down;
-    float *RESTRICT weight = e->weight;
-    INDEPENDENT
+    const float *RESTRICT flow_x = full->low[0], *RESTRICT flow_y = full->low[1];
+    const float *RESTRICT low_weight = full->low[2], *RESTRICT fraction = full->fraction;
+    const int32_t *RESTRICT index = full->index;
+    float *RESTRICT columns = full->sampler.columns, *RESTRICT rows = full->sampler.rows;
+    float *RESTRICT weights = full->weight;
+    VECTORIZE
     for (int x = 0; x < width; x++) {
-        int32_t left = first[x], right = left + next;
-        across[x] = (float)x + line0[left] + (line0[right] - line0[left]) * share[x];
-        down[x] = (float)y + line1[left] + (line1[right] - line1[left]) * share[x];
-        weight[x] = line2[left] + (line2[right] - line2[left]) * share[x];
+        int32_t left = index[x], right = left + next;
+        columns[x] = (float)x + flow_x[left] + (flow_x[right] - flow_x[left]) * fraction[x];
+        rows[x] = (float)y + flow_y[left] + (flow_y[right] - flow_y[left]) * fraction[x];
+        weights[x] = low_weight[left] + (low_weight[right] - low_weight[left]) * fraction[x];
     }
-    find_spots(width, across, down, height, width, &e->lookup.spots);
+    find_samples(width, columns, rows, height, width, &full->sampler.samples);
 }
 
-/* Add to `total` (H, W, 4) what a way fetches, times its weight. */
-FOR_EACH_PROCESSOR
-void add_fetched(
-    int height, int width, int low_height, int low_width, Way way, float *room, Quad *total)
+CPU_VERSIONS
+void accumulate_warped(
+    int height, int width, int low_height, int low_width, WarpSource source, float *scratch,
+    Float4 *total)
 {
-    const Enlarging e = enlarging_in(room, height, width, low_height, low_width);
-    const int next = width > 1, below = height > 1 ? width : 0;
+    const FullRow full = make_full_row(scratch, height, width, low_height, low_width);
+    const int right = width > 1, below = height > 1 ? width : 0;
     for (int y = 0; y < height; y++) {
-        Quad *sums = total + (size_t)y * width;
-        enlarge_row(&way, y, height, width, low_height, low_width, &e);
-        for (int x = 0; x < width; x++)
-            sums[x] += at_spot(way.values, &e.lookup.spots, x, next, below) * e.weight[x];
-    }
-}
-
-/* The mean (H, W, 2) of the first two channels of what two ways fetch. */
-FOR_EACH_PROCESSOR
-void blend_fetched(
-    int height, int width, int low_height, int low_width, const Way *ways, float *room, float *out)
-{
-    const Enlarging e = enlarging_in(room, height, width, low_height, low_width);
-    const Enlarging f = enlarging_in(room + ROOM_OF_WAY(height, width, low_width), height, width,
-                                     low_height, low_width);
-    const int next = width > 1, below = height > 1 ? width : 0;
-    for (int y = 0; y < height; y++) {
-        float *to = out + 2 * (size_t)y * width;
-        enlarge_row(&ways[0], y, height, width, low_height, low_width, &e);
-        enlarge_row(&ways[1], y, height, width, low_height, low_width, &f);
+        Float4 *row = total + (size_t)y * width;
+        upsample_row(&source, y, height, width, low_height, low_width, &full);
         for (int x = 0; x < width; x++) {
-            Quad mean = at_spot(ways[0].values, &e.lookup.spots, x, next, below) * e.weight[x] +
-                        at_spot(ways[1].values, &f.lookup.spots, x, next, below) * f.weight[x];
-            mean *= 1.0f / (e.weight[x] + f.weight[x]);
-            to[2 * x] = mean[0];
-            to[2 * x + 1] = mean[1];
+            Float4 value = sample(source.values, &full.sampler.samples, x, right, below);
+            row[x] = add4(row[x], scale4(value, full.weight[x]));
         }
     }
 }
 
+CPU_VERSIONS
+void blend_warped(
+    int height, int width, int low_height, int low_width, const WarpSource *sources,
+    float *scratch, float *mean)
+{
+    const FullRow first = make_full_row(scratch, height, width, low_height, low_width);
+    const FullRow second = make_full_row(scratch + WARP_SCRATCH(height, width, low_width), height,
+                                         width, low_height, low_width);
+    const int right = width > 1, below = height > 1 ? width : 0;
+    for (int y = 0; y < height; y++) {
+        float *out = mean + 2 * (size_t)y * width;
+        upsample_row(&sources[0], y, height, width, low_height, low_width, &first);
+        upsample_row(&sources[1], y, height, width, low_height, low_width, &second);
+        for (int x = 0; x < width; x++) {
+            Float4 b = sample(sources[1].values, &second.sampler.samples, x, right, below);
+            Float4 a = sample(sources[0].values, &first.sampler.samples, x, right, below);
+            b = scale4(b, second.weight[x]);
+            Float4 sum = add4(scale4(a, first.weight[x]), b);
+            sum = scale4(sum, 1.0f / (first.weight[x] + second.weight[x]));
+            out[2 * x] = CHANNEL(sum, 0);
+            out[2 * x + 1] = CHANNEL(sum, 1);
+        }
+    }
+}

@@ -1,0 +1,1 @@
+"""Colour science: Lab, RGB and YCbCr, gamut, chroma upsampling and dither."""

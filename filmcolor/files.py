@@ -1,0 +1,104 @@
+"""Safe file output: overwrite checks, new folders, and files that appear whole or not at all."""
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from filmcolor.errors import OutputError
+
+
+def check_target(target: Path, source: Path, force: bool) -> None:
+    """Raise OutputError when an output would replace its own source, a folder or an old file.
+
+    `force` allows replacing an old file.
+    """
+    if target.exists() and target.resolve() == source.resolve():
+        raise OutputError(f"{target} is the film itself; name another output")
+    if target.is_dir():
+        raise OutputError(f"{target} is a folder; name a file in it")
+    if target.exists() and not force:
+        raise OutputError(f"{target} exists; choose another name or add --force")
+
+
+def make_folder(folder: Path) -> None:
+    """Create a folder and its missing parents; raises OutputError when that is impossible."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"{folder} cannot be made ({error.strerror}); choose another folder"
+        ) from error
+
+
+@contextmanager
+def atomic_write(path: Path, durable: bool = False) -> Iterator[Path]:
+    """Yield a partial path to write to, and give the finished file its name `path` afterwards.
+
+    When the block fails, the partial file is removed and an older file at `path` stays as it was.
+    `durable`: the new file survives a power cut (see `move_into_place`).
+    Raises OutputError with a remedy when the file cannot be written; PyTorch reports a full disk as
+    RuntimeError.
+    """
+    partial = partial_path(path)
+    try:
+        yield partial
+        move_into_place(partial, path, durable)
+    except OutputError:
+        raise
+    except (OSError, RuntimeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise OutputError(f"{path} cannot be written ({reason}); {remedy_for(error)}") from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def partial_path(path: Path) -> Path:
+    """Return the hidden path beside `path` under which a file is written until it is finished."""
+    return path.with_name(f".{path.name}.partial")
+
+
+def move_into_place(partial: Path, path: Path, durable: bool = False) -> None:
+    """Rename a finished partial file to `path`, replacing an older file; raises OSError.
+
+    `durable`: flush the file before the rename and the folder after it, so that after a power cut
+    `path` holds either the whole new file or the whole old one.
+    """
+    if durable:
+        sync(partial)
+    partial.replace(path)
+    if durable:
+        sync_folder(path.parent)
+
+
+def remedy_for(error: Exception) -> str:
+    """Return advice about a file that cannot be written."""
+    number = getattr(error, "errno", None)
+    if number in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)):
+        return "the disk is full: make room"
+    if number in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return "check the folder's permissions, or choose another"
+    if number == errno.ENOENT:
+        return "its folder is gone: put it back, or choose another"
+    if number == errno.EINVAL:
+        return "its format cannot hold what the film holds: name another output, .mkv takes most"
+    if number == errno.EFBIG:
+        return "files may not be that large here: raise the limit, or choose another disk"
+    return "check the disk it is on"
+
+
+def sync(path: Path) -> None:
+    """Flush a file's contents to the disk."""
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+def sync_folder(path: Path) -> None:
+    """Flush a folder's entries to the disk, where the system supports it."""
+    with suppress(OSError, AttributeError):  # Windows cannot open folders
+        number = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(number)
+        finally:
+            os.close(number)

@@ -1,0 +1,1 @@
+"""What a person says about a film's colours: references, scribbles, grades."""

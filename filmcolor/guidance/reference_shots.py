@@ -1,0 +1,125 @@
+"""Locates each reference in its film: the low-res frame it belongs to, and its shot."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from filmcolor.errors import InputError
+from filmcolor.guidance.references import Reference
+from filmcolor.shots.detector import CONTEXT_FRAMES, mark_cuts
+from filmcolor.types.film import FilmInfo
+from filmcolor.types.frames import Gray, ProxyFrame
+from filmcolor.video.decoder import read_luma
+from filmcolor.video.frame_index import FrameIndex
+from filmcolor.video.proxy import add_proxies
+
+MAX_NEIGHBORS = 4  # references before a frame, and after it, that may serve it
+_FRAMES_BACK = 64  # read at first on the way back to a cut; doubled each time
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PlacedReference:
+    """A reference with the proxy of its frame and the bounds of its shot.
+
+    `first` and `stop` (half-open) bound the shot only as far as they had to be searched for: where
+    frames are coloured in order, later frames belong to it until a cut comes.
+    """
+
+    reference: Reference
+    luma: Gray  # (h, w), of its frame
+    guide: Gray  # (h/2, w/2)
+    first: int
+    stop: int | None
+
+    def holds(self, number: int) -> bool:
+        """Return whether a frame is in the reference's own shot."""
+        return self.first <= number and (self.stop is None or number < self.stop)
+
+
+def place_references(
+    info: FilmInfo,
+    references: Sequence[Reference],
+    short_side: int,
+    start: int = 0,
+    stop: int | None = None,
+    index: FrameIndex | None = None,
+) -> list[PlacedReference]:
+    """Return the references that may serve frames start to stop (half-open), in order.
+
+    Reads the frames between a reference and the beginning of its shot, or the previous reference;
+    for references before `start`, those from there to `start`. Raises InputError when a reference's
+    frame cannot be decoded.
+    """
+    ordered = sorted(references, key=lambda reference: reference.number)
+    before = [r for r in ordered if r.number < start]
+    after = [r for r in ordered if stop is not None and r.number >= stop]
+    inside = ordered[len(before) : len(ordered) - len(after)]
+    near = [*before[-MAX_NEIGHBORS:], *inside, *after[:MAX_NEIGHBORS]]
+    reader = _Reader(info, short_side, index or FrameIndex(info), {r.number for r in near})
+    placed: list[PlacedReference] = []
+    for reference in near:
+        number = reference.number
+        if number < start:
+            first, end = number, reader.cut_after(number, start)
+        else:
+            floor = max(start, placed[-1].reference.number) if placed else start
+            first, end = reader.cut_before(number, floor), None
+            if placed and first <= floor == placed[-1].reference.number:
+                first = placed[-1].first
+        frame = reader.frame(number)
+        placed.append(PlacedReference(reference, frame.luma, frame.guide, first, end))
+    return placed
+
+
+class _Reader:
+    """Reads a film's proxies in any order, and keeps those of references."""
+
+    def __init__(
+        self, info: FilmInfo, short_side: int, index: FrameIndex, numbers: set[int]
+    ) -> None:
+        self._info, self._short_side, self._index = info, short_side, index
+        self._numbers = numbers
+        self._kept: dict[int, ProxyFrame] = {}
+
+    def frame(self, number: int) -> ProxyFrame:
+        """Return the frame of a reference."""
+        if number not in self._kept:
+            for _ in self._frames(number, number + 1):
+                pass
+        if number not in self._kept:
+            raise InputError(
+                f"{self._info.path}: frame {number} has a reference but cannot be decoded; "
+                "choose another frame"
+            )
+        return self._kept[number]
+
+    def cut_before(self, number: int, floor: int) -> int:
+        """Return the first frame of a frame's shot, or a frame at or before `floor`."""
+        first, num = number, _FRAMES_BACK
+        while first > floor:
+            last, first = first, max(0, first - num)
+            cuts = list(self._cuts(first + 1, last + 1))
+            if cuts:
+                return cuts[-1]
+            num *= 2
+        return min(first, floor)
+
+    def cut_after(self, number: int, stop: int) -> int | None:
+        """Return the first cut after a frame and before `stop`, None without one."""
+        return next(self._cuts(number + 1, stop), None)
+
+    def _cuts(self, first: int, stop: int) -> Iterator[int]:
+        """Yield the numbers from first to stop (half-open) at which a shot begins."""
+        frames = self._frames(max(0, first - CONTEXT_FRAMES), stop + CONTEXT_FRAMES)
+        for frame in mark_cuts(frames):
+            number = frame.source.number
+            if number >= stop:
+                return
+            if frame.is_cut and number >= first:
+                yield number
+
+    def _frames(self, first: int, stop: int) -> Iterator[ProxyFrame]:
+        lumas = read_luma(self._info, first, stop, self._index)
+        for frame in add_proxies(lumas, self._info, self._short_side):
+            if frame.source.number in self._numbers:
+                self._kept[frame.source.number] = frame
+            yield frame

@@ -1,0 +1,1 @@
+"""Image files, and sheets of pictures."""

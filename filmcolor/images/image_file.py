@@ -1,0 +1,244 @@
+"""Reads and writes image files: JPEG, PNG, TIFF, with orientation, metadata and 16 bits."""
+
+import struct
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+
+from filmcolor.errors import InputError, OutputError
+from filmcolor.files import atomic_write
+
+# suffixes of image files, in lower case
+PHOTO_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff"})  # `write_photo` writes them
+REFERENCE_SUFFIXES = PHOTO_SUFFIXES | {".webp"}  # painting programs save references in them
+STILL_SUFFIXES = REFERENCE_SUFFIXES | {".bmp"}  # collections of training stills have them
+
+# what Pillow raises over broken files
+_PILLOW_ERRORS = (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError)
+
+
+def find_images(folder: Path) -> list[Path]:
+    """Return every image file (STILL_SUFFIXES) below a folder, sorted."""
+    images = (p for p in folder.rglob("*") if p.suffix.lower() in STILL_SUFFIXES)
+    return sorted(p for p in images if p.is_file())
+
+
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Raise InputError, in words, for whatever a picture file cannot be read for."""
+    if not path.exists():
+        raise InputError(f"{path}: no such file; check the spelling and the folder")
+    if path.is_dir():
+        raise InputError(f"{path} is a folder; name pictures inside it")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of tags that are not used here, of large scans
+            yield
+    except UnidentifiedImageError as error:
+        raise InputError(f"{path} is not a picture; give a JPEG, PNG or TIFF") from error
+    except InputError:
+        raise
+    except _PILLOW_ERRORS as error:
+        raise InputError(
+            f"{path} is not a picture that can be read ({error}); is the file complete?"
+        ) from error
+
+
+def as_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
+    """Return a picture of 8 bits, without transparency, as sRGB: converted from its ICC profile.
+
+    Where the profile is broken or of another kind of picture, values are taken as sRGB.
+    """
+    if profile:
+        try:
+            given = ImageCms.ImageCmsProfile(BytesIO(profile))
+            srgb = ImageCms.createProfile("sRGB")
+            image = ImageCms.profileToProfile(image, given, srgb, outputMode="RGB") or image
+        except (ImageCms.PyCMSError, OSError):
+            pass
+    return image.convert("RGB")
+
+
+def read_rgba(path: Path) -> NDArray[np.uint8]:
+    """Return an upright picture as R'G'B' and opacity (H, W, 4), sRGB of 8 bits.
+
+    Opacity is 255 where the picture has no transparency; deeper ones are rounded. Raises
+    InputError when the file is missing or no picture.
+    """
+    with readable(path), path.open("rb") as file, Image.open(file) as image:
+        upright = ImageOps.exif_transpose(image)
+        opacity = None
+        if upright.has_transparency_data:
+            upright = upright.convert("RGBA")
+            opacity = upright.getchannel("A")
+            upright = upright.convert("RGB")
+        elif upright.mode not in ("RGB", "L", "CMYK"):
+            upright = upright.convert("RGB")
+        rgb = as_srgb(upright, image.info.get("icc_profile"))
+        rgb.putalpha(255 if opacity is None else opacity)
+        return np.asarray(rgb)
+
+
+_JPEG_QUALITY = 95
+
+_ORIENTATION = 0x0112  # tags by their numbers in Exif 2.32 and TIFF 6.0
+# of a TIFF's tags only those that tell of the picture; the others tell of the file's layout
+_KEPT_TAGS = (
+    0x010E,  # ImageDescription
+    0x010F,  # Make
+    0x0110,  # Model
+    0x0131,  # Software
+    0x0132,  # DateTime
+    0x013B,  # Artist
+    0x8298,  # Copyright
+)
+_KEPT_FOLDERS = (0x8769, 0x8825)  # Exif, GPS
+_INTEROP = 0xA005  # within Exif: a place in the old file
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Photo:
+    """A still as upright sRGB: R'G'B' uint8 or uint16 (H, W, 3)."""
+
+    rgb: NDArray[np.uint8] | NDArray[np.uint16]
+    exif: bytes
+    dpi: tuple[float, float] | None
+
+    @property
+    def bit_depth(self) -> int:
+        """8 or 16."""
+        return 8 * self.rgb.dtype.itemsize
+
+
+def read_photo(path: Path) -> Photo:
+    """Return an upright sRGB picture of a JPEG, PNG or TIFF file, its bit depth kept.
+
+    Raises InputError when it is missing or no such picture.
+    """
+    with readable(path):
+        return _read(path)
+
+
+def _read(path: Path) -> Photo:
+    # a file, not its path: Pillow maps the latter, and then turns TIFFs wrongly
+    with path.open("rb") as file, Image.open(file) as image:
+        exif = image.getexif()
+        orientation = exif.get(_ORIENTATION, 1)  # asked first: loading may forget it
+        is_deep = image.mode.startswith(("I", "F")) or _has_deep_channels(image, path)
+        upright = ImageOps.exif_transpose(image)
+        rgb = _read_deep(path, orientation) if is_deep else _read_srgb(upright, path)
+        return Photo(rgb, _kept(exif), image.info.get("dpi"))
+
+
+def _kept(exif: Image.Exif) -> bytes:
+    """Return what EXIF tells of the picture; its orientation is applied and gone."""
+    kept = Image.Exif()
+    for tag in _KEPT_TAGS:
+        if tag in exif:
+            kept[tag] = exif[tag]
+    for folder in _KEPT_FOLDERS:
+        if tags := exif.get_ifd(folder):
+            kept[folder] = {tag: v for tag, v in tags.items() if tag != _INTEROP}
+    return kept.tobytes()
+
+
+def _has_deep_channels(image: Image.Image, path: Path) -> bool:
+    """Tell whether Pillow has cut 16-bit colour channels down to 8 bits."""
+    if image.format == "TIFF":
+        bits = image.tag_v2.get(258, (8,))  # type: ignore[attr-defined]  # BitsPerSample
+        return max(bits if isinstance(bits, tuple) else (bits,)) > 8
+    if image.format == "PNG":
+        with path.open("rb") as file:
+            return file.read(25)[24] == 16  # the bit depth in the IHDR chunk
+    return False
+
+
+def _read_srgb(upright: Image.Image, path: Path) -> NDArray[np.uint8]:
+    """Return 8-bit R'G'B', converted from the picture's ICC profile."""
+    profile = upright.info.get("icc_profile")
+    try:
+        if upright.has_transparency_data:  # what is transparent becomes white paper
+            clear = upright.convert("RGBA")
+            paper = Image.new("RGBA", clear.size, "white")
+            upright = Image.alpha_composite(paper, clear).convert("RGB")
+        if upright.mode not in ("RGB", "L", "CMYK"):
+            upright = upright.convert("RGB")
+    except ValueError as error:
+        raise InputError(
+            f"{path}: its kind of pixels, {upright.mode}, is not known; save it as RGB or grey"
+        ) from error
+    return np.asarray(as_srgb(upright, profile))
+
+
+def _read_deep(path: Path, orientation: int) -> NDArray[np.uint16]:
+    """Return 16-bit R'G'B', upright; values are taken as sRGB, whatever the profile."""
+    data = np.frombuffer(_unturned(path.read_bytes()), np.uint8)
+    values = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
+    if values is None or values.dtype not in (np.uint8, np.uint16):
+        raise InputError(f"{path}: its kind of pixels is not known; save it as 16-bit PNG or TIFF")
+    values = values.astype(np.uint16) * (257 if values.dtype == np.uint8 else 1)
+    if values.ndim == 2:
+        values = np.repeat(values[..., None], 3, axis=2)
+    if values.shape[2] == 4:  # what is transparent becomes white paper
+        opacity = values[..., 3:] / np.float32(65535)
+        values = np.rint(values * opacity + 65535 * (1 - opacity)).astype(np.uint16)
+    rgb = values[..., 2::-1]
+    if orientation in (2, 4, 5, 7):
+        rgb = rgb[:, ::-1]
+    turns = {3: 2, 4: 2, 5: 1, 6: 3, 7: 3, 8: 1}.get(orientation, 0)
+    return np.ascontiguousarray(np.rot90(rgb, turns))
+
+
+def _unturned(data: bytes) -> bytes:
+    """Return a picture file whose orientation, if a TIFF, is 1: OpenCV fails on 5 to 8."""
+    order = {b"II": "<", b"MM": ">"}.get(data[:2])
+    if order is None:
+        return data
+    try:
+        is_big = struct.unpack_from(f"{order}H", data, 2) == (43,)  # BigTIFF: 64-bit offsets
+        offset, count, size, value = ("Q", "Q", 20, 12) if is_big else ("I", "H", 12, 8)
+        (first,) = struct.unpack_from(order + offset, data, 8 if is_big else 4)
+        (num_tags,) = struct.unpack_from(order + count, data, first)
+        first += struct.calcsize(order + count)
+        for entry in range(first, first + size * num_tags, size):
+            if struct.unpack_from(f"{order}H", data, entry) == (_ORIENTATION,):
+                place = entry + value
+                return data[:place] + struct.pack(f"{order}H", 1) + data[place + 2 :]
+    except struct.error:
+        pass  # cut short: the decoder says so
+    return data
+
+
+def write_photo(photo: Photo, target: Path) -> None:
+    """Write a photo in the format that its suffix names, whole or not at all.
+
+    Raises OutputError when it cannot be written.
+    """
+    with atomic_write(target) as partial:
+        if photo.bit_depth == 16:
+            is_encoded, data = cv2.imencode(target.suffix, photo.rgb[..., ::-1])
+            if not is_encoded:
+                raise OutputError(f"{target} cannot be encoded; name it .png or .tif")
+            partial.write_bytes(data.tobytes())
+            return
+        options: dict[str, Any] = {}
+        if target.suffix.lower() in (".jpg", ".jpeg"):
+            options["quality"] = _JPEG_QUALITY
+        if photo.dpi:
+            options["dpi"] = photo.dpi
+        Image.fromarray(photo.rgb).save(
+            partial,
+            format=Image.registered_extensions()[target.suffix.lower()],
+            exif=photo.exif,
+            icc_profile=ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes(),
+            **options,
+        )

@@ -1,0 +1,1 @@
+"""The per-frame hot loops, compiled or in NumPy."""

@@ -1,0 +1,1 @@
+"""Metrics of colours: colourfulness, consistency over time, and error against true colours."""

@@ -1,0 +1,1 @@
+"""The colour networks, and running them."""

@@ -1,0 +1,1 @@
+"""Plans, encodes, muxes and verifies the output."""

@@ -1,0 +1,169 @@
+"""The video encoder: opens it, chooses its pixel format, and builds the frames that it encodes."""
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+from av.codec.context import Flags
+from av.container import OutputContainer
+
+from filmcolor.errors import SettingsError
+from filmcolor.output.options import OutputPlan
+from filmcolor.types.film import PROGRESSIVE, FilmInfo
+from filmcolor.types.frames import ColorFrame, Plane
+from filmcolor.types.yuv import SUBSAMPLING_420, SUBSAMPLING_422, SUBSAMPLING_444, Subsampling
+from filmcolor.video.demux import JPEG_RANGE, MPEG_RANGE
+from filmcolor.video.interlacing import Marker
+
+_SUBSAMPLINGS = {"420": SUBSAMPLING_420, "422": SUBSAMPLING_422, "444": SUBSAMPLING_444}
+_FIELD_ENCODERS = frozenset({"libx264", "prores_ks", "mpeg2video"})  # code a frame as two fields
+
+
+class FrameBuilder:
+    """Builds the `av.VideoFrame`s that the encoder takes, with the field order marked."""
+
+    def __init__(self, info: FilmInfo, plan: OutputPlan) -> None:
+        self._plan, self._time_base = plan, info.time_base
+        self._marker = Marker(info.field_order)
+        # an encoder that codes fields takes a frame without a mark for bottom field first
+        self._marks_all = is_coded_as_fields(info, plan)
+
+    def __call__(self, frame: ColorFrame, pts: int) -> av.VideoFrame:
+        """Return `frame` for the encoder, shown at `pts`, FilmInfo.time_base units."""
+        plan = self._plan
+        built = av.VideoFrame(plan.width, plan.height, plan.pix_fmt)
+        for plane, values in zip(built.planes, (frame.luma, frame.cb, frame.cr), strict=True):
+            _fill(plane, values, plan.coding.bit_depth)
+        built.pts, built.time_base = pts, self._time_base
+        built.duration = frame.duration
+        is_marked = frame.is_interlaced or self._marks_all
+        return self._marker.marked(built) if is_marked else built
+
+
+def _fill(plane: Any, values: Plane, bit_depth: int) -> None:
+    """Copy code values into a frame's plane, repeating the last row and column as padding.
+
+    Clips code values to the bit depth, which a damaged film may exceed: x264 ends the process at
+    such values.
+    """
+    rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: plane.height]
+    target = rows.view(values.dtype)[:, : plane.width]
+    height, width = values.shape
+    if (height, width) != target.shape:
+        pad = plane.height - height, plane.width - width
+        values = cv2.copyMakeBorder(values, 0, pad[0], 0, pad[1], cv2.BORDER_REPLICATE)
+    if bit_depth < 8 * values.itemsize:
+        np.minimum(values, (1 << bit_depth) - 1, out=target)
+    else:
+        target[:] = values
+
+
+def av_versions() -> dict[str, tuple[int, int, int]]:
+    """Return the versions of FFmpeg's libraries, by library name."""
+    return dict(av.library_versions)
+
+
+def choose_pix_fmt(codec: str, depth: int, min_depth: int) -> str:
+    """Return the pixel format of at least both depths, in bits, or the encoder's deepest.
+
+    4:2:0 where the encoder takes it, else 4:2:2. Raises SettingsError without planar YUV.
+    """
+    names = _pix_fmts(codec)
+    sampling = "420" if any(re.match(r"yuv420p(\d|$)", name) for name in names) else "422"
+    matches = [(name, re.fullmatch(rf"yuv{sampling}p(\d*)(le)?", name)) for name in names]
+    depths = {int(match[1] or 8): name for name, match in matches if match}
+    if not depths:
+        raise SettingsError(f"{codec} takes no planar YUV; choose libx264, libx265 or ffv1")
+    sufficient = [d for d in depths if d >= max(depth, min_depth)]
+    return depths[min(sufficient) if sufficient else max(depths)]
+
+
+def parse_pix_fmt(pix_fmt: str, codec: str) -> tuple[Subsampling, int]:
+    """Return the chroma subsampling and the bit depth of a pixel format.
+
+    Raises SettingsError for a format that filmcolor does not write or the encoder does not take.
+    """
+    match = re.fullmatch(r"yuv(420|422|444)p(\d+le)?", pix_fmt)
+    if not match:
+        raise SettingsError(
+            f"pixel format {pix_fmt!r}: filmcolor writes yuv420p, yuv422p or yuv444p, "
+            "or one of them with 10le, 12le or 16le"
+        )
+    names = _pix_fmts(codec)
+    if pix_fmt not in names:
+        planar = ", ".join(name for name in names if re.fullmatch(r"yuv4\d\dp(\d+le)?", name))
+        raise SettingsError(f"{codec} does not take {pix_fmt}; it takes {planar}")
+    return _SUBSAMPLINGS[match[1]], int((match[2] or "8")[:2].rstrip("le"))
+
+
+def _pix_fmts(codec: str) -> list[str]:
+    """Return the names of the pixel formats that an encoder takes."""
+    try:
+        encoder = av.Codec(codec, "w")
+    except ValueError as error:
+        raise SettingsError(
+            f"this build of PyAV has no encoder {codec!r}; "
+            "libx264, libx265, libsvtav1, prores_ks and ffv1 come with the usual one"
+        ) from error
+    if encoder.type != "video":
+        raise SettingsError(f"{codec} encodes {encoder.type}, not video; try libx264")
+    return [video_format.name for video_format in encoder.video_formats or ()]
+
+
+def add_video_stream(output: OutputContainer, info: FilmInfo, plan: OutputPlan) -> Any:
+    """Add the stream that the coloured frames are encoded into, with all colour tags.
+
+    Open its encoder by `start_encoding`.
+    """
+    stream: Any = output.add_stream(plan.codec, rate=info.frame_rate, options=dict(plan.options))
+    context = stream.codec_context
+    context.width, context.height, context.pix_fmt = plan.width, plan.height, plan.pix_fmt
+    context.time_base = stream.time_base = info.time_base
+    context.sample_aspect_ratio = info.sar
+    context.color_range = JPEG_RANGE if plan.coding.is_full_range else MPEG_RANGE
+    context.colorspace = plan.coding.matrix
+    context.color_primaries, context.color_trc = plan.primaries, plan.transfer
+    if info.shown_order:
+        context.field_order = info.shown_order
+    if is_coded_as_fields(info, plan):
+        context.flags |= Flags.interlaced_dct | Flags.interlaced_me
+    context.flags |= Flags.frame_duration  # packets last as long as their frames, not 1 / rate
+    if info.rotation:
+        stream.set_display_rotation(info.rotation)
+    return stream
+
+
+def start_encoding(output: OutputContainer) -> None:
+    """Open the encoders and write the header of a container whose streams are all added."""
+    with _environment_default("SVT_LOG", "1"):  # libsvtav1 prints its settings on stderr otherwise
+        output.start_encoding()
+
+
+@contextmanager
+def _environment_default(name: str, value: str) -> Iterator[None]:
+    """Set an environment variable that is not set, and remove it again."""
+    if name in os.environ:
+        yield
+        return
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        os.environ.pop(name, None)
+
+
+def is_coded_as_fields(info: FilmInfo, plan: OutputPlan) -> bool:
+    """Return True when the encoder codes every frame as two fields.
+
+    Such encoders (x264, ProRes) mark all frames as interlaced, also those of a telecined film that
+    are not.
+    """
+    # x264 codes blocks of a field's rows, two chroma rows at a time
+    rows = 2 * plan.subsampling.y if plan.codec == "libx264" else 1
+    is_possible = plan.codec in _FIELD_ENCODERS and plan.height % rows == 0
+    return is_possible and info.shown_order > PROGRESSIVE

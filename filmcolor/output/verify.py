@@ -1,0 +1,235 @@
+"""Compares a finished film with its source: frames, times, geometry, chapters, copied streams."""
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from itertools import zip_longest
+from pathlib import Path
+
+import numpy as np
+
+from filmcolor.errors import VerifyError
+from filmcolor.output.muxing import cut_chapters
+from filmcolor.output.packet_comparison import PacketComparison
+from filmcolor.output.packet_repair import PacketRepair
+from filmcolor.output.streams import copied_packets
+from filmcolor.runtime.threads import num_decoder_threads
+from filmcolor.types.film import FilmInfo, Part, StreamInfo
+from filmcolor.types.yuv import convert_luma
+from filmcolor.video.decoder import read_luma
+from filmcolor.video.demux import open_film
+from filmcolor.video.frame_index import FrameIndex
+from filmcolor.video.probe import probe
+
+_FIELD_ORDER_CODECS = ("h264", "ffv1", "prores", "mpeg2video")  # store it in every container
+_CHAPTER_TOLERANCE = Fraction(1, 500)  # seconds: containers round chapters to 1 ms
+
+
+def verify(source: str | Path, output: str | Path) -> int:
+    """Compare a film's output with the film, and return the number of frames.
+
+    Compares frames, timestamps, pixel shape, chapters and all packets of sound and subtitles. If
+    packets of a damaged film announce frames that cannot be decoded, the output must hold those
+    that can. Raises VerifyError, which names the first difference, and InputError for files that
+    cannot be read.
+    """
+    info, output = probe(source), Path(output)
+    index = FrameIndex(info)
+    error = _find_difference(info, output, index.pts)
+    if error is None:
+        return len(index.pts)
+    # which frames of a damaged film are decoded depends on the decoder's threads
+    for num_threads in sorted({1, num_decoder_threads(info.bytes_per_frame)}):
+        pts = [frame.pts for frame in read_luma(info, index=index, num_threads=num_threads)]
+        if pts != index.pts:
+            error = _find_difference(info, output, pts)
+            if error is None:
+                return len(pts)
+    raise error
+
+
+def _find_difference(source: FilmInfo, output: Path, pts: Sequence[int]) -> VerifyError | None:
+    try:
+        verify_output(source, output, pts)
+    except VerifyError as error:
+        return error
+    return None
+
+
+def verify_output(
+    source: FilmInfo,
+    output: Path,
+    pts: Sequence[int] | None = None,
+    part: Part | None = None,
+    copied: Iterable[StreamInfo] | None = None,
+    packet_repair: PacketRepair | None = None,
+) -> None:
+    """Compare an output with its source: frames, timestamps, copied packets, chapters.
+
+    `pts`: times of the decoded source frames, FilmInfo.time_base units; by default all that the
+    source's packets announce. `part`: the part that the output holds, by default the whole.
+    `copied`: the streams that the output must hold; by default all but the picture and data
+    without a player. `packet_repair`: that of the copied streams, if the film has been read for it
+    already. Raises VerifyError, which names the first difference.
+    """
+    part = part or Part(origin=source.origin)
+    if pts is None:
+        pts = [p for p in FrameIndex(source).pts if part.holds(p * source.time_base)]
+    types: tuple[str, ...] = ("audio", "subtitle", "attachment", "data", "video")
+    if copied is None:
+        copied = [s for s in source.streams if s.index != source.video_index]
+        types = ("audio", "subtitle", "attachment", "video")
+    result = probe(output, source.video_number)  # copies keep the streams' order
+    _compare_times(source, result, pts, part)
+    _compare_geometry(source, result)
+    _compare_chapters(source, result, part)
+    copied = list(copied)
+    packet_repair = packet_repair or PacketRepair(source.path, copied)
+    for stream_type in types:
+        streams = [stream for stream in copied if _type_of(stream) == stream_type]
+        _compare_streams(source, result, stream_type, streams, part, packet_repair)
+
+
+def _compare_times(source: FilmInfo, result: FilmInfo, pts: Sequence[int], part: Part) -> None:
+    result_pts = FrameIndex(result).pts
+    if len(result_pts) != len(pts):
+        raise VerifyError(
+            f"{result.path} has {len(result_pts)} frames where {source.path} has {len(pts)}"
+        )
+    # exact, unless the container's clock is coarser than the source's
+    is_exact = (source.time_base / result.time_base).denominator == 1
+    tolerance = Fraction(0) if is_exact else result.time_base / 2
+    for number, (result_time, source_time) in enumerate(zip(result_pts, sorted(pts))):
+        seconds = result_time * result.time_base
+        expected_seconds = source_time * source.time_base - part.offset
+        if abs(seconds - expected_seconds) > tolerance:
+            raise VerifyError(
+                f"frame {number} of {result.path} is shown at {float(seconds):.6f} s where "
+                f"{source.path} has it at {float(expected_seconds):.6f} s"
+            )
+
+
+def _compare_geometry(source: FilmInfo, result: FilmInfo) -> None:
+    names = ["sar", "rotation"]
+    is_interlaced = source.is_interlaced and not source.is_deinterlaced
+    if is_interlaced and result.codec in _FIELD_ORDER_CODECS:
+        names.append("field_order")
+    for name in names:
+        value, expected = getattr(result, name), getattr(source, name)
+        if value != expected:
+            raise VerifyError(
+                f"{result.path} has {name} {value} where {source.path} has {expected}"
+            )
+
+
+def _compare_chapters(source: FilmInfo, result: FilmInfo, part: Part) -> None:
+    expected = cut_chapters(source.chapters, part)
+    if len(result.chapters) != len(expected):
+        raise VerifyError(
+            f"{result.path} has {len(result.chapters)} chapters where {source.path} "
+            f"has {len(expected)}"
+        )
+    for chapter, original in zip(result.chapters, expected):
+        if abs(chapter.start - original.start) > _CHAPTER_TOLERANCE:
+            raise VerifyError(
+                f"chapter {original.metadata.get('title', '')!r} of {result.path} begins at "
+                f"{float(chapter.start):.3f} s where {source.path} has "
+                f"{float(original.start):.3f} s"
+            )
+
+
+def _compare_streams(
+    source: FilmInfo,
+    result: FilmInfo,
+    stream_type: str,
+    originals: list[StreamInfo],
+    part: Part,
+    packet_repair: PacketRepair,
+) -> None:
+    """Compare the copied streams of one type: their number, languages and packets."""
+    copies = [
+        stream
+        for stream in result.streams
+        if stream.index != result.video_index
+        and not stream.is_timecode
+        and _type_of(stream) == stream_type
+    ]
+    if len(copies) != len(originals) and stream_type != "attachment":
+        # containers keep no stream without a packet
+        originals = [s for s in originals if _has_packets(source, s, part, packet_repair)]
+    if len(copies) != len(originals):
+        raise VerifyError(
+            f"{result.path} has {len(copies)} {stream_type} streams besides the picture "
+            f"where {len(originals)} of {source.path} were to be kept"
+        )
+    if stream_type not in ("audio", "subtitle"):
+        return
+    for copy, original in zip(copies, originals):
+        # QuickTime's list of languages is short: the plan's notes name those that it lacks
+        is_same_language = (copy.language or "und") == (original.language or "und")
+        if not is_same_language and not _is_quicktime(result):
+            raise VerifyError(f"{copy.name} of {result.path} was {original.name} in {source.path}")
+        repair = packet_repair.restarted()
+        PacketComparison(source, result, original, copy, part, repair).run()
+
+
+def _has_packets(
+    film: FilmInfo, stream: StreamInfo, part: Part, packet_repair: PacketRepair
+) -> bool:
+    with open_film(film.path) as container:
+        packets = copied_packets(container, (stream,), part, packet_repair.restarted())
+        return next(packets, None) is not None
+
+
+def _type_of(stream: StreamInfo) -> str:
+    """Return a stream's type, with cover art as an attachment: Matroska keeps it as one."""
+    return "attachment" if stream.is_picture else stream.kind
+
+
+def _is_quicktime(film: FilmInfo) -> bool:
+    return film.metadata.get("major_brand", "").strip() == "qt"
+
+
+@dataclass(frozen=True, slots=True)
+class LumaDifference:
+    """The difference between an output's luma and its source's, over all frames."""
+
+    num_frames: int
+    num_different: int
+    psnr: float  # dB, of code values at the lower of the two depths; infinite if none differs
+
+
+def compare_luma(
+    source: FilmInfo, output: FilmInfo, progress: Callable[[int, int | None], None] | None = None
+) -> LumaDifference:
+    """Decode both films and return the difference of their luma.
+
+    `progress(done, total)` is called after every frame. Raises VerifyError when one film has more
+    frames.
+    """
+    depth = min(source.coding.bit_depth, output.coding.bit_depth)
+    num_different, total_error, num_samples, num_frames = 0, 0.0, 0, 0
+    pairs = zip_longest(read_luma(source), read_luma(output))
+    for num_frames, (original, copy) in enumerate(pairs, 1):
+        if original is None or copy is None:
+            shorter = output.path if copy is None else source.path
+            raise VerifyError(f"{shorter} ends after {num_frames - 1} frames, the other has more")
+        height, width = original.luma.shape  # an odd size may have been padded
+        planes = [
+            convert_luma(
+                frame.luma[:height, :width], film.coding, replace(film.coding, bit_depth=depth)
+            )
+            for frame, film in ((original, source), (copy, output))
+        ]
+        squares = (planes[0].astype(np.int64) - planes[1]) ** 2
+        error = float(squares.sum())
+        num_different += error > 0
+        total_error, num_samples = total_error + error, num_samples + squares.size
+        if progress:
+            progress(num_frames, source.num_frames_estimate)
+    peak = (1 << depth) - 1
+    psnr = math.inf
+    if total_error:
+        psnr = 10.0 * math.log10(peak**2 * num_samples / total_error)
+    return LumaDifference(num_frames, num_different, psnr)

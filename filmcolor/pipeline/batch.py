@@ -1,0 +1,219 @@
+"""Colours many films: what can be refused is refused before the first."""
+
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+
+from filmcolor.errors import FilmcolorError, OutputError, SettingsError
+from filmcolor.files import check_target, make_folder
+from filmcolor.output.options import FORMATS, Encoding
+from filmcolor.output.plan import plan_output
+from filmcolor.pipeline.colorizer import Colorizer
+from filmcolor.pipeline.options import ColorOptions
+from filmcolor.pipeline.report import Report
+from filmcolor.pipeline.run import Progress, Run, RunSettings, run_film
+from filmcolor.pipeline.workers import (
+    FilmProgress,
+    Finished,
+    Outcome,
+    Task,
+    run_tasks,
+)
+from filmcolor.runtime.profiler import Profiler
+from filmcolor.segments.journal import Segment
+from filmcolor.types.film import WHOLE, TimeRange
+from filmcolor.video.probe import probe
+
+MAX_JOBS = 64
+
+
+def colorize(
+    film: str | Path,
+    output: str | Path | None = None,
+    *,
+    jobs: int = 1,
+    time_range: TimeRange = WHOLE,
+    options: ColorOptions | None = None,
+    encoding: Encoding | None = None,
+    force: bool = False,
+    restart: bool = False,
+    tag: bool = True,
+    progress: Progress | None = None,
+    colorizer: Colorizer | None = None,
+    profiler: Profiler | None = None,
+) -> Report:
+    """Colour a film, or a range of it, and write it with everything else that it holds.
+
+    The output is verified against the film before it gets its name; without `output` it is
+    NAME.color.* beside the film. Segments that an interrupted run of the same film and settings
+    finished are reused, unless `restart`. `jobs`: processes that colour the film's segments of
+    about a minute each; a script that uses more than one must run under
+    `if __name__ == "__main__":`. `tag`: say in the output's metadata that its colour was added.
+    `progress(done, total)` is called after every frame; total is None where it is unknown.
+    `colorizer`: loaded weights with their own options. `profiler`: measures the stages, of one job.
+    Raises a FilmcolorError if it fails; finished segments are kept for the next run.
+    """
+    _check_jobs(jobs)
+    options = (colorizer.options if colorizer else options) or ColorOptions()
+    settings = RunSettings(options, encoding or Encoding(), time_range, force, restart, tag)
+    if jobs == 1:
+        return run_film(film, output, settings, colorizer, progress, profiler)
+    started = time.monotonic()
+    run = Run.prepare(film, output, settings)
+    with run.locked():
+        _color_in_jobs(run, replace(settings, guidance=run.guidance), jobs, progress)
+        report = run.join()
+    return replace(report, wall_seconds=time.monotonic() - started)
+
+
+def colorize_many(
+    films: Iterable[str | Path],
+    output_dir: str | Path | None = None,
+    *,
+    jobs: int = 1,
+    time_range: TimeRange = WHOLE,
+    options: ColorOptions | None = None,
+    encoding: Encoding | None = None,
+    force: bool = False,
+    restart: bool = False,
+    tag: bool = True,
+    skip_existing: bool = False,
+    progress: FilmProgress | None = None,
+    finished: Finished | None = None,
+) -> list[Outcome]:
+    """Colour films, `jobs` at a time, and return an outcome for each, in their order.
+
+    A film that fails does not stop the others. Outputs go into `output_dir`, which is created if
+    missing, or beside their films, as NAME.color.*. With `skip_existing`, films that have an output
+    are skipped. `progress(film, done, total)` is called after every frame, `finished(outcome)` after
+    every film. The other arguments are those of `colorize`.
+    Raises a FilmcolorError before the first film for errors that concern all of them, and when two
+    outputs would have the same path. With more than one job each film is coloured in a process of
+    its own, so a script must run under `if __name__ == "__main__":`.
+    """
+    _check_jobs(jobs)
+    settings = RunSettings(
+        options or ColorOptions(), encoding or Encoding(), time_range, force, restart, tag
+    )
+    folder = None if output_dir is None else Path(output_dir)
+    if folder is not None:
+        _check_folder(folder)
+    sources = {Path(film).resolve(): Path(film) for film in films}
+    if len(sources) > 1 and (settings.options.references or settings.options.hints):
+        raise SettingsError("references and hints are of one film; run the films one by one")
+    outcomes: dict[Path, Outcome] = {}
+
+    def finish(outcome: Outcome) -> None:
+        outcomes[outcome.film] = outcome
+        if finished:
+            finished(outcome)
+
+    def report_progress(task: Task, done: int, total: int | None) -> None:
+        if progress:
+            progress(task.film, done, total)
+
+    planned = [_plan(film, folder, settings, skip_existing) for film in sources.values()]
+    tasks = [task for task in planned if isinstance(task, Task)]
+    _check_clashes(tasks, sources)
+    for outcome in planned:
+        if isinstance(outcome, Outcome):
+            finish(outcome)
+    if tasks:
+        with _made(folder):
+            run_tasks(tasks, settings, min(jobs, len(tasks)), report_progress, finish)
+    return [outcomes[film] for film in sources.values()]
+
+
+def _check_jobs(jobs: int) -> None:
+    if not 1 <= jobs <= MAX_JOBS:
+        raise SettingsError(f"jobs {jobs} must be 1 to {MAX_JOBS}")
+
+
+def _color_in_jobs(run: Run, settings: RunSettings, jobs: int, progress: Progress | None) -> None:
+    """Colour a run's missing segments in processes; raises the first error of one of them."""
+    shares = _shares(run.missing(), jobs)
+    tasks = [Task(run.info.path, run.plan.path, segments) for segments in shares]
+    num_done_before = run.num_done()
+    num_done: dict[Task, int] = {}
+    errors: list[FilmcolorError] = []
+
+    def report_progress(task: Task, done: int, _: int | None) -> None:
+        num_done[task] = done
+        if progress:
+            progress(num_done_before + sum(num_done.values()), run.num_frames)
+
+    def finish(outcome: Outcome) -> None:
+        if outcome.error:
+            errors.append(outcome.error)
+
+    if tasks:
+        run_tasks(tasks, settings, min(jobs, len(tasks)), report_progress, finish)
+    if errors:
+        raise errors[0]
+
+
+def _shares(missing: Sequence[Sequence[Segment]], jobs: int) -> list[tuple[Segment, ...]]:
+    """Divide segments among about `jobs` tasks of consecutive ones."""
+    num = sum(map(len, missing))
+    most = max(1, -(-num // jobs))
+    return [tuple(run[n : n + most]) for run in missing for n in range(0, len(run), most)]
+
+
+def output_path(film: str | Path, folder: str | Path | None, encoding: Encoding) -> Path:
+    """Return where a film's output goes: into a folder, or beside its source when None."""
+    path = plan_output(probe(film), None, encoding).path
+    return path if folder is None else Path(folder) / path.name
+
+
+def _check_folder(folder: Path) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise OutputError(f"{folder} is a file, and many films go into a folder; name another")
+    if not folder.exists() and folder.suffix.lower() in FORMATS:
+        raise OutputError(f"{folder} looks like a film, and many films go into a folder; name one")
+
+
+def _plan(
+    film: Path, folder: Path | None, settings: RunSettings, skip_existing: bool
+) -> Task | Outcome:
+    try:
+        output = output_path(film, folder, settings.encoding)
+        if skip_existing and output.is_file():
+            return Outcome(film, is_skipped=True)
+        check_target(output, film, settings.force)
+    except FilmcolorError as error:
+        return Outcome(film, error=error)
+    return Task(film, output)
+
+
+def _check_clashes(tasks: Iterable[Task], sources: Mapping[Path, Path]) -> None:
+    """Raise OutputError when an output would be where another is, or where a film is."""
+    outputs: dict[Path, Path] = {}
+    for task in tasks:
+        where = task.output.resolve()
+        if where in sources:
+            raise OutputError(
+                f"{task.film} would become {task.output}, which is a film of this run too; "
+                "leave one out, or choose another output folder"
+            )
+        if where in outputs:
+            raise OutputError(
+                f"{outputs[where]} and {task.film} would both become {task.output}; "
+                "colour them one by one, or into folders of their own"
+            )
+        outputs[where] = task.film
+
+
+@contextmanager
+def _made(folder: Path | None) -> Iterator[None]:
+    """Make a folder and its parents; those in which nothing came to be are taken away again."""
+    missing = [p for p in (folder, *folder.parents) if not p.exists()] if folder else []
+    try:
+        if folder:
+            make_folder(folder)
+        yield
+    finally:
+        for path in missing:
+            with suppress(OSError):  # it is not empty
+                path.rmdir()

@@ -1,0 +1,234 @@
+"""The colour stages wired together: frames of a film in, the same frames in colour out."""
+
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import ExitStack, closing
+from functools import partial
+from typing import TypeVar
+
+import torch
+
+import filmcolor.weights as weights_store
+from filmcolor.color.chroma import ChromaPlan, add_chroma, keep_source_chroma
+from filmcolor.color.chroma_gpu import finish_frames_on
+from filmcolor.guidance.grading import grade_frames
+from filmcolor.guidance.guidance import Guidance
+from filmcolor.guidance.propagation import ReferencePropagator, without_references
+from filmcolor.guidance.reference_shots import place_references
+from filmcolor.network.predictor import Predictor
+from filmcolor.pipeline.options import ColorOptions
+from filmcolor.runtime.prefetch import Prefetch, in_bursts
+from filmcolor.runtime.profiler import Profiler, section, timed
+from filmcolor.runtime.threads import num_decoder_threads, thread_pools
+from filmcolor.shots.detector import CONTEXT_FRAMES, mark_cuts
+from filmcolor.shots.source_chroma import (
+    FRAMES_AFTER,
+    FRAMES_BEFORE,
+    add_chroma_thumbnails,
+    mark_chroma_classes,
+)
+from filmcolor.temporal.anchors import REACH, every_frame, track
+from filmcolor.temporal.smoothing import Window, smooth_ab, window_for
+from filmcolor.types.film import FilmInfo, Part
+from filmcolor.types.frames import AbFrame, ColorFrame, GuidedFrame, ProxyFrame, TrackedFrame
+from filmcolor.types.yuv import SUBSAMPLING_420, Coding, Subsampling
+from filmcolor.video.decoder import read_luma
+from filmcolor.video.frame_index import FrameIndex
+from filmcolor.video.proxy import add_proxies
+
+T = TypeVar("T")
+_WHOLE_FILM = Part()
+# queue lengths, (least, most) frames; between them as many as fit _QUEUE_BYTES
+_STAGE_QUEUE = 8, 16
+_PREDICTED_QUEUE = 24, 32  # frames come in batches of anchors
+_FINISHED_QUEUE = 12, 64  # frames come in bursts, as windows are complete
+_BATCH_QUEUE = 16, 64  # waiting for a batch of anchors
+_QUEUE_BYTES = 16 << 20
+_BURST, _BURST_BYTES = (1, 8), 4 << 20  # handed from stage to stage inside a thread
+
+
+class Colorizer:
+    """Colours frames of any number of films and parts, with the weights loaded once.
+
+    `frames` is the in-memory API: finished frames, without files.
+
+        colorizer = Colorizer(ColorOptions(saturation=1.2))
+        for frame in colorizer.frames(probe("film.mp4"), Part(0, 48)):
+            frame.luma, frame.cb, frame.cr
+    """
+
+    def __init__(self, options: ColorOptions | None = None) -> None:
+        """Load the weights that the options name.
+
+        Raises WeightsError when they cannot be loaded, SettingsError without their device.
+        """
+        self.options = options or ColorOptions()
+        self.predictor = Predictor(weights_store.load(self.options.weights), self.options.device)
+
+    def frames(
+        self,
+        info: FilmInfo,
+        part: Part = _WHOLE_FILM,
+        *,
+        target: Coding | None = None,
+        subsampling: Subsampling = SUBSAMPLING_420,
+        index: FrameIndex | None = None,
+        guidance: Guidance | None = None,
+        profiler: Profiler | None = None,
+    ) -> Generator[ColorFrame, None, None]:
+        """Yield a part's finished frames: the film's luma, and chroma planes for it.
+
+        `target`: how they are coded, the film's own coding by default. `index` and `guidance`:
+        the film's, where they have been read already. `profiler`: measures each stage.
+        Shots whose chroma class the options keep have the film's own chroma.
+        Raises a FilmcolorError when the film cannot be read on.
+        """
+        plan = ChromaPlan(info.coding, target or info.coding, subsampling)
+        guidance = guidance or self.options.read_guidance(info, index)
+        kept = self.options.kept_classes
+        ab_frames = self.ab_frames(info, part, index, profiler, kept, guidance)
+        finished = timed(profiler, "chroma", _finish(ab_frames, plan, self.predictor.device))
+        with Prefetch(finished, _queue_length(info, _FINISHED_QUEUE), profiler) as frames:
+            yield from frames
+
+    def ab_frames(
+        self,
+        info: FilmInfo,
+        part: Part = _WHOLE_FILM,
+        index: FrameIndex | None = None,
+        profiler: Profiler | None = None,
+        kept_classes: frozenset[str] = frozenset(),
+        guidance: Guidance | None = None,
+    ) -> Generator[AbFrame, None, None]:
+        """Yield a part's frames with their steadied ab.
+
+        A frame's colour depends on a bounded neighbourhood inside its shot, so it is the same
+        whether a part is asked for or the whole. `kept_classes`: chroma classes whose frames keep
+        the film's chroma; where there are none, or no chroma, frames are not classified.
+        `guidance`: grades and references; without it colours are the network's own.
+        """
+        window = window_for(self.options.smooth, info.frame_rate)
+        is_classified = bool(kept_classes) and info.has_chroma
+        start, end = _context(part, window, is_classified)
+        propagator = self._propagator(info, guidance, start, end, index, profiler)
+        with ExitStack() as stack:
+            stack.enter_context(thread_pools(is_network_busy=window.is_off))
+
+            def in_thread(
+                items: Iterable[T], limits: tuple[int, int] = _STAGE_QUEUE
+            ) -> "Prefetch[T]":
+                return stack.enter_context(Prefetch(items, _queue_length(info, limits), profiler))
+
+            burst = _queue_length(info, _BURST, _BURST_BYTES)
+            num_threads = num_decoder_threads(info.bytes_per_frame)
+            lumas = read_luma(info, start, end, index, num_threads, is_classified)
+            lumas = in_bursts(timed(profiler, "decode", lumas), burst)
+            proxies = add_proxies(lumas, info, self.options.size)
+            proxies = in_bursts(timed(profiler, "downscale", proxies), burst)
+            shots = in_thread(_detect_shots(proxies, info, is_classified, kept_classes, profiler))
+            tracked = in_thread(timed(profiler, "motion", _track(shots, part, window, propagator)))
+            colored = self._color(tracked, info, guidance, propagator, profiler)
+            steadied = smooth_ab(in_thread(colored, _PREDICTED_QUEUE), window)
+            for frame in in_bursts(timed(profiler, "steadying", steadied), burst):
+                number = frame.source.number
+                if part.stop is not None and number >= part.stop:
+                    return  # the rest was context
+                if number >= part.first:
+                    yield frame
+
+    def _propagator(
+        self,
+        info: FilmInfo,
+        guidance: Guidance | None,
+        start: int,
+        end: int | None,
+        index: FrameIndex | None,
+        profiler: Profiler | None,
+    ) -> ReferencePropagator | None:
+        if guidance is None or not guidance.references:
+            return None
+        first_sure_cut = start + CONTEXT_FRAMES if start else 0
+        with section(profiler, "references"):
+            size = self.options.size
+            placed = place_references(info, guidance.references, size, first_sure_cut, end, index)
+        features_of = partial(self.predictor.features_of, quarter_turns=info.quarter_turns)
+        return ReferencePropagator(placed, features_of, first_sure_cut)
+
+    def _color(
+        self,
+        frames: Iterable[TrackedFrame],
+        info: FilmInfo,
+        guidance: Guidance | None,
+        propagator: ReferencePropagator | None,
+        profiler: Profiler | None,
+    ) -> Iterable[GuidedFrame]:
+        """Yield the frames with the ab of anchors: predicted, grade_frames, guided by references."""
+        predicted: Iterable = self.predictor.predict_frames(
+            frames,
+            self.options.batch_size,
+            info.quarter_turns,
+            has_features=propagator is not None,
+            max_waiting=_queue_length(info, _BATCH_QUEUE),
+        )
+        predicted = timed(profiler, "network", predicted)
+        if guidance is not None:
+            predicted = grade_frames(predicted, guidance.palette)
+        if propagator is None:
+            return without_references(predicted)
+        return timed(profiler, "references", propagator.propagate(predicted))
+
+
+def _context(part: Part, window: Window, is_classified: bool) -> tuple[int, int | None]:
+    """Return the frames (half-open) that decide the colours of a part."""
+    past, future = window.context
+    if is_classified:
+        past, future = max(past, FRAMES_BEFORE), max(future, FRAMES_AFTER)
+    start = max(0, part.first - past - CONTEXT_FRAMES)
+    return start, None if part.stop is None else part.stop + future + CONTEXT_FRAMES
+
+
+def _detect_shots(
+    frames: Iterable[ProxyFrame],
+    info: FilmInfo,
+    is_classified: bool,
+    kept_classes: frozenset[str],
+    profiler: Profiler | None,
+) -> Iterable[ProxyFrame]:
+    """Yield the frames with cuts marked and, where asked for, their shots' chroma classified."""
+    if not is_classified:
+        return timed(profiler, "shots", mark_cuts(frames))
+    frames = timed(profiler, "chroma classes", add_chroma_thumbnails(frames, info.coding))
+    frames = timed(profiler, "shots", mark_cuts(frames))
+    return timed(profiler, "chroma classes", mark_chroma_classes(frames, kept_classes))
+
+
+def _track(
+    frames: Iterable[ProxyFrame],
+    part: Part,
+    window: Window,
+    propagator: ReferencePropagator | None,
+) -> Iterator[TrackedFrame]:
+    requests = None
+    if propagator is not None:
+        frames, requests = propagator.watch_cuts(frames), propagator.anchor_requests
+    if window.is_off:
+        return every_frame(frames)
+    return track(frames, part.first - window.context.past + REACH, requests)
+
+
+def _finish(
+    frames: Generator[AbFrame, None, None], plan: ChromaPlan, device: torch.device
+) -> Generator[ColorFrame, None, None]:
+    with closing(frames):  # in the thread that runs them
+        if device.type == "cuda":
+            yield from finish_frames_on(device, frames, plan)
+            return
+        for frame in frames:
+            is_kept = frame.source.chroma is not None
+            yield keep_source_chroma(frame.source, plan) if is_kept else add_chroma(frame, plan)
+
+
+def _queue_length(info: FilmInfo, limits: tuple[int, int], num_bytes: int = _QUEUE_BYTES) -> int:
+    """Return how many frames to hold within limits: fewer of large ones."""
+    least, most = limits
+    frame_bytes = info.width * info.height * (2 if info.coding.bit_depth > 8 else 1)
+    return min(most, max(least, num_bytes // frame_bytes))

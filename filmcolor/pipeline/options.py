@@ -1,0 +1,78 @@
+"""Options that decide how a film is coloured."""
+
+from dataclasses import dataclass
+
+import filmcolor.weights as weights_store
+from filmcolor.errors import SettingsError
+from filmcolor.guidance.grading import SATURATION, Grade
+from filmcolor.guidance.guidance import Guidance, read_guidance
+from filmcolor.temporal.smoothing import DEFAULT, LEVELS
+from filmcolor.types.film import FilmInfo
+from filmcolor.types.frames import COLORED, TINTED
+from filmcolor.video.frame_index import FrameIndex
+from filmcolor.video.proxy import DEFAULT_SIZE
+
+
+@dataclass(frozen=True, slots=True)
+class ColorOptions:
+    """How frames are coloured.
+
+    `weights`: a shipped name or a file. `device`: "auto", "cpu", "cuda" or "mps". `size`: short
+    side that the network sees, 32 to 2048 pixels. `saturation`, `warmth` and `skin_protect`: see
+    `Grade`; `palette` is a TOML file with those of some shots or times. `references` and `hints`:
+    pictures and strokes with given colours. `smooth`: how far colours are steadied in time, one of
+    "off", "light", "normal" and "strong". `deinterlace`: the two fields of each frame become one
+    picture first. Shots that are in colour already keep their chroma unless `recolor`; tinted ones
+    keep it with `keep_tint`. Raises SettingsError for values that have no meaning.
+    """
+
+    weights: str = weights_store.DEFAULT
+    device: str = "auto"
+    batch_size: int = 4  # on a CPU larger batches leave the cache, and are slower
+    size: int = DEFAULT_SIZE
+    saturation: float = SATURATION
+    warmth: float = 0.0
+    skin_protect: float = 0.0
+    palette: str = ""
+    references: tuple[str, ...] = ()
+    hints: tuple[str, ...] = ()
+    smooth: str = DEFAULT
+    deinterlace: bool = False
+    keep_tint: bool = False
+    recolor: bool = False
+
+    def __post_init__(self) -> None:
+        if not 32 <= self.size <= 2048:
+            raise SettingsError(f"size {self.size} must be 32 to 2048 pixels")
+        if not 1 <= self.batch_size <= 256:
+            raise SettingsError(f"batch size {self.batch_size} must be 1 to 256")
+        if self.smooth not in LEVELS:
+            raise SettingsError(f"smooth {self.smooth!r} must be one of {', '.join(LEVELS)}")
+        _ = self.grade  # checks its values
+
+    @property
+    def grade(self) -> Grade:
+        """The grade of the network's colours where no palette file sets another."""
+        return Grade(self.saturation, self.warmth, self.skin_protect)
+
+    @property
+    def kept_classes(self) -> frozenset[str]:
+        """The chroma classes of shots that keep the film's own chroma."""
+        classes = {COLORED: not self.recolor, TINTED: self.keep_tint}
+        return frozenset(name for name, is_kept in classes.items() if is_kept)
+
+    def read_guidance(self, info: FilmInfo, index: FrameIndex | None = None) -> Guidance:
+        """Return the grades and references that these options give a film.
+
+        `index`: the film's, if it has been read. Raises a FilmcolorError that names the file when
+        one does not fit the film.
+        """
+        return read_guidance(
+            info,
+            index,
+            self.grade,
+            palette=self.palette,
+            references=self.references,
+            hints=self.hints,
+            size=self.size,
+        )

@@ -1,0 +1,65 @@
+"""Stills in, the same stills in colour out: size, bit depth, orientation and format kept."""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from filmcolor.color.chroma import chroma_planes
+from filmcolor.color.spaces import luma_from_rgb, rgb_from_ycc
+from filmcolor.errors import OutputError
+from filmcolor.files import check_target
+from filmcolor.images.image_file import PHOTO_SUFFIXES, Photo, read_photo, write_photo
+from filmcolor.pipeline.colorizer import Colorizer
+from filmcolor.types.yuv import SUBSAMPLING_444, Coding
+from filmcolor.video.proxy import downscale, halve, proxy_size
+
+_BT709 = 1  # ITU-T H.273: sRGB pictures share BT.709's primaries
+
+
+def colorize_photo(
+    picture: str | Path,
+    output: str | Path | None = None,
+    *,
+    colorizer: Colorizer | None = None,
+    force: bool = False,
+) -> Path:
+    """Colour one still and return where it was written, NAME.color.ext by default.
+
+    EXIF orientation is applied and an ICC profile converted, so the result is upright
+    sRGB. 16-bit PNG and TIFF stay 16-bit: their values are taken as sRGB, and the result
+    holds the pixels alone. `colorizer`: share one over many stills.
+    """
+    source = Path(picture)
+    photo = read_photo(source)
+    target = source.with_suffix(f".color{source.suffix}") if output is None else Path(output)
+    if target.suffix.lower() not in PHOTO_SUFFIXES:
+        raise OutputError(f"{target}: name the result {', '.join(sorted(PHOTO_SUFFIXES))}")
+    if not target.parent.is_dir():
+        raise OutputError(f"{target.parent} is no folder; make it first")
+    check_target(target, source, force)
+    if photo.bit_depth == 16 and target.suffix.lower() in (".jpg", ".jpeg"):
+        raise OutputError(
+            f"{target}: JPEG would lose the 16 bits of {source}; name it .png or .tif"
+        )
+    colored = colorize_rgb(photo.rgb, colorizer or Colorizer())
+    write_photo(Photo(colored, photo.exif, photo.dpi), target)
+    return target
+
+
+def colorize_rgb(
+    rgb: NDArray[np.uint8] | NDArray[np.uint16], colorizer: Colorizer
+) -> NDArray[np.uint8] | NDArray[np.uint16]:
+    """Return R'G'B' (H, W, 3) in colour; only its luma is used, and kept to a code value."""
+    depth = 8 * rgb.dtype.itemsize
+    coding = Coding(_BT709, True, depth)
+    peak = (1 << depth) - 1
+    exact = luma_from_rgb(*(rgb[..., c].astype(np.float32) for c in range(3)))
+    luma = np.rint(exact).astype(rgb.dtype)
+    height, width = luma.shape
+    small = downscale(luma, proxy_size(width, height, colorizer.options.size), coding)
+    ab = colorizer.options.grade.apply(colorizer.predictor.predict(small[None])[0])
+    cb, cr = chroma_planes(luma, halve(small), ab, coding, SUBSAMPLING_444)
+    cb, cr = ((p.astype(np.float32) - coding.chroma_offset) / peak for p in (cb, cr))
+    colored = np.dstack(rgb_from_ycc(exact / peak, cb, cr, coding))
+    return np.rint(colored.clip(0.0, 1.0) * peak).astype(rgb.dtype)

@@ -1,0 +1,251 @@
+"""Colours one film: plans the output, colours its missing segments, joins and verifies them.
+
+Every film is coloured in segments, the shortest too: one way to write, which is always tested. One
+pass of the colour stages runs through all segments, so only a resumed run, or a process among
+several, pays for the frames around its range.
+"""
+
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import filmcolor.weights as weights_store
+from filmcolor.errors import InputError
+from filmcolor.files import check_target
+from filmcolor.guidance.guidance import Guidance
+from filmcolor.guidance.references import digest_of
+from filmcolor.output.encoder import av_versions
+from filmcolor.output.options import Encoding, OutputPlan
+from filmcolor.output.plan import plan_output
+from filmcolor.output.verify import verify_output
+from filmcolor.output.writer import FilmWriter
+from filmcolor.pipeline.colorizer import Colorizer
+from filmcolor.pipeline.options import ColorOptions
+from filmcolor.pipeline.report import Report, describe_chroma_classes, describe_damage
+from filmcolor.runtime.profiler import Profiler, section
+from filmcolor.segments.concat import concatenate
+from filmcolor.segments.journal import Identity, Journal, Segment, explain_resume, identify_source
+from filmcolor.segments.segment import split_into_segments, write_segments
+from filmcolor.types.film import WHOLE, FilmInfo, Part, TimeRange
+from filmcolor.types.frames import ColorFrame
+from filmcolor.version import __version__
+from filmcolor.video.decoder import resolve
+from filmcolor.video.frame_index import FrameIndex
+from filmcolor.video.probe import probe
+
+Progress = Callable[[int, int | None], None]  # frames done, total if known
+
+
+@dataclass(frozen=True, slots=True)
+class RunSettings:
+    """Settings of a run besides the film and the output; the films of a batch share them."""
+
+    options: ColorOptions
+    encoding: Encoding
+    time_range: TimeRange = WHOLE
+    force: bool = False  # replace an existing output
+    restart: bool = False  # discard the segments of an interrupted run
+    tag: bool = True  # say in the output's metadata that its colour was added
+    guidance: Guidance | None = None  # of the one film, where it has been read already
+
+
+@dataclass(slots=True, eq=False)
+class Run:
+    """One film on its way into colour: what will be written, and which segments are finished."""
+
+    info: FilmInfo
+    plan: OutputPlan
+    part: Part
+    index: FrameIndex
+    guidance: Guidance
+    options: ColorOptions
+    journal: Journal
+    segments: Sequence[Segment]
+    weights: str  # digest
+    is_restart: bool
+    source_state: tuple[int, int] | None  # changes when the film's file does
+
+    @classmethod
+    def prepare(cls, film: str | Path, output: str | Path | None, settings: RunSettings) -> "Run":
+        """Return the run of a film, after reading its index, references and palette.
+
+        Raises a FilmcolorError when it cannot be done, before anything is written.
+        """
+        state = _file_state(Path(film))  # before anything is read
+        options = settings.options
+        info = replace(probe(film), is_deinterlaced=options.deinterlace)
+        plan = plan_output(info, None if output is None else Path(output), settings.encoding)
+        weights = weights_store.sha256(weights_store.find(options.weights))[:16]
+        tag = f"colour added by filmcolor {__version__}, weights {weights}"
+        plan = replace(plan, tag=tag if settings.tag else "")
+        check_target(plan.path, info.path, settings.force)
+        index = FrameIndex(info)
+        part = resolve(info, settings.time_range, index)
+        return cls(
+            info=info,
+            plan=plan,
+            part=part,
+            index=index,
+            guidance=settings.guidance or options.read_guidance(info, index),
+            options=options,
+            journal=Journal(plan.path),
+            segments=split_into_segments(index, part, info.frame_rate),
+            weights=weights,
+            is_restart=settings.restart,
+            source_state=state,
+        )
+
+    @property
+    def num_frames(self) -> int | None:
+        """The number of frames to colour, None if unknown."""
+        if self.part.stop is not None:
+            return self.part.stop - self.part.first
+        return len(self.index.pts) or self.info.num_frames_estimate
+
+    def missing(self) -> list[list[Segment]]:
+        """Return the unfinished segments, consecutive ones in one list."""
+        return self.journal.missing(self.segments)
+
+    def num_done(self) -> int:
+        """Return the number of frames in finished segments."""
+        return sum(len(segment.pts) for segment in self.journal.finished().values())
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Lock the output, and take over the segments of an interrupted run."""
+        with self.journal:
+            self.segments = self.journal.begin(self._identity(), self.segments, self.is_restart)
+            with explain_resume(self.journal, self.segments):
+                yield
+
+    def color(
+        self, segments: Sequence[Segment], colorizer: Colorizer, profiler: Profiler | None = None
+    ) -> Generator[ColorFrame, None, None]:
+        """Write consecutive segments; yield each frame once the encoder has it."""
+        colored = colorizer.frames(
+            self.info,
+            Part(segments[0].first, segments[-1].stop),
+            target=self.plan.coding,
+            subsampling=self.plan.subsampling,
+            index=self.index,
+            guidance=self.guidance,
+            profiler=profiler,
+        )
+        with closing(colored):
+            yield from write_segments(
+                self.journal, segments, colored, self.info, self.plan, profiler
+            )
+
+    def join(self, profiler: Profiler | None = None) -> Report:
+        """Join the finished segments to the film, verify it, give it its name, remove the journal.
+
+        The report's wall time is left at 0. Raises InputError when the film has changed meanwhile,
+        VerifyError when the output differs from it.
+        """
+        if _file_state(self.info.path) != self.source_state:
+            self.journal.remove()  # its segments may show another film
+            raise InputError(
+                f"{self.info.path} was changed or removed during the run: "
+                "the finished segments are discarded; run it again"
+            )
+        finished = self.journal.finished()
+        done = [finished[number] for number in sorted(finished)]
+        if not any(segment.pts for segment in done):
+            raise InputError(f"{self.info.path}: none of the frames asked for can be decoded")
+        classes = [name for segment in done for name in segment.classes_of_frames]
+        kept = self.options.kept_classes
+        is_colored = bool(set(classes) - kept)
+        plan = self.plan if is_colored else replace(self.plan, tag="")
+        partial = self.journal.partial("joined")
+        with FilmWriter(self.info, plan, self.part, profiler, partial) as writer:
+            pts = concatenate(self.journal, self.segments, writer)
+            writer.finish()
+            with section(profiler, "verify"):
+                copied = self.plan.stream_plan.copied
+                verify_output(self.info, partial, pts, self.part, copied, writer.repair)
+            writer.keep()
+        self.journal.remove()
+        faults = dict(fault for segment in done for fault in segment.faults)
+        damage = describe_damage(self.info, self.index, self.part, pts, faults)
+        frames = [(self._number_of(time, n), time) for n, time in enumerate(pts, self.part.first)]
+        notes = describe_chroma_classes(self.info, frames, classes, kept)
+        length = (pts[-1] - pts[0]) * self.info.time_base + 1 / self.info.frame_rate
+        return Report(
+            self.plan.path,
+            len(pts),
+            float(length),
+            0.0,
+            (*self.plan.notes, *notes),
+            damage + writer.repair.damage,
+        )
+
+    def _number_of(self, pts: int, default: int) -> int:
+        number = self.index.number_of(pts)
+        return default if number is None else number
+
+    def _identity(self) -> Identity:
+        options, plan = self.options, self.plan
+        settings = {
+            "filmcolor": __version__,
+            "libavcodec": ".".join(map(str, av_versions()["libavcodec"])),
+            "weights": self.weights,
+            "size": options.size,
+            "saturation": options.saturation,
+            "warmth": options.warmth,
+            "skin-protect": options.skin_protect,
+            "palette": self.guidance.palette.digest,
+            "references": digest_of(self.guidance.references),
+            "smooth": options.smooth,
+            "deinterlace": options.deinterlace,
+            "left as it is": sorted(options.kept_classes),
+            "codec": plan.codec,
+            "options": plan.options,
+            "pixel format": plan.pix_fmt,
+            "frames": [self.part.first, self.part.stop],
+        }
+        return Identity(identify_source(self.info.path), settings)
+
+
+def run_film(
+    film: str | Path,
+    output: str | Path | None,
+    settings: RunSettings,
+    colorizer: Colorizer | None = None,
+    progress: Progress | None = None,
+    profiler: Profiler | None = None,
+) -> Report:
+    """Colour one film in this process; see `pipeline.batch.colorize`."""
+    started = time.monotonic()
+    run = Run.prepare(film, output, settings)
+    with run.locked():
+        color_missing(run, colorizer or Colorizer(run.options), progress, run.segments, profiler)
+        report = run.join(profiler)
+    return replace(report, wall_seconds=time.monotonic() - started)
+
+
+def color_missing(
+    run: Run,
+    colorizer: Colorizer,
+    progress: Progress | None,
+    segments: Sequence[Segment],
+    profiler: Profiler | None = None,
+) -> None:
+    """Colour the segments that are not finished."""
+    finished = run.journal.finished()
+    num_done = sum(len(finished[s.number].pts) for s in segments if s.number in finished)
+    for consecutive in run.journal.missing(segments):
+        for _ in run.color(consecutive, colorizer, profiler):
+            num_done += 1
+            if progress:
+                progress(num_done, run.num_frames)
+
+
+def _file_state(path: Path) -> tuple[int, int] | None:
+    """Return a file's size and time of modification, None without a file."""
+    try:
+        state = path.stat()
+    except OSError:
+        return None
+    return state.st_size, state.st_mtime_ns

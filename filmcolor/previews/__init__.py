@@ -1,0 +1,1 @@
+"""Clips, contact sheets and shot exports to look at."""

@@ -1,0 +1,1 @@
+"""The segments of a run: journal, files, joining. A run resumes here."""

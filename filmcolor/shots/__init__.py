@@ -1,0 +1,1 @@
+"""Shot detection, and what chroma a shot already has."""

@@ -1,0 +1,1 @@
+"""Optical flow, anchors, and smoothing of ab in time."""

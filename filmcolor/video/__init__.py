@@ -1,0 +1,1 @@
+"""Reads films: demuxing, probing, decoding, low-res proxies."""

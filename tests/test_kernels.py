@@ -1,0 +1,261 @@
+"""The compiled loops do what NumPy and OpenCV do, and nothing beyond their arrays."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from copy import deepcopy
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from filmcolor.color.chroma import chroma_planes
+from filmcolor.color.upsampling import two_colors
+from filmcolor.kernels import ops
+from filmcolor.network import optimize
+from filmcolor.network.model import ColorNet
+from filmcolor.network.optimize import fold_batch_norms, fuse_activations
+from filmcolor.temporal import flow, smoothing
+from filmcolor.types.yuv import SUBSAMPLING_420, SUBSAMPLING_444, Coding
+
+pytestmark = pytest.mark.skipif(not ops.is_compiled(), reason="no C compiler at installation")
+
+sides = st.integers(1, 40)
+low_sides = st.integers(4, 40)  # no film's small picture is smaller
+seeds = st.integers(0, 2**32 - 1)
+
+
+def by_numpy(function: Callable[..., Any], *arguments: Any) -> Any:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ops, "_compiled", None)
+        return function(*arguments)
+
+
+def soft(rng: np.random.Generator, height: int, width: int, scale: float = 1.0, channels=()):
+    """Return a soft picture of random values, float32 (H, W) or (H, W, C)."""
+    noise = rng.normal(0.0, 3.0 * scale, (height, width, *channels)).astype(np.float32)
+    return cv2.GaussianBlur(noise, (0, 0), 1.5).reshape(noise.shape)
+
+
+def luma_of(rng: np.random.Generator, height: int, width: int):
+    luma = 128.0 + soft(rng, height, width, 60.0) + rng.normal(0.0, 3.0, (height, width))
+    return np.rint(luma).clip(0, 255).astype(np.uint8)
+
+
+def course_of(rng: np.random.Generator, height: int, width: int):
+    course = soft(rng, height, width, 4.0, (4,))
+    course[..., 2] = np.abs(course[..., 2])
+    course[..., 3] = 0.0
+    return course
+
+
+@settings(max_examples=60, deadline=None)
+@given(height=low_sides, width=low_sides, seed=seeds)
+def test_two_colors(height: int, width: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    guide = luma_of(rng, height, width)
+    low = soft(rng, height, width, 0.1), soft(rng, height, width, 0.1)
+    compiled, plain = two_colors(low, guide), by_numpy(two_colors, low, guide)
+    np.testing.assert_allclose(compiled[6], plain[6], atol=2e-3)
+    chosen = np.linspace(0, 255, 9, dtype=np.float32)[:, None, None]
+    for n in range(2):  # what they are for: the colour that each luma chooses
+        compiled_colors, plain_colors = (
+            c[2 + n] + ((chosen - c[0]) * c[1]).clip(-0.5, 0.5) * c[4 + n]
+            for c in (compiled, plain)
+        )
+        np.testing.assert_allclose(compiled_colors, plain_colors, atol=5e-3)
+        assert np.abs(compiled_colors - plain_colors).mean() < 1e-4
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    size=st.tuples(st.integers(16, 150), st.integers(16, 150)),
+    low_size=st.tuples(low_sides, low_sides),
+    depth=st.sampled_from([8, 10, 16]),
+    is_full_range=st.booleans(),
+    subsampling=st.sampled_from([SUBSAMPLING_420, SUBSAMPLING_444]),
+    seed=seeds,
+)
+def test_chroma_planes(size, low_size, depth, is_full_range, subsampling, seed) -> None:
+    rng = np.random.default_rng(seed)
+    coding = Coding(1, is_full_range, depth)
+    luma = cv2.resize(luma_of(rng, *low_size), size[::-1]).astype(np.float32)
+    luma += rng.normal(0.0, 2.0, size)
+    codes = np.rint(luma / 255.0 * coding.luma_scale + coding.luma_offset).clip(0, 2**depth - 1)
+    codes = codes.astype(np.uint8 if depth == 8 else np.uint16)
+    ab = soft(rng, *low_size, 15.0, (2,))
+    guide = luma_of(rng, *low_size)
+    arguments = codes, guide, ab, coding, subsampling
+    compiled, plain = chroma_planes(*arguments), by_numpy(chroma_planes, *arguments)
+    for first, second in zip(compiled, plain, strict=True):
+        assert first.dtype == codes.dtype
+        difference = np.abs(first.astype(int) - second.astype(int))
+        # a window of even luma tells no two colours apart: OpenCV's rounding does, by chance
+        assert difference.max() <= max(1, (1 << depth) // 250)
+        assert difference.mean() <= 0.05 * (1 << (depth - 8))
+
+
+@settings(max_examples=60, deadline=None)
+@given(height=sides, width=sides, seed=seeds)
+def test_courses(height: int, width: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    first, second = (course_of(rng, height, width) for _ in range(2))
+    followed = ops.compose(first, second)
+    np.testing.assert_allclose(followed, by_numpy(ops.compose, first, second), atol=1e-4)
+    pictures = luma_of(rng, height, width), luma_of(rng, height, width)
+    courses = flow.find_tracked_flows(*pictures, flow.COARSE)
+    plain = by_numpy(flow.find_tracked_flows, *pictures, flow.COARSE)
+    for compiled, other in zip(courses, plain, strict=True):
+        np.testing.assert_allclose(compiled, other, atol=2e-3)
+
+
+@settings(max_examples=60, deadline=None)
+@given(height=sides, width=sides, seed=seeds)
+def test_weights(height: int, width: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    source, luma = luma_of(rng, height, width), luma_of(rng, height, width)
+    course = course_of(rng, height, width)
+    weight = ops.warp_weight(
+        source, course, luma, -0.5 / smoothing._LUMA_SIGMA**2, smoothing._EXPOSURE_STRIDE
+    )
+    fetched = ops.warp(source.astype(np.float32), course)  # not rounded, as OpenCV would bytes
+    difference = fetched - luma
+    seen = np.exp(-course[::2, ::2, 2])
+    difference -= (difference[::2, ::2] * seen).sum() / (seen.sum() + 1e-6)
+    wanted = np.exp(-0.5 * (difference / smoothing._LUMA_SIGMA) ** 2 - course[..., 2])
+    np.testing.assert_allclose(weight, wanted, atol=1e-4)
+
+
+@settings(max_examples=60, deadline=None)
+@given(size=st.tuples(sides, sides), low_size=st.tuples(sides, sides), seed=seeds)
+def test_what_is_fetched(size, low_size, seed) -> None:
+    rng = np.random.default_rng(seed)
+    ways = [
+        ops.WarpSource(
+            soft(rng, *size, 10.0, (4,)),
+            course_of(rng, *low_size),
+            np.abs(soft(rng, *low_size)),
+            0.01,
+            factor,
+        )
+        for factor in (2.0, 3.0)
+    ]
+    total = np.ones((*size, 4), np.float32)
+    compiled, plain = total.copy(), total.copy()
+    ops.accumulate_warped(compiled, ways[0])
+    by_numpy(ops.accumulate_warped, plain, ways[0])
+    np.testing.assert_allclose(compiled, plain, atol=2e-2)
+    blended = ops.blend_warped(*ways)
+    wanted = by_numpy(ops.blend_warped, *ways)
+    np.testing.assert_allclose(blended, wanted, atol=2e-2)
+
+
+@pytest.mark.parametrize("spoiled", [float("nan"), float("inf"), -float("inf"), 1e30])
+def test_no_course_leads_out_of_memory(spoiled: float) -> None:
+    course = np.full((8, 8, 4), spoiled, np.float32)
+    values = np.zeros((16, 16, 4), np.float32)
+    way = ops.WarpSource(values, course, np.ones((8, 8), np.float32))
+    assert ops.compose(course, course).shape == (8, 8, 4)
+    assert ops.tracked_flows(course[..., :2], 2, flow._PARAMS)[0].shape == (8, 8, 4)
+    assert ops.blend_warped(way, way).shape == (16, 16, 2)
+    luma = np.zeros((8, 8), np.uint8)
+    assert ops.warp_weight(luma, course, luma, -0.1, 2).shape == (8, 8)
+
+
+def test_wrong_sizes_are_refused() -> None:
+    course, short = np.zeros((8, 8, 4), np.float32), np.zeros((7, 8, 4), np.float32)
+    luma, short_luma = np.zeros((8, 8), np.uint8), np.zeros((8, 7), np.uint8)
+    way = ops.WarpSource(np.zeros((8, 8, 4), np.float32), course, np.zeros((8, 8), np.float32))
+    planes = np.zeros((ops.NUM_PLANES, 8, 8), np.float32)
+    plane, short_plane = planes[0], planes[0, :7]
+    codes = 219.0, 16.0, 224.0, 128.0, 0.2126, 0.0722, 255.0, True
+    noise = np.zeros((2, 64, 64), np.float32)
+    for call in (
+        lambda: ops.compose(course, short),
+        lambda: ops.warp_weight(short_luma, course, luma, -0.1, 2),
+        lambda: ops.warp_weight(luma, course, luma, -0.1, 0),
+        lambda: ops.accumulate_warped(short, way),
+        lambda: ops.blend_warped(way, way._replace(flow=short)),
+        lambda: ops.two_colors(luma, (plane, short_plane), ops.UpsampleParams(*(1.0,) * 6)),
+        lambda: ops.choose_colors(luma, short_plane, planes, noise, codes),
+        lambda: ops.choose_colors(luma, plane, planes, noise[:, :63].copy(), codes),
+        lambda: ops.max_pool(np.zeros((1, 5, 4, 3), np.int16)),
+        lambda: ops.max_pool(np.zeros((1, 4, 5, 3), np.int16)),
+        lambda: ops.max_pool(np.zeros((1, 4, 0, 3), np.int16)),
+    ):
+        with pytest.raises(ValueError, match=r"not of the size given|above 0"):
+            call()
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    shape=st.tuples(st.integers(1, 3), st.integers(1, 70), st.integers(1, 20), st.integers(1, 20)),
+    seed=seeds,
+)
+def test_pooling_is_pytorchs_bit_by_bit(shape: tuple[int, ...], seed: int) -> None:
+    num, channels, half_height, half_width = shape
+    generator = torch.Generator().manual_seed(seed)
+    maps = torch.randn(num, channels, 2 * half_height, 2 * half_width, generator=generator)
+    maps = maps.bfloat16().relu().to(memory_format=torch.channels_last)
+    pool = nn.MaxPool2d(3, stride=2, padding=1)
+    bits = maps.permute(0, 2, 3, 1).contiguous().view(torch.int16)
+    got = torch.from_numpy(ops.max_pool(bits.numpy())).view(torch.bfloat16)
+    torch.testing.assert_close(got.permute(0, 3, 1, 2), pool(maps), rtol=0, atol=0)
+
+
+def test_a_network_in_bfloat16_answers_the_same_without_loops() -> None:
+    torch.manual_seed(0)
+    net = ColorNet().eval().bfloat16().to(memory_format=torch.channels_last)
+    fold_batch_norms(net)
+    by_pytorch = deepcopy(net)
+    fuse_activations(net)
+    luma = torch.rand(2, 1, 48, 64).bfloat16()
+    with torch.inference_mode(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(optimize, "_Pool", lambda pool: pool)
+        fuse_activations(by_pytorch)
+        wanted = by_pytorch(luma)
+        patch.setattr(nn.MaxPool2d, "forward", None)  # it is not what does the work
+        torch.testing.assert_close(net(luma), wanted, rtol=0, atol=0)
+        torch.testing.assert_close(by_numpy(net, luma), wanted, rtol=0, atol=0)
+
+
+def test_nothing_is_read_before_it_is_written() -> None:
+    """Memory that malloc gives holds anything: here twice, two different things."""
+    code = (
+        "import numpy as np, hashlib\n"
+        "from filmcolor.temporal import flow, smoothing\n"
+        "from filmcolor.color.chroma import chroma_planes\n"
+        "from filmcolor.kernels import ops\n"
+        "from filmcolor.types.yuv import SUBSAMPLING_420, Coding\n"
+        "rng = np.random.default_rng(0)\n"
+        "luma = rng.integers(0, 256, (60, 90), np.uint8)\n"
+        "guide = rng.integers(0, 256, (16, 24), np.uint8)\n"
+        "ab = rng.normal(0, 20, (16, 24, 2)).astype(np.float32)\n"
+        "course = rng.normal(0, 3, (8, 12, 4)).astype(np.float32)\n"
+        "way = ops.WarpSource(smoothing._four_channels(ab), course, np.abs(course[..., 0]) + 0.1)\n"
+        "made = [*chroma_planes(luma, guide, ab, Coding(1, False, 8), SUBSAMPLING_420)]\n"
+        "made += [ops.compose(course, course), ops.blend_warped(way, way)]\n"
+        "made += ops.tracked_flows(course[..., :2], 2, flow._PARAMS)\n"
+        "small = guide[:8, :12].copy()\n"
+        "made += [ops.warp_weight(small, course, small, -0.01, 2)]\n"
+        "made += [ops.max_pool(rng.integers(0, 9999, (2, 6, 8, 5)).astype(np.int16))]\n"
+        "assert ops.is_compiled()\n"
+        "print([hashlib.sha256(np.ascontiguousarray(m)).hexdigest() for m in made])\n"
+    )
+    said = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "MALLOC_PERTURB_": perturb},  # glibc fills what it gives
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
+        for perturb in ("0", "1", "129")
+    }
+    assert len(said) == 1

@@ -1,0 +1,1 @@
+"""Stills as training data."""

@@ -1,0 +1,1 @@
+"""Scores weights against true colours."""

@@ -1,0 +1,83 @@
+"""What an image classifier knows, as the beginning of the context branch.
+
+The file is a quantised MobileNetV2 in TensorFlow Lite's format, as Google published it
+(Apache-2.0, 1.0_224, ImageNet). Its convolutions become those of `ContextNet.context`; the
+first, of three colours, is summed to one of luma, as the tutorial does with ResNet's.
+Reading it wants the package `ai-edge-litert`, which filmcolor does not need otherwise.
+"""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from filmcolor.errors import SettingsError, WeightsError
+from filmcolor.network.model import ContextNet
+
+_NUM_CONVOLUTIONS = 52
+
+
+def teach_context(net: ContextNet, path: Path) -> None:
+    """Put a classifier's convolutions, in place, into the context branch of a network.
+
+    Raises SettingsError where `ai-edge-litert` is not installed, WeightsError when the file
+    is no quantised MobileNetV2.
+    """
+    layers = _read(path)
+    convolutions = [m for m in net.context.modules() if isinstance(m, nn.Conv2d)]
+    if len(layers) != _NUM_CONVOLUTIONS or len(convolutions) != _NUM_CONVOLUTIONS:
+        raise WeightsError(f"{path} has {len(layers)} convolutions, not MobileNetV2's 52")
+    with torch.no_grad():
+        for number, (convolution, (weight, bias)) in enumerate(zip(convolutions, layers)):
+            wanted = convolution.weight.shape
+            if number == 0 and weight.ndim == 4:
+                weight = weight.sum(dim=1, keepdim=True)  # grey is red, green and blue alike
+            if weight.shape != wanted:
+                raise WeightsError(f"{path}: convolution {number} is no MobileNetV2's")
+            convolution.weight.copy_(weight)
+            assert convolution.bias is not None
+            convolution.bias.copy_(bias)
+
+
+def _read(path: Path) -> list[tuple[Tensor, Tensor]]:
+    """Return (weight, bias) of each convolution, in the network's order."""
+    try:
+        from ai_edge_litert.interpreter import Interpreter
+    except ImportError as error:
+        raise SettingsError(
+            "reading a teacher wants ai-edge-litert: pip install 'filmcolor[teacher]'"
+        ) from error
+    try:
+        interpreter = Interpreter(str(path))
+        interpreter.allocate_tensors()
+        details = {d["name"]: d for d in interpreter.get_tensor_details()}
+    except (ValueError, OSError) as error:
+        raise WeightsError(f"{path} is no TensorFlow Lite model that can be read") from error
+
+    def tensor(scope: str, ending: str) -> Tensor:
+        names = [n for n in details if n.startswith(f"{scope}/") and n.endswith(ending)]
+        if len(names) != 1:
+            raise WeightsError(f"{path} is no quantised MobileNetV2: {scope} is missing")
+        scale, zero = details[names[0]]["quantization"]
+        values = torch.from_numpy(interpreter.get_tensor(details[names[0]]["index"]).copy())
+        return (values.float() - zero) * scale
+
+    layers = []
+    for scope in _scopes():
+        weight, bias = tensor(scope, "FakeQuantWithMinMaxVars"), tensor(scope, "Fold_bias")
+        if "depthwise" in scope:
+            bias = tensor(scope, "depthwise_Fold_bias")
+            weight = weight.permute(3, 0, 1, 2)  # (C, 1, 3, 3)
+        else:
+            weight = weight.permute(0, 3, 1, 2)  # (out, in, k, k)
+        layers.append((weight, bias))
+    return layers
+
+
+def _scopes() -> list[str]:
+    scopes = ["MobilenetV2/Conv"]
+    for block in range(17):
+        name = "MobilenetV2/expanded_conv" + (f"_{block}" if block else "")
+        steps = ("expand", "depthwise", "project") if block else ("depthwise", "project")
+        scopes += [f"{name}/{step}" for step in steps]
+    return [*scopes, "MobilenetV2/Conv_1"]

@@ -1,0 +1,1 @@
+"""Picks stills from colour films and photographs."""
