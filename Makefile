@@ -3,10 +3,11 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-# the package as it is installed, train and weights inside: what the types are checked of
+# the package as it is installed, with train and weights inside: what types and imports are checked in
 TYPED := .mypy_cache/typed
+PLATFORMS := linux darwin win32
 
-.PHONY: demo test lint film clean
+.PHONY: demo test quick lint film clean
 
 demo: $(READY)
 	$(BIN)/filmcolor run examples/film.mp4 --force
@@ -17,18 +18,27 @@ demo: $(READY)
 test: lint
 	$(BIN)/python -m pytest
 
+# the tests that take well under a second each
+quick: $(READY)
+	$(BIN)/python -m pytest -m "not slow"
+
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	rm -rf $(TYPED) && mkdir -p $(TYPED)/filmcolor
 	ln -s ../../../train ../../../weights $(addprefix ../../../,$(wildcard filmcolor/*)) $(TYPED)/filmcolor
-	bin=$$(cd $(BIN) && pwd) && cd $(TYPED) && "$$bin/mypy" --config-file ../../setup.cfg
+	bin=$$(cd $(BIN) && pwd) && cd $(TYPED) && for platform in $(PLATFORMS); do \
+		"$$bin/mypy" --config-file ../../setup.cfg --cache-dir ../$$platform \
+			--platform $$platform || exit 1; \
+	done
+	bin=$$(cd $(BIN) && pwd) && cd $(TYPED) && PYTHONPATH=. "$$bin/lint-imports" ../../setup.cfg
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 
 film: $(READY)
 	$(BIN)/python examples/make_film.py
 
 # an editable install: the code in the checkout is the code that runs
-$(READY): setup.cfg setup.py pyproject.toml $(wildcard filmcolor/kernels/*)
+$(READY): setup.cfg setup.py pyproject.toml $(wildcard filmcolor/kernels/*.[ch])
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 10) and 'Python 3.10 or newer is needed')"
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip "setuptools>=68" wheel

@@ -1,6 +1,6 @@
-"""The compiled loops of `filmcolor.native`; all else about the package is in setup.cfg.
+"""The compiled kernels of `filmcolor.kernels`; everything else about the package is in setup.cfg.
 
-Where they cannot be compiled they are left out, and NumPy and OpenCV do their work, slower.
+The extension is optional: where it cannot be compiled, NumPy and OpenCV do its work, slower.
 """
 
 import platform
@@ -9,16 +9,21 @@ import sys
 from setuptools import Extension, setup
 
 FOLDER = "filmcolor/kernels"
-flags = ["-O3", "-fno-math-errno", "-fno-trapping-math", "-fvisibility=hidden"]
-flags.append("-fno-strict-aliasing")  # rows to work in hold whole numbers and fractions alike
-if platform.machine() in ("x86_64", "AMD64"):
-    flags.append("-mtune=haswell")  # else GCC looks things up one by one
-kernels = Extension(
-    "filmcolor.kernels._compiled",
-    [f"{FOLDER}/{name}.c" for name in ("module", "chroma", "motion", "pool")],
-    depends=[f"{FOLDER}/kernels.h"],
-    extra_compile_args=flags,
-    optional=True,
+if sys.platform == "win32":  # MSVC
+    flags = ["/O2"]
+else:  # GCC, Clang
+    flags = ["-O3", "-fno-math-errno", "-fno-trapping-math", "-fvisibility=hidden"]
+    flags.append("-fno-strict-aliasing")  # rows of scratch memory hold integers or floats
+    if platform.machine() == "x86_64":
+        flags.append("-mtune=haswell")  # by default GCC replaces table gathers with scalar loads
+setup(
+    ext_modules=[
+        Extension(
+            "filmcolor.kernels._compiled",
+            [f"{FOLDER}/{name}.c" for name in ("module", "chroma", "motion", "pool")],
+            depends=[f"{FOLDER}/kernels.h"],
+            extra_compile_args=flags,
+            optional=True,
+        )
+    ]
 )
-# they are written for GCC and Clang
-setup(ext_modules=[] if sys.platform == "win32" else [kernels])

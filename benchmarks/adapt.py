@@ -14,11 +14,12 @@ from pathlib import Path
 import click
 
 from filmcolor import TimeRange, probe
-from filmcolor.train.evaluation.evaluate import Trial, evaluate
+from filmcolor.train.evaluation.evaluate import evaluate
+from filmcolor.train.evaluation.options import EvaluationOptions
 from filmcolor.train.fit import fit
-from filmcolor.train.initialization import Start, network_of
-from filmcolor.train.recipe import recipe
-from filmcolor.train.stills.pick import Picking, pick_stills
+from filmcolor.train.initialization import Initialization, network_name
+from filmcolor.train.recipe import get_recipe
+from filmcolor.train.stills.pick import PickOptions, pick_stills
 from filmcolor.video.frame_index import FrameIndex
 
 
@@ -31,16 +32,20 @@ def main(film: Path, weights: str, stills: int) -> None:
     half = len(FrameIndex(probe(film)).pts) // 2
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        picking = Picking(per_shot=stills)
         report = pick_stills(
-            [film], folder / "stills", picking=picking, time_range=TimeRange(stop=half)
+            [film],
+            folder / "stills",
+            options=PickOptions(per_shot=stills),
+            time_range=TimeRange(stop=half),
         )
         started = time.monotonic()
-        chosen = recipe("adapt", report.num_kept, network=network_of(weights))
-        adapted = fit(folder / "stills", folder / "run", chosen, start=Start(weights))
+        recipe = get_recipe("adapt", report.num_kept, network=network_name(weights))
+        adapted = fit(
+            folder / "stills", folder / "run", recipe, initialization=Initialization(weights)
+        )
         seconds = time.monotonic() - started
-        trial = Trial((weights, str(adapted)))
-        rows = evaluate(film, trial, time_range=TimeRange(first=half)).rows
+        options = EvaluationOptions((weights, str(adapted)))
+        rows = evaluate(film, options, time_range=TimeRange(first=half)).rows
     psnr = {row.name: row.psnr for row in rows}
     grey, before, after = (psnr[key] for key in ("grey", weights, str(adapted)))
     assert grey is not None and before is not None and after is not None

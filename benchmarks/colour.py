@@ -49,7 +49,7 @@ def numbered(frames: list[LumaFrame], num_frames: int) -> Iterator[LumaFrame]:
         yield replace(frame, number=number, pts=number)
 
 
-def parse_timecode(
+def measure_seconds(
     colorizer: Colorizer, info: FilmInfo, frames: list[LumaFrame], num_frames: int
 ) -> float:
     """Return the wall time of the colour stages."""
@@ -65,7 +65,7 @@ def idle_share(colorizer: Colorizer, info: FilmInfo, frames: list[LumaFrame]) ->
     """Return the share of the wall time in which the card has nothing to do."""
     activities = [torch.profiler.ProfilerActivity.CUDA]
     with torch.profiler.profiler(activities=activities) as profiler:
-        seconds = parse_timecode(colorizer, info, frames, NUM_PROFILED)
+        seconds = measure_seconds(colorizer, info, frames, NUM_PROFILED)
     busy = sum(event.device_time_total for event in profiler.events()) * 1e-6
     return max(0.0, 1.0 - busy / seconds)
 
@@ -82,8 +82,8 @@ def main(film: Path, device: str, num_frames: int) -> None:
     )
     for height in HEIGHTS:
         scaled, frames = kept(info, height, num_frames)
-        parse_timecode(colorizer, scaled, frames, 100)  # what is done once
-        seconds = parse_timecode(colorizer, scaled, frames, num_frames)
+        measure_seconds(colorizer, scaled, frames, 100)  # what is done once
+        seconds = measure_seconds(colorizer, scaled, frames, num_frames)
         line = f"{scaled.width}×{height}: {num_frames / seconds:.1f} frames/s"
         if colorizer.predictor.device.type == "cuda":
             moved = 1.5 * frames[0].luma.nbytes * num_frames / seconds

@@ -2,13 +2,14 @@
 
     python benchmarks/cuts.py [--films N] [--stills DIR] [--clips DIR]
 
-Films are painted from a seed (`transitions.py` beside this), or made of the pictures and clips
+Films are painted from a seed (`tests/transitions.py`), or made of the pictures and clips
 in the folders given. PySceneDetect's detectors stand beside ours where `scenedetect` can be
 imported: with luma alone, shots of five frames and more, and of several thresholds the one that
 scores best on these very films.
 """
 
 import importlib.util
+import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,6 +19,8 @@ import click
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+sys.path.append(str(Path(__file__).parent.parent / "tests"))
 from transitions import Film, Luma, Mark, Score, Source, make_films
 
 from filmcolor import FilmcolorError, probe

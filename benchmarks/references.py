@@ -31,9 +31,9 @@ from filmcolor.guidance.guidance import Guidance
 from filmcolor.guidance.references import Reference
 from filmcolor.images.sheet import GAP, save_sheet
 from filmcolor.kernels.ops import warp
-from filmcolor.metrics.comparison import Shown, reduced, scaled_luma, show_luma, show_rgb
+from filmcolor.metrics.comparison import Rendition, downscale_to_comparison, normalize_luma
 from filmcolor.metrics.image import Mean, psnr
-from filmcolor.metrics.temporal import Cdc, Track, WarpErrors
+from filmcolor.metrics.temporal import Cdc, MotionTracker, WarpErrors
 from filmcolor.pipeline.colorizer import Colorizer
 from filmcolor.temporal.flow import compose_flow, find_flow
 from filmcolor.types.film import FilmInfo, Part, TimeRange
@@ -78,11 +78,11 @@ def warped(smalls: Sequence[ProxyFrame], ab: FloatPlane, is_chained: bool) -> It
         yield warp(ab, there)
 
 
-def finished(frame: ProxyFrame, ab: FloatPlane, info: FilmInfo) -> Shown:
+def finished(frame: ProxyFrame, ab: FloatPlane, info: FilmInfo) -> Rendition:
     """Return a frame as it is finished, at the size of comparison."""
     plan = ChromaPlan(info.coding, info.coding, SUBSAMPLING_420)
     made = AbFrame(frame.source, frame.guide, False, np.ascontiguousarray(ab))
-    return show_rgb(rgb_picture(add_chroma(made, plan), info.coding))
+    return Rendition.from_rgb(rgb_picture(add_chroma(made, plan), info.coding))
 
 
 def judge(film: Path, num_frames: int, sheets: Path | None) -> dict[str, Sums]:
@@ -102,16 +102,16 @@ def judge(film: Path, num_frames: int, sheets: Path | None) -> dict[str, Sums]:
     for row, of_row in numbers.items():
         guidance = Guidance(palette, tuple(given[n] for n in of_row))
         abs_[row] = [frame.ab for frame in colorizer.ab_frames(info, part, guidance=guidance)]
-    sums, track = {row: Sums() for row in ROWS}, Track()
-    pictures: list[list[Shown]] = []
+    sums, track = {row: Sums() for row in ROWS}, MotionTracker()
+    pictures: list[list[Rendition]] = []
     for n, frame in enumerate(smalls):
-        views = {GREY: show_luma(reduced(scaled_luma(frame.source.luma, info.coding)))}
+        views = {GREY: Rendition.from_luma(downscale_to_comparison(normalize_luma(frame.source.luma, info.coding)))}
         for row, all_abs in abs_.items():
             views[row] = finished(frame, all_abs[n], info)
-        views[TRUTH] = show_rgb(truth[n])
+        views[TRUTH] = Rendition.from_rgb(truth[n])
         step = track.add(views[GREY].rgb[..., 0])
         for row, view in views.items():
-            sums[row].cdc.add(view.rgb, step.near is None)
+            sums[row].cdc.add(view.rgb, step.short is None)
             sums[row].warp.add(view.ab, step)
             if row != TRUTH and n not in numbers.get(row, (0,)):
                 sums[row].psnr.add(psnr(view.rgb, views[TRUTH].rgb))
@@ -122,7 +122,7 @@ def judge(film: Path, num_frames: int, sheets: Path | None) -> dict[str, Sums]:
     return sums
 
 
-def sheet(pictures: Sequence[Sequence[Shown]]) -> Image.Image:
+def sheet(pictures: Sequence[Sequence[Rendition]]) -> Image.Image:
     """Return pictures as one, a column for each frame and a row for each way."""
     height, width = (side + GAP for side in pictures[0][0].rgb.shape[:2])
     image = Image.new("RGB", (width * len(pictures), height * len(pictures[0])), "white")

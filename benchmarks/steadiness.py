@@ -24,15 +24,13 @@ from filmcolor import ColorOptions, probe
 from filmcolor.color.chroma import ChromaPlan, add_chroma, rgb_picture
 from filmcolor.images.sheet import save_sheet
 from filmcolor.metrics.comparison import (
-    Shown,
-    Tally,
-    add_views,
-    reduced,
-    scaled_luma,
-    show_luma,
-    show_rgb,
+    Rendition,
+    MetricAccumulator,
+    add_renditions,
+    downscale_to_comparison,
+    normalize_luma,
 )
-from filmcolor.metrics.temporal import Track, WarpErrors
+from filmcolor.metrics.temporal import MotionTracker, WarpErrors
 from filmcolor.metrics.time_slice import Strip
 from filmcolor.pipeline.colorizer import Colorizer
 from filmcolor.runtime.prefetch import Prefetch
@@ -62,7 +60,7 @@ COLUMNS = (
 class Sums:
     """What the rows of one film add up to."""
 
-    finished: dict[str, Tally] = field(default_factory=dict)
+    finished: dict[str, MetricAccumulator] = field(default_factory=dict)
     ab: dict[str, WarpErrors] = field(default_factory=dict)
 
     @property
@@ -85,23 +83,23 @@ class Sums:
         return ab.value, ab.long_value, tally.warp.value, cdc, colorfulness
 
 
-def shown(frame: AbFrame, info: FilmInfo, options: ColorOptions) -> Shown:
+def shown(frame: AbFrame, info: FilmInfo, options: ColorOptions) -> Rendition:
     """Return a frame as it is finished, at the size of comparison."""
     plan = ChromaPlan(info.coding, info.coding, SUBSAMPLING_420)
     grade_frames = replace(frame, ab=options.grade.apply(frame.ab))
-    return show_rgb(rgb_picture(add_chroma(grade_frames, plan), info.coding))
+    return Rendition.from_rgb(rgb_picture(add_chroma(grade_frames, plan), info.coding))
 
 
-def grey(frame: AbFrame, info: FilmInfo) -> Shown:
+def grey(frame: AbFrame, info: FilmInfo) -> Rendition:
     """Return a frame without its colour."""
-    return show_luma(reduced(scaled_luma(frame.source.luma, info.coding)))
+    return Rendition.from_luma(downscale_to_comparison(normalize_luma(frame.source.luma, info.coding)))
 
 
 def judge(film: Path, levels: tuple[str, ...], num_frames: int, strips: Path | None) -> Sums:
     """Return the sums of a film: grey's, each level's, and the film's own."""
     info = probe(film)
     all_options = {level: ColorOptions(smooth=level) for level in (OFF, *levels)}
-    sums, track, strip = Sums(), Track(), Strip(num_frames, 0.5, info)
+    sums, track, strip = Sums(), MotionTracker(), Strip(num_frames, 0.5, info)
     part = Part(0, num_frames)
     with ExitStack() as stack:
         runs = [
@@ -113,15 +111,15 @@ def judge(film: Path, levels: tuple[str, ...], num_frames: int, strips: Path | N
             views |= {
                 k: shown(f, info, all_options[k]) for k, f in zip(all_options, frames, strict=True)
             }
-            views[TRUTH] = show_rgb(true.rgb / np.float32(255.0))
+            views[TRUTH] = Rendition.from_rgb(true.rgb / np.float32(255.0))
             step = track.add(views[GREY].rgb[..., 0], frames[0].is_cut)
-            add_views(sums.finished, views)
+            add_renditions(sums.finished, views)
             abs_ = {name: view.ab for name, view in views.items()}
             size = views[GREY].ab.shape[1::-1]
             for (name, options), frame in zip(all_options.items(), frames, strict=True):
                 abs_[name] = options.grade.apply(cv2.resize(frame.ab, size))
             for name, view in views.items():
-                sums.finished[name].follow(view, step)
+                sums.finished[name].add_motion(view, step)
                 sums.ab.setdefault(name, WarpErrors()).add(abs_[name], step)
             seconds = float(info.seconds(true.pts))
             strip.add(seconds, views, frames[0].is_cut)

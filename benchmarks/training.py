@@ -13,8 +13,8 @@ import click
 import torch
 
 from filmcolor.train.data.dataset import split_stills
-from filmcolor.train.initialization import SCRATCH, Start
-from filmcolor.train.recipe import recipe
+from filmcolor.train.initialization import SCRATCH, Initialization
+from filmcolor.train.recipe import get_recipe
 from filmcolor.train.trainer import Trainer
 
 WARM_UP = 5  # steps
@@ -41,7 +41,7 @@ def main(
 ) -> None:
     """Print pictures a second, and the share of the time that is not waiting for data."""
     changes = {"loss": "mse", "old_stock": 0.0, "consistency": 0.0} if plain else {}
-    chosen = recipe(
+    recipe = get_recipe(
         "film",
         num_stills=0,
         network=network,
@@ -52,8 +52,9 @@ def main(
         **changes,
     )
     with tempfile.TemporaryDirectory() as folder:
-        start = Start(network) if freeze_start else SCRATCH  # the shipped weights of that name
-        trainer = Trainer(chosen, Path(folder), split_stills(stills), start)
+        # the shipped weights of that name
+        initialization = Initialization(network) if freeze_start else SCRATCH
+        trainer = Trainer(recipe, Path(folder), split_stills(stills), initialization)
         waited, started, asked = 0.0, 0.0, 0.0
         for pictures in trainer.batches(num_workers):
             if trainer.step == WARM_UP:

@@ -1,11 +1,11 @@
-"""Make ``film.mp4``, the demonstration film: ten seconds of "old" black-and-white stock with sound.
+"""Make `film.mp4`, the demo film: ten seconds of "old" black-and-white film stock with sound.
 
-Nothing is downloaded: every picture ships inside the scikit-image wheel (`CREDITS` names each
-one's author and terms). The camera pans and zooms over them, the motorcycle is seen from a point
-that travels between the two cameras of its stereo pair, and the stock is aged by formula: grain,
-gate weave, flicker, vignette, dust and scratches. The little waltz is this script's own.
+Nothing is downloaded: all pictures ship inside the scikit-image wheel (`CREDITS` names authors and
+terms). The camera pans and zooms over them; for the motorcycle it moves between the two cameras of
+the stereo pair. The stock is aged by formula: grain, gate weave, flicker, vignette, dust and
+scratches. The script also composes the waltz.
 
-Frame ``n`` is a pure function of ``n``: the same film comes out every time, whole or in part.
+Frame `n` is a pure function of `n`, so every call gives the same film, as a whole or in part.
 """
 
 from collections.abc import Iterator
@@ -52,7 +52,7 @@ class Shot:
     last: tuple[float, float, float]
 
 
-# Shots which overlap dissolve into each other; the others meet in a hard cut.
+# Shots that overlap dissolve into each other; the others meet in a hard cut.
 SHOTS = (
     Shot("coffee", 0, 44, (0.54, 0.50, 0.84), (0.52, 0.40, 0.66)),
     Shot("chelsea", 44, 90, (0.46, 0.52, 0.84), (0.51, 0.50, 0.70)),
@@ -65,13 +65,13 @@ CUTS = tuple(b.start for a, b in pairwise(SHOTS) if b.start == a.stop)  # each s
 DISSOLVE = next(range(b.start, a.stop) for a, b in pairwise(SHOTS) if b.start < a.stop)
 SCRATCHES = ((20, 31, 452), (108, 136, 171), (176, 181, 534), (222, 233, 118))  # start, stop, x
 C, A, G = (48, 64, 67), (45, 64, 69), (43, 65, 71)  # bass and chord, in MIDI keys
-CHORDS = (C, A, (50, 65, 69), G, C, A, G, C)  # one a bar
-# One a beat; 0 lets the last one ring.
+CHORDS = (C, A, (50, 65, 69), G, C, A, G, C)  # one per bar
+# one note per beat; 0 lets the last one ring
 MELODY = (76, 0, 79, 81, 0, 76, 77, 76, 74, 71, 0, 74, 72, 76, 79, 84, 0, 81, 77, 74, 71, 72, 0, 0)
 
 
 def _fill(disparity: np.ndarray) -> np.ndarray:
-    """Fill NaN from the nearest known pixels of the row, the farther surface winning."""
+    """Fill NaN from the nearest known pixels of the row; the farther surface wins."""
     column, rows = np.arange(disparity.shape[1]), np.arange(len(disparity))[:, None]
     known = np.isfinite(disparity)
     before = np.maximum.accumulate(np.where(known, column, -1), axis=1)
@@ -82,16 +82,16 @@ def _fill(disparity: np.ndarray) -> np.ndarray:
 
 
 def _snap(disparity: np.ndarray) -> np.ndarray:
-    """Give each in-between value on a depth edge to the surface it is closer to."""
+    """Assign intermediate values at depth edges to the closer of the two surfaces."""
     low, high = cv2.erode(disparity, np.ones((13, 13))), cv2.dilate(disparity, np.ones((13, 13)))
     surface = np.where(high - disparity < disparity - low, high, low)
     is_edge = (high - low > 8) & (np.abs(surface - disparity) > 1)
     snapped = cv2.medianBlur(np.where(is_edge, surface, disparity), 5)
-    return cv2.dilate(snapped, np.ones((5, 5)))  # an edge pixel is part near: let it go along
+    return cv2.dilate(snapped, np.ones((5, 5)))  # edge pixels move with the near surface
 
 
 def _splat(disparity: np.ndarray, t: float) -> np.ndarray:
-    """Carry the left view's disparity to viewpoint `t`: nearer surfaces cover farther ones."""
+    """Warp the left view's disparity to viewpoint `t`; nearer surfaces cover farther ones."""
     rows, columns = np.indices(disparity.shape)
     target = np.rint(columns - t * disparity).astype(int)
     inside = (target >= 0) & (target < disparity.shape[1])
@@ -102,7 +102,7 @@ def _splat(disparity: np.ndarray, t: float) -> np.ndarray:
 
 @cache
 def _stereo() -> tuple[tuple[np.ndarray, np.ndarray], ...]:
-    """Load the pair at twice its size: two views (H, W, 3), each with its disparity (H, W)."""
+    """Return the stereo pair at twice its size: views (H, W, 3) with disparities (H, W)."""
     left, right, disparity = data.stereo_motorcycle()
     size = (2 * left.shape[1], 2 * left.shape[0])
     left, right = (cv2.resize(np.float32(v) / 255, size, interpolation=2) for v in (left, right))
@@ -112,14 +112,14 @@ def _stereo() -> tuple[tuple[np.ndarray, np.ndarray], ...]:
 
 
 def _between(t: float) -> np.ndarray:
-    """See the motorcycle from between its cameras, `t` = 0 left to 1 right: RGB (H, W, 3)."""
+    """Return the motorcycle between its cameras, `t` = 0 left to 1 right: RGB (H, W, 3)."""
     disparity = _splat(_stereo()[0][1], t)
     rows, columns = np.indices(disparity.shape, np.float32)
     total, weights = np.float32(0), np.float32(0)
-    for (view, own), offset, share in zip(_stereo(), (t, t - 1), (1 - t, t)):
+    for (view, depth), offset, share in zip(_stereo(), (t, t - 1), (1 - t, t)):
         x = columns + np.float32(offset) * disparity
-        seen = cv2.remap(own, x, rows, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)
-        visible = np.float32((np.abs(seen - disparity) < 3) & (x >= 0) & (x <= columns.max()))
+        warped = cv2.remap(depth, x, rows, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)
+        visible = np.float32((np.abs(warped - disparity) < 3) & (x >= 0) & (x <= columns.max()))
         weight = np.float32(share + 0.02) * (visible * cv2.GaussianBlur(visible, (0, 0), 1) + 1e-4)
         color = cv2.remap(view, x, rows, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
         total, weights = total + weight[..., None] * color, weights + weight
@@ -135,7 +135,7 @@ def _wander(stream: int, sigma: float) -> np.ndarray:
 
 
 def _look(shot: Shot, n: int) -> np.ndarray:
-    """Point the shot's camera in frame `n`, gate weave included: float32 RGB (480, 640, 3)."""
+    """Return the shot's picture in frame `n`, with gate weave: float32 RGB (480, 640, 3)."""
     t = (n - shot.start) / (shot.stop - 1 - shot.start)
     is_stereo = shot.picture == "stereo_motorcycle"
     picture = _between(t) if is_stereo else np.float32(getattr(data, shot.picture)()) / 255
@@ -152,14 +152,14 @@ def _look(shot: Shot, n: int) -> np.ndarray:
 
 
 def _scene(n: int) -> np.ndarray:
-    """Photograph frame `n` before the stock ages: float32 RGB (480, 640, 3), 0 to 1."""
+    """Return frame `n` before aging: float32 RGB (480, 640, 3), 0 to 1."""
     old, *new = (_look(shot, n) for shot in SHOTS if shot.start <= n < shot.stop)
     mix = (n - DISSOLVE.start + 1) / (len(DISSOLVE) + 1)
     return np.clip(old + np.float32(mix) * (new[0] - old) if new else old, 0, 1)
 
 
 def _expose(scene: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
-    """Turn colours into gray, 0 to 1: soft, S-curved, flickering, dark at the corners, grainy."""
+    """Return the gray, 0 to 1, that the stock records: blur, S-curve, flicker, vignette, grain."""
     gray = cv2.GaussianBlur(scene @ LUMA_WEIGHTS, (0, 0), 0.7)
     gray += 0.35 * (gray * gray * (3 - 2 * gray) - gray)
     rows, columns = np.mgrid[-1 : 1 : HEIGHT * 1j, -1 : 1 : WIDTH * 1j]
@@ -172,7 +172,7 @@ def _expose(scene: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def _dirty(gray: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
-    """Lay specks, now and then a hair, and the scratches of frame `n` over the gray frame."""
+    """Return the gray frame `n` with specks, a hair now and then, and scratches."""
     for _ in range(rng.poisson(0.9)):
         mask = np.zeros(gray.shape, np.uint8)
         place = rng.uniform((0, 0), (WIDTH, HEIGHT))
@@ -193,7 +193,7 @@ def _dirty(gray: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def true_frame(n: int) -> np.ndarray:
-    """Return frame `n` in its true colours, undamaged but woven alike: sRGB uint8 (480, 640, 3)."""
+    """Return frame `n` in true colours, with gate weave only: sRGB uint8 (480, 640, 3)."""
     return np.rint(255 * _scene(n)).astype(np.uint8)
 
 
@@ -205,7 +205,7 @@ def film_frame(n: int) -> np.ndarray:
 
 
 def true_frames(num_frames: int = NUM_FRAMES) -> Iterator[np.ndarray]:
-    """Yield the first frames in their true colours: sRGB uint8 (480, 640, 3)."""
+    """Yield the first frames in true colours: sRGB uint8 (480, 640, 3)."""
     return map(true_frame, range(num_frames))
 
 
@@ -215,7 +215,7 @@ def frames(num_frames: int = NUM_FRAMES) -> Iterator[np.ndarray]:
 
 
 def _note(key: int, seconds: float) -> np.ndarray:
-    """Strike one pianola key, two strings a little out of tune: float64 (samples,)."""
+    """Return one pianola note, of two strings slightly out of tune: float64 (samples,)."""
     time = np.arange(int(seconds * SAMPLE_RATE)) / SAMPLE_RATE
     sound = np.zeros_like(time)
     for pitch in (440 * 2 ** ((key + detune - 69) / 12) for detune in (-0.06, 0.06)):
@@ -226,7 +226,7 @@ def _note(key: int, seconds: float) -> np.ndarray:
 
 
 def waltz() -> np.ndarray:
-    """Play eight bars of waltz through an old projector: float32 (samples,), -1 to 1."""
+    """Return eight bars of a waltz through an old projector: float32 (samples,), -1 to 1."""
     rng = np.random.default_rng((SEED, 7))
     sound = np.zeros(NUM_FRAMES * SAMPLES)
     beat = sound.size // len(MELODY)
@@ -237,7 +237,7 @@ def waltz() -> np.ndarray:
             note = loudness * _note(key, 1.9 * beat / SAMPLE_RATE)[: sound.size - n * beat]
             sound[n * beat : n * beat + note.size] += note
     sound = sound / np.abs(sound).max() + 0.006 * rng.standard_normal(sound.size)  # hiss
-    sound[::SAMPLES] += rng.uniform(0.1, 0.3, NUM_FRAMES)  # the claw, once a frame
+    sound[::SAMPLES] += rng.uniform(0.1, 0.3, NUM_FRAMES)  # the claw, once per frame
     sound[rng.integers(0, sound.size, 70)] += rng.normal(0, 0.7, 70)  # dirt on the track
     hertz = np.fft.rfftfreq(sound.size, 1 / SAMPLE_RATE)
     band = hertz**4 / (hertz**4 + 90**4) / (1 + (hertz / 4500) ** 6)
@@ -246,7 +246,7 @@ def waltz() -> np.ndarray:
 
 
 def _video_stream(output: av.container.OutputContainer) -> av.VideoStream:
-    """Add the H.264 stream, tagged as 525-line standard definition in limited range."""
+    """Add an H.264 stream, tagged as 525-line standard definition in limited range."""
     stream = output.add_stream("libx264", rate=FRAME_RATE, options=X264_OPTIONS)
     stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
     context = stream.codec_context
@@ -256,7 +256,7 @@ def _video_stream(output: av.container.OutputContainer) -> av.VideoStream:
 
 
 def _video_frame(luma: np.ndarray, n: int) -> av.VideoFrame:
-    """Wrap luma (480, 640) as frame `n`, yuv420p, whose chroma is exactly neutral."""
+    """Return luma (480, 640) as frame `n` in yuv420p with neutral chroma."""
     frame = av.VideoFrame(WIDTH, HEIGHT, "yuv420p")
     for plane, samples in zip(frame.planes, (luma, 128, 128)):
         rows = np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)
@@ -266,7 +266,7 @@ def _video_frame(luma: np.ndarray, n: int) -> av.VideoFrame:
 
 
 def make_film(path: Path, num_frames: int = NUM_FRAMES) -> None:
-    """Write the first frames of the film, with their sound, to an MP4: whole or not at all."""
+    """Write the first frames of the film with their sound to an MP4, atomically."""
     part, sound = path.with_name(f".{path.name}.part"), waltz()
     try:
         with av.open(str(part), "w", format="mp4", options={"movflags": "+faststart"}) as output:
@@ -276,9 +276,9 @@ def make_film(path: Path, num_frames: int = NUM_FRAMES) -> None:
             for n, luma in enumerate(frames(num_frames)):
                 output.mux(video.encode(_video_frame(luma, n)))
                 samples = sound[None, n * SAMPLES : (n + 1) * SAMPLES]
-                heard = av.AudioFrame.from_ndarray(samples, format="fltp", layout="mono")
-                heard.sample_rate, heard.pts = SAMPLE_RATE, n * SAMPLES
-                output.mux(audio.encode(heard))
+                audio_frame = av.AudioFrame.from_ndarray(samples, format="fltp", layout="mono")
+                audio_frame.sample_rate, audio_frame.pts = SAMPLE_RATE, n * SAMPLES
+                output.mux(audio.encode(audio_frame))
             output.mux([*video.encode(), *audio.encode()])
         part.replace(path)
     finally:
@@ -289,7 +289,7 @@ def make_film(path: Path, num_frames: int = NUM_FRAMES) -> None:
 @click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE")
 @click.option("--seconds", type=click.FloatRange(0.1, 10), default=10.0, show_default=True)
 def main(output: Path | None, seconds: float) -> None:
-    """Make the demonstration film, or its first seconds (by default film.mp4, beside this)."""
+    """Make the demo film, or its first seconds; by default film.mp4 beside this script."""
     output = output or Path(__file__).with_name("film.mp4")
     make_film(output, round(seconds * FRAME_RATE))
     click.echo(output)

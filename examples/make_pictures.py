@@ -24,7 +24,7 @@ from filmcolor.images.sheet import GAP, TEXT_HEIGHT, write_text
 from filmcolor.pipeline.colorizer import Colorizer
 from filmcolor.pipeline.options import ColorOptions
 from filmcolor.pipeline.photo import colorize_rgb
-from filmcolor.train.data.film_stock import luma_and_ab, old_stock
+from filmcolor.train.data.film_stock import luma_and_ab, simulate_film_stock
 from filmcolor.types.film import Part
 from filmcolor.types.frames import ColorFrame, Picture
 from filmcolor.types.yuv import SUBSAMPLING_444
@@ -76,7 +76,7 @@ def old_film(picture: Picture) -> Picture:
     pictures = torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None]
     luma, _ = luma_and_ab(pictures)
     generator = torch.Generator().manual_seed(STOCK_SEED)
-    aged = old_stock(pictures, luma, generator, share=1.0)[0, 0].numpy()
+    aged = simulate_film_stock(pictures, luma, generator, share=1.0)[0, 0].numpy()
     return np.dstack([np.rint(aged * 255.0).astype(np.uint8)] * 3)
 
 

@@ -1,7 +1,8 @@
 from .errors import FilmcolorError as FilmcolorError
 from .metrics.measure import Measures as Measures
-from .metrics.measure import PlotOptions as PlotOptions
 from .metrics.measure import measure as measure
+from .metrics.plots import plot_measures as plot_measures
+from .metrics.time_slice import TimeSlice as TimeSlice
 from .output.options import Encoding as Encoding
 from .output.verify import verify as verify
 from .pipeline.batch import colorize as colorize

@@ -3,10 +3,11 @@
 import errno
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from filmcolor.errors import OutputError
+from filmcolor.runtime.platform import sync_folder
 
 
 def check_target(target: Path, source: Path, force: bool) -> None:
@@ -92,13 +93,3 @@ def sync(path: Path) -> None:
     """Flush a file's contents to the disk."""
     with path.open("rb+") as file:
         os.fsync(file.fileno())
-
-
-def sync_folder(path: Path) -> None:
-    """Flush a folder's entries to the disk, where the system supports it."""
-    with suppress(OSError, AttributeError):  # Windows cannot open folders
-        number = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(number)
-        finally:
-            os.close(number)

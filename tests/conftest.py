@@ -1,4 +1,4 @@
-"""What many tests share: weights made here, a small look, and films made once."""
+"""Fixtures that many tests share: weights, small options, and films."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -21,7 +21,7 @@ _AB_SPREAD = 30.0  # CIELAB units: colours strong enough that a test sees them d
 
 @pytest.fixture(scope="session")
 def weights_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Weights of a fixed seed which give every picture colours of its own."""
+    """Weights of a fixed seed that give every picture different colours."""
     torch.manual_seed(0)
     net = ColorNet()
     pictures = torch.from_numpy(
@@ -35,7 +35,7 @@ def weights_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _settle(net: ColorNet, pictures: torch.Tensor) -> None:
-    """Give the norms the statistics of real pictures, and the output a mean of neutral."""
+    """Set the norms to the statistics of pictures, and the output's mean to neutral."""
     for module in net.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.momentum = None  # the plain mean over all batches
@@ -51,13 +51,13 @@ def _settle(net: ColorNet, pictures: torch.Tensor) -> None:
 
 @pytest.fixture(scope="session")
 def options(weights_path: Path) -> ColorOptions:
-    """The smallest look: the network sees 32 pixels of the short side."""
+    """The smallest options: a network input with a short side of 32 pixels."""
     return ColorOptions(weights=str(weights_path), size=32, device="cpu")
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _load_once() -> Iterator[None]:
-    """Make each network once: that takes longer than colouring one of these films."""
+    """Load each network once, which takes longer than colouring one of these films."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(weights_store, "load", cache(weights_store.load))
         patch.setattr(pipeline, "Predictor", cache(pipeline.Predictor))
@@ -66,7 +66,7 @@ def _load_once() -> Iterator[None]:
 
 @pytest.fixture(scope="module", params=["compiled", "numpy"])
 def both_ways(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Run a module's tests with the compiled loops, and without."""
+    """Run a module's tests with the compiled loops and with the NumPy fallback."""
     with pytest.MonkeyPatch.context() as patch:
         if request.param == "numpy":
             patch.setattr(ops, "_compiled", None)
@@ -77,7 +77,7 @@ def both_ways(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.fixture
 def make_film(tmp_path: Path) -> Callable[..., Path]:
-    """Write a film of twelve frames, or of what is asked for, into the test's folder."""
+    """Write a film of twelve frames, or another film, into the test's folder."""
 
     def make(name: str = "film.mp4", base: media.Film | None = None, **changes: object) -> Path:
         film = base or media.Film(media.shoot(12))

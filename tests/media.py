@@ -1,6 +1,6 @@
-"""Films small films, and reads films back with PyAV alone.
+"""Makes small test films, and reads films back with PyAV alone.
 
-What is read here owes nothing to filmcolor: the tests compare filmcolor with it.
+Reading does not use filmcolor: the tests compare filmcolor with it.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,14 +21,14 @@ SIZE = (96, 64)  # (width, height)
 RATE = Fraction(24)
 TICK = Fraction(1, 24000)  # the default clock: a frame at 24 frames/s is 1000 ticks
 MPEG_RANGE, JPEG_RANGE = 1, 2  # AVColorRange
-NAMES_OF_MATRIX = {1: "BT.709", 5: "BT.601 625", 6: "BT.601 525"}  # ITU-T H.273
+MATRIX_NAMES = {1: "BT.709", 5: "BT.601 625", 6: "BT.601 525"}  # ITU-T H.273
 NO_DISPOSITION = Disposition(0)
-FIELD_ORDERS = {"tff": 2, "bff": 3}  # AVFieldOrder: coded and shown top first, bottom first
+FIELD_ORDERS = {"tff": 2, "bff": 3}  # AVFieldOrder: top or bottom field coded and shown first
 _LIMITED_8_BIT = 16, 235
 _SAMPLES = {"flt": (np.float32, 1.0), "s16": (np.int16, 2**15 - 1), "s32": (np.int32, 2**31 - 1)}
 
 
-# ---------------------------------------------------------------- what is filmed
+# ---------------------------------------------------------------- making films
 
 
 def shoot(
@@ -41,12 +41,11 @@ def shoot(
     step: float = 2.0,
     grain: float = 0.02,
 ) -> list[np.ndarray]:
-    """Return the luma (H, W) of one shot: a soft texture that pans, with fine grain on it.
+    """Return the luma planes (H, W) of one shot: a soft texture that pans, with fine grain.
 
-    `step`: whole pixels to the left, and half as many up, by which it moves in a frame.
-    `grain`: its deviation, in shares of white.
-
-    Another seed is another scene, so that two shots joined have a cut between them.
+    `step`: pixels per frame to the left, and half as many up, rounded down. `grain`: its standard
+    deviation, relative to white. Another seed is another scene, so two shots joined have a cut
+    between them.
     """
     width, height = size
     rng = np.random.default_rng(seed)
@@ -85,10 +84,7 @@ class Sound:
 
 @dataclass(frozen=True)
 class Titles:
-    """Subtitles: (start, end, text) in milliseconds from the picture's first frame.
-
-    What is not text is the packet itself.
-    """
+    """Subtitles: (start, end, text) in milliseconds from the first frame; bytes are raw packets."""
 
     codec: str = "subrip"
     language: str | None = None
@@ -101,7 +97,7 @@ class Titles:
 
 @dataclass(frozen=True)
 class Film:
-    """All that `make` puts into a film; what is left out is not in it."""
+    """The content of a film for `make`."""
 
     lumas: Sequence[np.ndarray]
     codec: str = "libx264"
@@ -109,20 +105,20 @@ class Film:
     options: Mapping[str, str] = field(default_factory=dict)
     rate: Fraction = RATE
     time_base: Fraction = TICK
-    pts: Sequence[int] | None = None  # one after the other at `rate` when None
-    start: Fraction = Fraction(0)  # seconds, of everything
-    color: Mapping[str, int] = field(default_factory=dict)  # codec context's: colorspace, ...
+    pts: Sequence[int] | None = None  # at the constant rate `rate` when None
+    start: Fraction = Fraction(0)  # seconds by which all streams start late
+    color: Mapping[str, int] = field(default_factory=dict)  # of the codec context: colorspace, ...
     sar: Fraction | None = None
     rotation: int = 0
     sounds: Sequence[Sound] = ()
     titles: Sequence[Titles] = ()
     chapters: Sequence[tuple[int, int, str]] = ()  # (start, end, title), milliseconds
     metadata: Mapping[str, str] = field(default_factory=dict)
-    tags: Mapping[str, str] = field(default_factory=dict)  # of the picture's stream
+    tags: Mapping[str, str] = field(default_factory=dict)  # of the video stream
     attachments: Sequence[tuple[str, str, bytes]] = ()  # (name, mimetype, data)
     cover: bytes | None = None  # JPEG, as an attached picture
-    chromas: Sequence[tuple[np.ndarray, np.ndarray]] = ()  # each frame's (Cb, Cr); else neutral
-    scan: str = ""  # "tff" or "bff": frames of two fields, the top or the bottom one first
+    chromas: Sequence[tuple[np.ndarray, np.ndarray]] = ()  # (Cb, Cr) of each frame; else neutral
+    scan: str = ""  # "tff" or "bff": interlaced, top or bottom field first
 
     @property
     def size(self) -> tuple[int, int]:
@@ -138,13 +134,13 @@ class Film:
 
     @property
     def seconds(self) -> Fraction:
-        """The length of the picture, the last frame as long as `rate` says."""
+        """The duration of the video; the last frame lasts 1 / `rate`."""
         pts = self.all_pts
         return (pts[-1] - pts[0]) * self.time_base + 1 / self.rate
 
 
 def make(path: Path, film: Film) -> Path:
-    """Write a film; its container is what the path's suffix says."""
+    """Write a film into the container that the path's suffix names."""
     options = {}
     if path.suffix in (".mp4", ".mov", ".m4v"):
         options["video_track_timescale"] = str(film.time_base.denominator)
@@ -246,7 +242,7 @@ def _video_packets(stream: Any, film: Film) -> Iterator[av.Packet]:
 
 
 def scanned(frame: av.VideoFrame, scan: str) -> av.VideoFrame:
-    """Return a frame marked as two fields, "tff" or "bff": PyAV leaves that to a filter."""
+    """Return a frame marked as interlaced, "tff" or "bff": PyAV needs a filter for that."""
     graph: Any = av.filter.Graph()
     size = {"width": frame.width, "height": frame.height, "format": frame.format.name}
     steps = [
@@ -260,7 +256,7 @@ def scanned(frame: av.VideoFrame, scan: str) -> av.VideoFrame:
 
 
 def picture(pix_fmt: str, luma: np.ndarray, *chroma: np.ndarray) -> av.VideoFrame:
-    """Return a frame of code values; chroma (Cb, Cr) that is left out is neutral."""
+    """Return a frame of code values, with neutral chroma unless Cb and Cr are given."""
     height, width = luma.shape
     frame = av.VideoFrame(width, height, pix_fmt)
     if pix_fmt == "rgb24":
@@ -286,7 +282,7 @@ def _dtype(frame: av.VideoFrame) -> str:
 def _sound_packets(stream: Any, sound: Sound, film: Film) -> list[av.Packet]:
     num_samples = round(film.seconds * sound.sample_rate)
     tone = np.sin(np.arange(num_samples) * (2 * np.pi * sound.pitch / sound.sample_rate))
-    # a slow swell makes every packet differ from the one before it
+    # a slow swell makes all packets differ
     tone *= np.linspace(0.1, 0.8, num_samples)
     name = stream.codec_context.format.name
     dtype, peak = _SAMPLES[name.rstrip("p")]
@@ -296,10 +292,10 @@ def _sound_packets(stream: Any, sound: Sound, film: Film) -> list[av.Packet]:
     offset = round(film.start * sound.sample_rate)
     packets = []
     for first in range(0, num_samples, size):
-        heard = np.stack([values[first : first + size]] * stream.codec_context.channels)
-        if not name.endswith("p"):  # packed: the channels in turn
-            heard = heard.T.reshape(1, -1)
-        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(heard), name, sound.layout)
+        samples = np.stack([values[first : first + size]] * stream.codec_context.channels)
+        if not name.endswith("p"):  # packed: the channels are interleaved
+            samples = samples.T.reshape(1, -1)
+        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples), name, sound.layout)
         frame.sample_rate, frame.pts, frame.time_base = sound.sample_rate, first + offset, base
         packets += stream.encode(frame)
     return packets + stream.encode(None)
@@ -326,7 +322,7 @@ def _packet(stream: Any, data: bytes | None, milliseconds: int, duration: int) -
     return packet
 
 
-# ---------------------------------------------------------------- what is read back
+# ---------------------------------------------------------------- reading films
 
 
 @dataclass(frozen=True)
@@ -347,7 +343,7 @@ class Shown:
 
 @dataclass(frozen=True)
 class Sent:
-    """One packet of a stream that is not the picture."""
+    """One packet of a stream other than the video."""
 
     seconds: Fraction | None
     data: bytes
@@ -357,7 +353,7 @@ class Sent:
 class Stream:
     """A stream as its container describes it."""
 
-    kind: str
+    type: str
     codec: str
     language: str | None
     title: str | None
@@ -366,7 +362,7 @@ class Stream:
 
 
 def frames(path: Path) -> list[Shown]:
-    """Decode every frame of a film's picture."""
+    """Decode every frame of a film's video."""
     with av.open(str(path)) as film:
         stream = film.streams.best("video")
         return [
@@ -383,7 +379,7 @@ def frames(path: Path) -> list[Shown]:
 
 
 def lumas(path: Path) -> list[np.ndarray]:
-    """Return each frame's luma; of R'G'B' what BT.601 makes of it, in limited range."""
+    """Return each frame's luma; for R'G'B' by BT.601, in limited range."""
     with av.open(str(path)) as film:
         return [_luma(frame) for frame in film.decode(film.streams.best("video"))]
 
@@ -402,13 +398,13 @@ def _luma(frame: av.VideoFrame) -> np.ndarray:
 
 
 def field_order(path: Path) -> int:
-    """Return the AVFieldOrder that a film's header tells."""
+    """Return the AVFieldOrder in a film's header."""
     with av.open(str(path)) as film:
         return film.streams.best("video").codec_context.field_order
 
 
 def first_fields(path: Path) -> list[str]:
-    """Return of each frame whether it is "tff" or "bff", or "" where it is no two fields."""
+    """Return each frame's field order, "tff" or "bff", or "" for progressive frames."""
     with av.open(str(path)) as film:
         return [_first_field(frame) for frame in film.decode(film.streams.best("video"))]
 
@@ -430,14 +426,14 @@ def _first_field(frame: av.VideoFrame) -> str:
 
 
 def seconds(path: Path) -> list[Fraction]:
-    """Return when each frame is shown."""
+    """Return the display time of each frame."""
     return [frame.seconds for frame in frames(path)]
 
 
-def packets(path: Path, kind: str, which: int = 0) -> list[Sent]:
-    """Return the packets of the stream `which` among those of its kind."""
+def packets(path: Path, type_name: str, number: int = 0) -> list[Sent]:
+    """Return the packets of the stream with a number, from 0, among those of its type."""
     with av.open(str(path)) as film:
-        stream = [s for s in film.streams if s.type == kind][which]
+        stream = [s for s in film.streams if s.type == type_name][number]
         return [
             Sent(None if p.pts is None else p.pts * Fraction(p.time_base), bytes(p))
             for p in film.demux(stream)
@@ -446,14 +442,14 @@ def packets(path: Path, kind: str, which: int = 0) -> list[Sent]:
 
 
 def num_samples(path: Path) -> tuple[int, int]:
-    """Return (number of samples that are heard, samples per second) of the first soundtrack."""
+    """Return (number of decoded samples, samples per second) of the first soundtrack."""
     with av.open(str(path)) as film:
-        heard = list(film.decode(audio=0))
-        return sum(frame.samples for frame in heard), heard[0].sample_rate
+        decoded = list(film.decode(audio=0))
+        return sum(frame.samples for frame in decoded), decoded[0].sample_rate
 
 
-def streams(path: Path, kind: str | None = None) -> list[Stream]:
-    """Return a film's streams, those of one kind where asked."""
+def streams(path: Path, type_name: str | None = None) -> list[Stream]:
+    """Return a film's streams, of one type if named."""
     with av.open(str(path)) as film:
         return [
             Stream(
@@ -465,7 +461,7 @@ def streams(path: Path, kind: str | None = None) -> list[Stream]:
                 s.index,
             )
             for s in film.streams
-            if kind in (None, s.type)
+            if type_name in (None, s.type)
         ]
 
 
@@ -483,7 +479,7 @@ def chapters(path: Path) -> list[tuple[Fraction, Fraction, str]]:
 
 
 def picture_context(path: Path) -> dict[str, Any]:
-    """Return what the coded picture's header says: size, tags, aspect."""
+    """Return the properties in the video's header: size, tags, aspect."""
     with av.open(str(path)) as film:
         stream = film.streams.best("video")
         context = stream.codec_context
@@ -506,7 +502,7 @@ def metadata(path: Path) -> dict[str, str]:
 
 
 def attachments(path: Path) -> list[tuple[str, str, bytes]]:
-    """Return (name, mimetype, data) of each attachment that is no picture."""
+    """Return (name, mimetype, data) of each attachment that is not a picture."""
     with av.open(str(path)) as film:
         return [
             (s.metadata["filename"], s.metadata["mimetype"], bytes(s.data))
@@ -516,14 +512,14 @@ def attachments(path: Path) -> list[tuple[str, str, bytes]]:
 
 
 def covers(path: Path) -> list[bytes]:
-    """Return the attached pictures' bytes."""
+    """Return the bytes of the attached pictures."""
     with av.open(str(path)) as film:
         indexes = [s.index for s in film.streams if s.disposition & Disposition.attached_pic]
-        found = []
+        pictures = []
         for index in indexes:
-            found += [bytes(p) for p in film.demux(film.streams[index]) if p.size][:1]
+            pictures += [bytes(p) for p in film.demux(film.streams[index]) if p.size][:1]
             film.seek(0)
-        return found
+        return pictures
 
 
 def _planes(frame: av.VideoFrame) -> tuple[np.ndarray, ...]:

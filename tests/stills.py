@@ -1,4 +1,4 @@
-"""Pictures in colour for the training tests."""
+"""Colour pictures for the training tests."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from PIL import Image
 
 
 def colorful(seed: int, size: tuple[int, int] = (64, 48)) -> Image.Image:
-    """A picture in which blue is above, green below, and a warm disc in the middle."""
+    """Return a picture: blue above, green below, and a warm disc in the middle, with noise."""
     width, height = size
     rng = np.random.default_rng(seed)
     rows = np.linspace(0.0, 1.0, height)[:, None, None]
@@ -19,7 +19,7 @@ def colorful(seed: int, size: tuple[int, int] = (64, 48)) -> Image.Image:
 
 
 def save_stills(folder: Path, num: int) -> Path:
-    """Write that many pictures as 0.png, 1.png, …; return the folder."""
+    """Write `num` pictures as 0.png, 1.png, …; return the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     for seed in range(num):
         colorful(seed).save(folder / f"{seed}.png")

@@ -1,4 +1,4 @@
-"""Which frames the network sees: as few as motion allows, the same for a part and the whole."""
+"""Anchors: as few as motion allows, the same for a part and the whole."""
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ def anchors_of(pictures, first=0, cuts=(), skip=0):
 
 
 def noise(num, seed=0):
-    """Return pictures that have nothing to do with each other."""
+    """Return unrelated pictures."""
     rng = np.random.default_rng(seed)
     return [rng.random((HEIGHT, WIDTH), dtype=np.float32) for _ in range(num)]
 
@@ -39,7 +39,7 @@ def test_frames_that_are_given_are_seen_too():
     numbers = [
         f.source.number for f in track(proxy_frames(STILL), requests=requests) if f.is_anchor
     ]
-    assert numbers == [0, 3, 7, 32, 48, 64, 96, 128, 145]  # 145 serves for the last
+    assert numbers == [0, 3, 7, 32, 48, 64, 96, 128, 145]  # 145 replaces the last
 
 
 @pytest.mark.parametrize(("speed", "spacing"), [(0.0, 16), (0.3, 16), (4.0, 8)])
@@ -61,7 +61,7 @@ def test_each_block_goes_by_its_own_motion():
     anchors = anchors_of([*STILL[:BLOCK], *quick, *[quick[-1]] * (2 * BLOCK + 1)], 96)
     assert anchors == [96, 112, 128, 160]
     anchors = anchors_of([*STILL[: 2 * BLOCK], *quick, *[quick[-1]] * (2 * BLOCK + 1)], 96)
-    assert anchors == [96, 128, 144, 160, 176]  # an odd block rests after a still one only
+    assert anchors == [96, 128, 144, 160, 176]  # an odd block has no anchor after a still one only
 
 
 @pytest.mark.parametrize("cut", [1, 5, 16, 37, 40])

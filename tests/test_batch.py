@@ -1,4 +1,4 @@
-"""Many films in one run: which they are, where they go, and what happens when one fails."""
+"""Batches: which films a run colours, where outputs go, and what happens when a film fails."""
 
 import os
 import re
@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from fractions import Fraction
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -17,16 +18,20 @@ import media
 import numpy as np
 import pytest
 
-from filmcolor.cli import progress as cli_progress
+from filmcolor import errors
 from filmcolor.cli.inputs import list_films
 from filmcolor.cli.main import main
+from filmcolor.cli.progress import BatchProgress, PlainProgress
 from filmcolor.errors import InputError, OutputError, SettingsError, WeightsError
 from filmcolor.output.options import Encoding
 from filmcolor.pipeline import workers
 from filmcolor.pipeline.batch import colorize, colorize_many
+from filmcolor.pipeline.colorizer import Colorizer
 from filmcolor.pipeline.options import ColorOptions
-from filmcolor.pipeline.run import run_film
+from filmcolor.pipeline.report import Report
+from filmcolor.pipeline.run import Run, color_missing, run_film
 from filmcolor.pipeline.workers import Outcome
+from filmcolor.segments import segment
 from filmcolor.types.film import TimeRange
 
 SCRIPT = shutil.which("filmcolor", path=str(Path(sys.executable).parent))
@@ -41,7 +46,7 @@ Type = Callable[..., tuple[int, str, str]]
 def typed(
     options: ColorOptions, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> Type:
-    """Type `filmcolor run` in this process; return its exit code and what it printed."""
+    """Run `filmcolor run` in this process; return (exit code, stdout, stderr)."""
 
     def run(*words: object) -> tuple[int, str, str]:
         capfd.readouterr()
@@ -63,7 +68,7 @@ def typed(
 
 @pytest.fixture
 def empty(tmp_path: Path) -> Callable[..., list[Path]]:
-    """Make files of these names, with nothing in them."""
+    """Create empty files with these names."""
 
     def make(*names: str) -> list[Path]:
         paths = [tmp_path / name for name in names]
@@ -102,7 +107,7 @@ def test_a_name_that_exists_is_no_pattern(empty: Callable[..., list[Path]], tmp_
     odd, _ = empty("film[1].mp4", "film1.mp4")
     assert list_films([odd]).films == (odd,)
     gone = tmp_path / "gone.mp4"
-    assert list_films([gone]).films == (gone,)  # its run will say that it is not there
+    assert list_films([gone]).films == (gone,)  # its run reports that it is missing
 
 
 def test_a_pattern_of_nothing_and_a_folder_are_refused(tmp_path: Path) -> None:
@@ -119,15 +124,15 @@ def test_patterns_leave_out_what_earlier_runs_wrote(
         "a.mp4", "a.color.mkv", "a.preview.mp4", "a.preview-2.mp4", "b.color.mp4"
     )
     (there,) = empty("out/a.color.mp4")
-    listed = list_films([tmp_path / "*.m*"])
-    assert listed.films == (a, orphan)
-    assert set(listed.left_out) == {color, preview, clip}
-    assert list_films([color, tmp_path / "*.m*"]).films == (color, a, orphan)  # it was named
+    film_list = list_films([tmp_path / "*.m*"])
+    assert film_list.films == (a, orphan)
+    assert set(film_list.excluded) == {color, preview, clip}
+    assert list_films([color, tmp_path / "*.m*"]).films == (color, a, orphan)  # named, not matched
     everything = tmp_path / "**" / "*.m*"
     (piece,) = empty("a.color.mkv.filmcolor/000000.mov")
     assert piece not in list_films([everything]).films
     assert there in list_films([everything]).films
-    assert there in list_films([everything], tmp_path / "out").left_out
+    assert there in list_films([everything], tmp_path / "out").excluded
 
 
 # ---------------------------------------------------------------- where they go
@@ -184,17 +189,17 @@ def test_outputs_of_one_path_are_refused_before_anything_starts(
     make_film: MakeFilm, options: ColorOptions, tmp_path: Path
 ) -> None:
     (tmp_path / "in").mkdir()
-    one, two, three = make_film("a.mp4"), make_film("in/a.mp4"), make_film("a.mkv")
+    first, second, third = make_film("a.mp4"), make_film("in/a.mp4"), make_film("a.mkv")
     out = tmp_path / "out"
     with pytest.raises(OutputError, match=r"a\.mp4 and .*in/a\.mp4 would both become .*out/a\.c"):
-        colorize_many([one, two], out, options=options)
+        colorize_many([first, second], out, options=options)
     with pytest.raises(OutputError, match=r"a\.mp4 and .*a\.mkv would both .*a\.color\.mkv; col"):
-        colorize_many([one, three], options=options, encoding=MASTER)
+        colorize_many([first, third], options=options, encoding=MASTER)
     assert names(tmp_path) == {"in", "a.mp4", "a.mkv"}
     colored = make_film("a.color.mp4")
     before = colored.read_bytes()
     with pytest.raises(OutputError, match=r"would become .*color\.mp4, which is a film of this"):
-        colorize_many([one, colored], options=options, force=True)
+        colorize_many([first, colored], options=options, force=True)
     assert colored.read_bytes() == before
 
 
@@ -229,11 +234,11 @@ def test_a_film_that_fails_does_not_stop_the_others(
     assert code == 1
     assert names(tmp_path / "out") == {"a.color.mp4"}
     assert out.splitlines()[1:] == ["1 of 4 films in colour, 3 failed: broken.mp4, gone.mp4, z.mp4"]
-    said = re.findall(r"filmcolor: .*", err)
-    assert [re.search(r"\w+\.mp4", line)[0] for line in said] == ["broken.mp4", "gone.mp4", "z.mp4"]
-    assert "is not a film" in said[0]
-    assert said[1].endswith("check the path") or "no such file" in said[1]
-    assert "has frames 0 to 2" in said[2]
+    lines = re.findall(r"filmcolor: .*", err)
+    assert [re.search(r"\w+\.mp4", n)[0] for n in lines] == ["broken.mp4", "gone.mp4", "z.mp4"]
+    assert "is not a film" in lines[0]
+    assert lines[1].endswith("check the path") or "no such file" in lines[1]
+    assert "has frames 0 to 2" in lines[2]
 
 
 def test_a_second_run_of_a_pattern_colors_no_colored_film(
@@ -298,21 +303,25 @@ def test_what_no_film_can_do_without_stops_them_all(
 
 
 def work_and_die(pipe: Connection, settings: workers.RunSettings, num_workers: int) -> None:
-    """A worker that is killed in the middle of some films: of `once` the first time only."""
+    """A worker that is killed in the middle of `always`, and of `once` at its first attempt."""
 
     def fatal(
-        film: Path, output: Path, progress: Callable[..., None], **anchor_requests: Any
-    ) -> Any:
-        seen = film.with_suffix(".seen")
-        is_fatal = film.stem == "always" or (film.stem == "once" and not seen.exists())
-        seen.touch()
+        film: Path,
+        output: Path,
+        settings: workers.RunSettings,
+        colorizer: Colorizer,
+        progress: Callable[..., None],
+    ) -> Report:
+        marker = film.with_suffix(".seen")
+        is_fatal = film.stem == "always" or (film.stem == "once" and not marker.exists())
+        marker.touch()
 
         def advance(done: int, total: int | None) -> None:
             progress(done, total)
             if done == 3 and is_fatal:
                 os.kill(os.getpid(), signal.SIGKILL)
 
-        return colorize(film, output, progress=advance, **anchor_requests)
+        return run_film(film, output, settings, colorizer, advance)
 
     workers.run_film = fatal
     workers.work(pipe, settings, num_workers)
@@ -324,25 +333,84 @@ def test_films_side_by_side_are_as_films_one_by_one_though_processes_are_killed(
 ) -> None:
     stems = ["once", "always", "other"]
     films = [make_film(f"{s}.mp4", lumas=media.shoot(20, seed=n)) for n, s in enumerate(stems)]
-    anchor_requests: dict[str, Any] = {
+    arguments: dict[str, Any] = {
         "options": options,
         "encoding": MASTER,
         "time_range": TimeRange(first=3, stop=17),
     }
-    alone = colorize_many(films, tmp_path / "alone", **anchor_requests)
+    alone = colorize_many(films, tmp_path / "alone", **arguments)
     assert all(outcome.report for outcome in alone)
 
     monkeypatch.setattr(workers, "work", work_and_die)
-    once, always, other = colorize_many(films, tmp_path / "beside", jobs=2, **anchor_requests)
+    once, always, other = colorize_many(films, tmp_path / "beside", jobs=2, **arguments)
 
     assert once.report
     assert other.report
-    assert always.error == "its process died (signal 9): out of memory? try --jobs 1"
+    assert str(always.error) == "its process died (signal 9): out of memory? try --jobs 1"
     assert names(tmp_path / "beside") == {"once.color.mkv", "other.color.mkv"}
     for path in (tmp_path / "beside").iterdir():
-        found, wanted = planes(path), planes(tmp_path / "alone" / path.name)
-        assert len(found) == len(wanted) == 3 * 14
-        assert all(np.array_equal(one, two) for one, two in zip(found, wanted))
+        actual, expected = planes(path), planes(tmp_path / "alone" / path.name)
+        assert len(actual) == len(expected) == 3 * 14
+        assert all(np.array_equal(a, b) for a, b in zip(actual, expected))
+
+
+def fail_after_a_frame(run: Run, colorizer: Colorizer, _: Any, *rest: Any) -> None:
+    """Colour one frame, then raise the error that a file beside the film names."""
+    name = run.info.path.with_suffix(".error").read_text()
+
+    def advance(done: int, total: int | None) -> None:
+        raise getattr(errors, name)(f"{run.info.path} fails; try another film")
+
+    color_missing(run, colorizer, advance, *rest)
+
+
+def work_and_fail(pipe: Connection, settings: workers.RunSettings, num_workers: int) -> None:
+    """A worker in which every task fails after one frame."""
+    workers.color_missing = fail_after_a_frame
+    workers.work(pipe, settings, num_workers)
+
+
+@pytest.mark.parametrize(
+    "error_class",
+    [
+        *(errors.FilmcolorError, errors.InputError, errors.RangeError, errors.OutputError),
+        *(errors.ContainerError, errors.WeightsError, errors.SettingsError, errors.VerifyError),
+    ],
+)
+def test_an_error_in_a_process_keeps_its_class(
+    make_film: MakeFilm,
+    options: ColorOptions,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    error_class: type[errors.FilmcolorError],
+) -> None:
+    film = make_film(lumas=media.shoot(6))
+    film.with_suffix(".error").write_text(error_class.__name__)
+    monkeypatch.setattr(segment, "_SECONDS", Fraction(1, 8))  # of two segments, one a process
+    monkeypatch.setattr(workers, "work", work_and_fail)
+    monkeypatch.setattr("filmcolor.pipeline.run.color_missing", fail_after_a_frame)
+    messages = []
+    for jobs in (1, 2):
+        with pytest.raises(error_class, match=r"fails; try another film") as error:
+            colorize(film, tmp_path / "out.mkv", jobs=jobs, options=options)
+        assert type(error.value) is error_class
+        messages.append(str(error.value))
+    assert messages[0] == messages[1]
+    assert names(tmp_path) == {"film.mp4", "film.error"}
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_an_error_before_the_first_frame_keeps_its_class(
+    make_film: MakeFilm, options: ColorOptions, tmp_path: Path, jobs: int
+) -> None:
+    film = make_film(lumas=media.shoot(3))
+    with pytest.raises(WeightsError, match="no weights 'sepia'"):
+        colorize(film, jobs=jobs, options=replace(options, weights="sepia"))
+    with pytest.raises(OutputError, match="is the film itself"):
+        colorize(film, film, jobs=jobs, options=options, force=True)
+    with pytest.raises(InputError, match="no such file"):
+        colorize(tmp_path / "gone.mp4", jobs=jobs, options=options)
+    assert names(tmp_path) == {"film.mp4"}
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no process groups")
@@ -360,46 +428,46 @@ def test_an_interrupted_run_leaves_nothing_behind(
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        # what starts the tests may have told them to ignore Ctrl-C
+        # the tests may have been started with SIGINT ignored
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     try:
         wait_until(lambda: len(partials(tmp_path / "out")) == 2 or process.poll() is not None)
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does
-        said, err = process.communicate(timeout=PATIENCE_SECONDS)
+        out, err = process.communicate(timeout=PATIENCE_SECONDS)
     finally:
         process.kill()
         process.wait()
-    assert (process.returncode, said) == (130, ""), err
+    assert (process.returncode, out) == (130, ""), err
     last = err.splitlines()[-1]
-    told = "interrupted; 0 of 2 films in colour; the same command with --skip-existing goes on"
-    assert last.endswith(told), err
+    message = "interrupted; 0 of 2 films in colour; the same command with --skip-existing goes on"
+    assert last.endswith(message), err
     assert "Traceback" not in err
     assert names(tmp_path) == {"a.mp4", "b.mp4"}
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no such signals")
 @pytest.mark.parametrize(
-    ("is_one", "kind"), [(True, "SIGTERM"), (False, "SIGTERM"), (False, "SIGHUP")]
+    ("is_single", "kind"), [(True, "SIGTERM"), (False, "SIGTERM"), (False, "SIGHUP")]
 )
 def test_other_ends_are_like_ctrl_c(
     typed: Type,
     make_film: MakeFilm,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    is_one: bool,
+    is_single: bool,
     kind: str,
 ) -> None:
-    films = [make_film("a.mp4")] if is_one else [make_film("a.mp4"), make_film("b.mp4")]
-    number, bar = getattr(signal, kind), cli_progress._draw
+    films = [make_film("a.mp4")] if is_single else [make_film("a.mp4"), make_film("b.mp4")]
+    number, update = getattr(signal, kind), PlainProgress.update
 
-    def draw(*facts: Any) -> None:
-        bar(*facts)
+    def update_and_raise(*args: Any) -> None:
+        update(*args)
         if partials(tmp_path)[0].parent.name == f"{films[-1].stem}.color.mp4.filmcolor":
             signal.raise_signal(number)
 
-    monkeypatch.setattr(cli_progress, "_draw", draw)
-    before = signal.signal(number, signal.SIG_DFL)  # what runs the tests may ignore it
+    monkeypatch.setattr(PlainProgress, "update", update_and_raise)
+    before = signal.signal(number, signal.SIG_DFL)  # it may have been ignored
     try:
         code, _, err = typed(*films)
         assert signal.getsignal(number) == signal.SIG_DFL
@@ -407,9 +475,29 @@ def test_other_ends_are_like_ctrl_c(
         signal.signal(number, before)
     assert code == 130
     others = "1 of 2 films in colour; the same command with --skip-existing goes on"
-    told = "nothing was left behind" if is_one else others
-    assert err.endswith(f"filmcolor: interrupted; {told}\n")
-    assert names(tmp_path) == ({"a.mp4"} if is_one else {"a.mp4", "a.color.mp4", "b.mp4"})
+    message = "nothing was left behind" if is_single else others
+    assert err.endswith(f"filmcolor: interrupted; {message}\n")
+    assert names(tmp_path) == ({"a.mp4"} if is_single else {"a.mp4", "a.color.mp4", "b.mp4"})
+
+
+def test_films_side_by_side_take_turns_in_the_plain_lines(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seconds = 0.0
+    monkeypatch.setattr("filmcolor.cli.progress._clock", lambda: seconds)
+    films = [Path(f"{name}.mp4") for name in "abc"]
+    with BatchProgress(quiet=False) as progress:
+        for step in range(1, 80):
+            seconds = float(step)
+            for film in films:
+                progress.advance(film, step * 10, 1000)
+            if step == 40:
+                progress.close(films[2])
+                films.pop()
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split(":")[0] for line in lines] == [f"{c}.mp4" for c in "abcabab"]
+    assert lines[0] == "a.mp4: 110 of 1000 frames, 10.0 frames/s, 1:29 left"
+    assert lines[1].startswith("b.mp4: 200 of 1000 frames, ")
 
 
 def test_a_worker_ends_when_its_parent_is_gone(
@@ -419,19 +507,19 @@ def test_a_worker_ends_when_its_parent_is_gone(
     settings = workers.RunSettings(options, Encoding(), TimeRange(), force=False)
     worker = workers._Worker(settings, 1, workers.Task(film, output))
     wait_until(lambda: bool(partials(tmp_path)))
-    worker.pipe.close()  # as the end of a process does
+    worker.pipe.close()  # as when a process ends
     worker.process.join(PATIENCE_SECONDS)
     assert worker.process.exitcode == 1
     assert names(tmp_path) == {"film.mp4"}
 
 
 def partials(folder: Path) -> list[Path]:
-    """Return the files that are being written in the folders of runs."""
+    """Return the segments that runs are writing."""
     return list(folder.glob("*.filmcolor/[0-9]*.partial"))
 
 
 def wait_until(is_so: Callable[[], bool]) -> None:
     deadline = time.monotonic() + PATIENCE_SECONDS
     while not is_so():
-        assert time.monotonic() < deadline, "it never came to that"
+        assert time.monotonic() < deadline, "the condition never became true"
         time.sleep(0.02)

@@ -216,7 +216,7 @@ def test_rgb_picture_shows_luma_as_grey_and_color_as_color():
 
 
 class Shape:
-    """Coloured discs or bars before a neutral ground, both of one texture.
+    """Coloured discs or bars on a neutral background of the same texture.
 
     Their ab is the true one averaged over each low-res sample, as coarse as a 1080p film's.
     """
@@ -236,7 +236,7 @@ class Shape:
         self.ab = shrunk(mask, low)[..., None] * np.float32(SKIN)
 
     def chroma(self, subsampling, coding=LIMITED_8):
-        """Return (Cb, Cr) from neutral, in codes of 8 bits, as filmcolor makes them."""
+        """Return (Cb, Cr) from neutral, in codes of 8 bits, as filmcolor computes them."""
         luma = coded((self.luma - 16.0) / 219.0, coding)
         planes = chroma_planes(luma, self.guide, self.ab, coding, subsampling)
         return (np.stack(planes).astype(float) - coding.chroma_offset) * (
@@ -244,7 +244,7 @@ class Shape:
         )
 
     def bilinear(self, subsampling):
-        """Return the same by bilinear upsampling, which knows nothing of luma."""
+        """Return the same by bilinear upsampling, without luma."""
         size = subsampling.plane_size(self.luma.shape[1], self.luma.shape[0])
         return np.stack([cv2.resize(p, size) for p in self.low_chroma()])
 
@@ -321,20 +321,20 @@ def test_color_fills_its_shape(distance):
 def test_no_color_is_beyond_its_neighbourhood(distance, contrast):
     shape = Shape(distance, contrast, 0.05)
     ours = shape.chroma(SUBSAMPLING_444)
-    window = np.ones((7, 7), np.uint8)  # the nine samples around, and those around them by two
+    window = np.ones((7, 7), np.uint8)  # the 3×3 samples, and two around them
     size = ours.shape[:0:-1]
     for plane, low in zip(ours, shape.low_chroma()):
         highest, lowest = (
             cv2.resize(of(low, window), size, interpolation=cv2.INTER_NEAREST)
             for of in (cv2.dilate, cv2.erode)
         )
-        # one code for the dither; toward neutral the gamut may downscale any colour
+        # one code for the dither; the gamut may shrink any colour toward neutral
         assert (plane <= np.maximum(highest, 0.0) + 1.0).all()
         assert (plane >= np.minimum(lowest, 0.0) - 1.0).all()
 
 
 def wandering_color(width=480, height=360):
-    """Return ab of a network unsure of itself: it wanders over a plain wall."""
+    """Return ab of an uncertain network: colours that vary over an even wall."""
     rng = np.random.default_rng(3)
     rows = round(128 * height / 1080)
     low = round(rows * width / height), rows
@@ -354,7 +354,7 @@ def test_grain_is_not_copied_into_color(grain):
     texture = (grainy - clean) - cv2.blur((grainy - clean).transpose(1, 2, 0), (9, 9)).transpose(
         2, 0, 1
     )
-    # measured: 0.7 and 1.1 % of how much the colours differ anyway
+    # measured: 0.7 and 1.1 % of the colours' own difference
     assert texture.std() < 0.02 * clean.std(axis=(1, 2)).mean()
 
 
@@ -367,7 +367,7 @@ def test_a_flat_grey_edge_far_away_gets_no_color():
 
 
 def test_the_chroma_of_a_mirrored_film_is_mirrored():
-    # in 4:4:4, where a sample has no left and right
+    # in 4:4:4, where siting is symmetric
     picture, ab = texture(96, 64), ab_everywhere(SKIN)
     ab[:, 8:] = -20.0, -15.0
     planes = planes_of(picture, ab, LIMITED_8, SUBSAMPLING_444)
@@ -404,7 +404,7 @@ def test_a_sky_has_no_bands():
         means = [cv2.blur(p, (8, 8))[8:-8, 8:-8] for p in (ours, truth)]
         assert np.abs(means[0] - means[1]).max() < 0.1
         rounded = cv2.blur(np.rint(truth), (8, 8))[8:-8, 8:-8]
-        assert np.abs(rounded - means[1]).max() > 0.4  # what plain rounding would have left
+        assert np.abs(rounded - means[1]).max() > 0.4  # what plain rounding leaves
 
 
 def dithered(values, strength=1.0):
@@ -424,11 +424,11 @@ def test_dither_is_the_same_in_every_frame_and_of_any_size():
     large = dithered(values)
     np.testing.assert_array_equal(dithered(values[:70, :90]), large[:, :70, :90])
     assert large[0].mean() == pytest.approx(128.3, abs=0.01)
-    assert (large[0] != large[1]).mean() > 0.2  # Cb and Cr are not dotted alike
+    assert (large[0] != large[1]).mean() > 0.2  # Cb and Cr have different patterns
 
 
 def test_texture_is_not_dotted():
-    """There dots would be noise that things move under, and bands are not seen."""
+    """Dots would be noise under moving objects there, and bands are invisible."""
     values = np.full((64, 128), 128.3, np.float32)
     strength = np.repeat(np.float32([0.0, 1.0]), 64)
     codes, _ = dithered(values, strength)

@@ -1,4 +1,4 @@
-"""Planes made on a device are those made on the processor. The processor is a device too."""
+"""Chroma planes of the device path equal those of the CPU path; the CPU serves as a device too."""
 
 from dataclasses import replace
 
@@ -46,7 +46,7 @@ def test_planes_are_those_of_the_processor(device, subsampling, size, is_full_ra
     assert made.cb.dtype == wanted.cb.dtype and made.cb.shape == wanted.cb.shape
     assert np.ptp(made.cb.astype(int)) > 30 << (depth - 8)  # there is colour to compare
     off = differences(made, wanted)
-    # single precision in another order: a value between two codes may go either way
+    # single precision in another order: a value between two codes may round either way
     assert off.max() <= 1
     assert (off > 0).mean() < 0.01
     assert np.array_equal(made.luma, frame.source.luma)
@@ -62,7 +62,7 @@ def test_frames_come_in_order_and_all(device):
     assert [(f.number, f.pts, f.duration) for f in made] == [(n, 100 * n, 100) for n in range(7)]
     for ours, theirs in zip(made, wanted, strict=True):
         assert differences(ours, theirs).max() <= 1
-    assert differences(made[0], wanted[1]).max() > 8  # they are not all alike
+    assert differences(made[0], wanted[1]).max() > 8  # they differ from each other
 
 
 @every_device

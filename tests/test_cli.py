@@ -1,4 +1,4 @@
-"""The command line as a user types it: what it writes, says and refuses."""
+"""The command line as a user types it: what it writes, prints and refuses."""
 
 import json
 import os
@@ -25,6 +25,7 @@ import torch
 from safetensors.torch import save_file
 
 import filmcolor
+from filmcolor.cli import progress
 from filmcolor.cli.main import cli, main
 from filmcolor.kernels import ops
 from filmcolor.pipeline.options import ColorOptions
@@ -40,7 +41,7 @@ FACTS = re.compile(
 
 @dataclass(frozen=True)
 class Typed:
-    """What came of a typed command."""
+    """The result of a command."""
 
     code: int
     out: str
@@ -53,7 +54,7 @@ MakeFilm = Callable[..., Path]
 
 @pytest.fixture
 def typed(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Type:
-    """Run the command line in this process, what codecs write to stderr included."""
+    """Run the command line in this process; stderr includes the messages of codecs."""
 
     def run(*words: object) -> Typed:
         capfd.readouterr()
@@ -66,7 +67,7 @@ def typed(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) ->
 
 
 @pytest.fixture
-def look_words(options: ColorOptions) -> list[str]:
+def option_words(options: ColorOptions) -> list[str]:
     return ["--weights", options.weights, "--size", str(options.size), "--device", options.device]
 
 
@@ -78,16 +79,16 @@ def lumas(path: Path) -> list[np.ndarray]:
     return [frame.luma for frame in media.frames(path)]
 
 
-def assert_same(found: list[np.ndarray], wanted: list[np.ndarray]) -> None:
-    assert len(found) == len(wanted)
-    assert all(np.array_equal(a, b) for a, b in zip(found, wanted))
+def assert_same(actual: list[np.ndarray], expected: list[np.ndarray]) -> None:
+    assert len(actual) == len(expected)
+    assert all(np.array_equal(a, b) for a, b in zip(actual, expected))
 
 
 def test_a_profile_tells_what_each_stage_costs(
-    typed: Type, make_film: MakeFilm, look_words: list[str], tmp_path: Path
+    typed: Type, make_film: MakeFilm, option_words: list[str], tmp_path: Path
 ) -> None:
     film, out = make_film("film.mp4"), tmp_path / "out.mp4"
-    result = typed("run", film, "-o", out, "--profile", *look_words)
+    result = typed("run", film, "-o", out, "--profile", *option_words)
     assert result.code == 0
     rows = [line.rsplit(None, 2) for line in result.out.splitlines()[1:]]
     stages = [row[0].strip() for row in rows[1:]]
@@ -96,7 +97,7 @@ def test_a_profile_tells_what_each_stage_costs(
     assert min(shares) >= 0.0
     assert shares[-1] == pytest.approx(sum(shares[:-1]), abs=0.2)
     assert shares[stages.index("network")] > 0.0
-    result = typed("run", film, film.with_name("other.mp4"), "--profile", *look_words)
+    result = typed("run", film, film.with_name("other.mp4"), "--profile", *option_words)
     assert result.code == 2 and "--profile is of one film" in result.err
 
 
@@ -110,40 +111,62 @@ def test_help_tells_of_every_option(typed: Type, name: str | None) -> None:
     result = typed(*typed_words, "--help")
     assert (result.code, result.err) == (0, "")
     assert result.out == typed(*typed_words, "-h").out
-    said = " ".join(result.out.split())
+    text = " ".join(result.out.split())
     assert command.help
-    assert command.help.split("\n")[0].split(".")[0] in said
+    assert command.help.split("\n")[0].split(".")[0] in text
     for option in (p for p in command.params if isinstance(p, click.Option)):
-        assert all(word in said for word in option.opts)
+        assert all(word in text for word in option.opts)
         assert option.help, f"{option.opts} is not explained"
-        assert " ".join(option.help.split()) in said
+        assert " ".join(option.help.split()) in text
 
 
 def test_smooth_offers_every_level() -> None:
-    """They are written down a second time, for help must not wait for OpenCV."""
+    """The command line repeats them, since --help must not import OpenCV."""
     option = next(p for p in cli.commands["run"].params if p.name == "smooth")
     assert tuple(option.type.choices) == LEVELS
 
 
 def test_help_names_every_command(typed: Type) -> None:
-    said = typed("--help").out
-    assert all(re.search(rf"^  {name} +\S", said, re.MULTILINE) for name in cli.commands)
+    text = typed("--help").out
+    assert all(re.search(rf"^  {name} +\S", text, re.MULTILINE) for name in cli.commands)
     assert {"run", "preview", "photo", "probe", "stills", "train", "evaluate"} <= set(cli.commands)
 
 
 def test_help_tells_the_defaults_that_hold() -> None:
     for option in cli.commands["run"].params:
-        told = re.search(r"\[default: (.+)\]$", getattr(option, "help", None) or "")
-        if told:
-            assert told[1] == str(getattr(ColorOptions(), option.name)), option.name
+        match = re.search(r"\[default: (.+)\]$", getattr(option, "help", None) or "")
+        if match:
+            assert match[1] == str(getattr(ColorOptions(), option.name)), option.name
+
+
+def test_help_groups_what_a_person_can_scan(typed: Type) -> None:
+    headings = re.findall(r"^(\w[\w ]*):$", typed("run", "--help").out, re.MULTILINE)
+    assert headings == [
+        *("Output", "Range", "Colours", "References", "Film", "Long runs", "General"),
+    ]
+    headings = re.findall(r"^(\w[\w ]*):$", typed("--help").out, re.MULTILINE)
+    assert headings == ["Options", "Colour a film", "Look first", "Measure", "Train"]
+    assert "\nOptions:\n" in typed("verify", "--help").out
+
+
+def test_help_waits_for_no_large_library() -> None:
+    code = (
+        "import sys\n"
+        "from filmcolor.cli.main import cli\n"
+        "for words in ([], *([name] for name in cli.commands)):\n"
+        "    cli.main([*words, '--help'], prog_name='filmcolor', standalone_mode=False)\n"
+        "large = {'torch', 'torchvision', 'av', 'cv2', 'numpy', 'skimage', 'scipy', 'tqdm'}\n"
+        "assert not large & set(sys.modules), large & set(sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], stdout=subprocess.DEVNULL, check=True)
 
 
 def test_nothing_is_collected_at_the_end() -> None:
-    """The process's end frees all at once what PyTorch made."""
+    """The end of the process frees PyTorch's many objects at once."""
     code = (
         "import atexit, gc, sys\n"
-        "from filmcolor.cli import main\n"
-        "atexit.register(lambda: print(gc.get_freeze_count() > 1000))\n"  # the last is the first
+        "from filmcolor.cli.main import main\n"
+        "atexit.register(lambda: print(gc.get_freeze_count() > 1000))\n"  # runs after those of main
         "sys.argv[1:] = ['--version']\n"
         "main()\n"
     )
@@ -154,7 +177,7 @@ def test_nothing_is_collected_at_the_end() -> None:
 def test_no_command_shows_the_help(typed: Type) -> None:
     result = typed()
     assert result.code in (0, 2)  # as this click has it
-    assert "Commands:" in result.out + result.err
+    assert "Colour a film:" in result.out + result.err
 
 
 def test_version(typed: Type) -> None:
@@ -168,18 +191,18 @@ def test_version(typed: Type) -> None:
 
 
 def test_run_writes_the_film_in_colour_beside_it(
-    typed: Type, make_film: MakeFilm, look_words: list[str], tmp_path: Path
+    typed: Type, make_film: MakeFilm, option_words: list[str], tmp_path: Path
 ) -> None:
     film = make_film(sounds=[media.Sound()])
     before = film.read_bytes()
 
-    result = typed("run", film, *look_words)
+    result = typed("run", film, *option_words)
 
     assert result.code == 0
     facts = FACTS.fullmatch(result.out)
     assert facts, result.out
     assert Path(facts[1]) == tmp_path / "film.color.mp4"
-    assert "frame/s" in result.err  # the progress bar
+    assert result.err == ""  # no bar without a terminal
     assert names(tmp_path) == {"film.mp4", "film.color.mp4"}
     assert film.read_bytes() == before
     colored = tmp_path / "film.color.mp4"
@@ -207,14 +230,14 @@ def test_run_writes_the_film_in_colour_beside_it(
 def test_run_takes_just_the_range(
     typed: Type,
     make_film: MakeFilm,
-    look_words: list[str],
+    option_words: list[str],
     tmp_path: Path,
     words: list[str],
     first: int,
     stop: int,
 ) -> None:
     film, out = make_film(), tmp_path / "part.mkv"
-    result = typed("run", film, "-o", out, "--codec", "ffv1", *words, *look_words)
+    result = typed("run", film, "-o", out, "--codec", "ffv1", *words, *option_words)
     assert result.code == 0
     assert result.out.startswith(f"{stop - first} frames ")
     assert_same(lumas(out), lumas(film)[first:stop])
@@ -233,7 +256,7 @@ def test_run_takes_just_the_range(
 def test_each_purpose_has_its_encoder_and_container(
     typed: Type,
     make_film: MakeFilm,
-    look_words: list[str],
+    option_words: list[str],
     tmp_path: Path,
     purpose: str,
     name: str,
@@ -241,23 +264,23 @@ def test_each_purpose_has_its_encoder_and_container(
     pix_fmt: str,
 ) -> None:
     film = make_film()
-    assert typed("run", film, "--for", purpose, *look_words).code == 0
+    assert typed("run", film, "--for", purpose, *option_words).code == 0
     assert names(tmp_path) == {"film.mp4", name}
-    told = media.picture_context(tmp_path / name)
-    assert (told["codec"], told["pix_fmt"], told["size"]) == (codec, pix_fmt, media.SIZE)
+    picture = media.picture_context(tmp_path / name)
+    assert (picture["codec"], picture["pix_fmt"], picture["size"]) == (codec, pix_fmt, media.SIZE)
     if purpose == "master":
         assert_same(lumas(tmp_path / name), lumas(film))
 
 
 def test_the_codec_and_its_options_are_taken(
-    typed: Type, make_film: MakeFilm, look_words: list[str], tmp_path: Path
+    typed: Type, make_film: MakeFilm, option_words: list[str], tmp_path: Path
 ) -> None:
     film = make_film()
     sizes = {}
     for crf in (5, 45):
         out = tmp_path / f"{crf}.mp4"
         words = ["--codec", "libx265", "--crf", crf, "--preset", "ultrafast"]
-        result = typed("run", film, "-o", out, *words, "--pix-fmt", "yuv444p", *look_words)
+        result = typed("run", film, "-o", out, *words, "--pix-fmt", "yuv444p", *option_words)
         assert result.code == 0
         assert media.picture_context(out)["codec"] == "hevc"
         assert media.picture_context(out)["pix_fmt"] == "yuv444p"
@@ -266,54 +289,54 @@ def test_the_codec_and_its_options_are_taken(
 
 
 def test_saturation_nought_is_a_grey_film(
-    typed: Type, make_film: MakeFilm, look_words: list[str], tmp_path: Path
+    typed: Type, make_film: MakeFilm, option_words: list[str], tmp_path: Path
 ) -> None:
-    words = ["run", make_film(), "--for", "master", "--saturation", "0", *look_words]
+    words = ["run", make_film(), "--for", "master", "--saturation", "0", *option_words]
     assert typed(*words).code == 0
     for frame in media.frames(tmp_path / "film.color.mkv"):
         assert all((plane == 128).all() for plane in frame.planes[1:])
 
 
-def test_an_odd_size_is_said(typed: Type, make_film: MakeFilm, look_words: list[str]) -> None:
+def test_an_odd_size_is_said(typed: Type, make_film: MakeFilm, option_words: list[str]) -> None:
     film = make_film(lumas=media.shoot(3, (51, 33)), pix_fmt="yuv444p")
-    result = typed("run", film, *look_words)
+    result = typed("run", film, *option_words)
     assert result.code == 0
     assert "; 51×33 is odd, coded as 52×34" in result.out
 
 
 @pytest.mark.parametrize("codec", ["libx264", "libx265", "libsvtav1", "ffv1", "prores_ks"])
 def test_quiet_runs_print_nothing(
-    typed: Type, make_film: MakeFilm, look_words: list[str], tmp_path: Path, codec: str
+    typed: Type, make_film: MakeFilm, option_words: list[str], tmp_path: Path, codec: str
 ) -> None:
     if codec not in av.codecs_available:
         pytest.skip(f"this PyAV has no {codec}")
     out = tmp_path / "out.mkv"
-    words = ["run", make_film(), "-o", out, "--codec", codec, "-q", *look_words]
+    words = ["run", make_film(), "-o", out, "--codec", codec, "-q", *option_words]
     assert typed(*words) == Typed(0, "", "")
     assert out.exists()
 
 
 @pytest.mark.parametrize("words", [["preview"], ["preview", "--sheet", "2"], ["photo"]])
 def test_quiet_previews_and_photos_print_nothing(
-    typed: Type, make_film: MakeFilm, look_words: list[str], tmp_path: Path, words: list[str]
+    typed: Type, make_film: MakeFilm, option_words: list[str], tmp_path: Path, words: list[str]
 ) -> None:
     source = make_film()
     if words == ["photo"]:
         source = tmp_path / "still.png"
         cv2.imwrite(str(source), media.shoot(1)[0])
     num_files = len(names(tmp_path))
-    assert typed(words[0], source, *words[1:], "--quiet", *look_words) == Typed(0, "", "")
+    assert typed(words[0], source, *words[1:], "--quiet", *option_words) == Typed(0, "", "")
     assert len(names(tmp_path)) == num_files + 1
 
 
 def test_force_replaces_what_is_there(
-    typed: Type, make_film: MakeFilm, look_words: list[str], tmp_path: Path
+    typed: Type, make_film: MakeFilm, option_words: list[str], tmp_path: Path
 ) -> None:
     film, out = make_film(), tmp_path / "film.color.mp4"
     out.write_bytes(b"what was there")
-    assert typed("run", film, *look_words).code == 1
+    assert typed("run", film, *option_words).code == 1
     assert out.read_bytes() == b"what was there"
-    assert typed("run", film, "--force", *look_words).code == 0
+    assert typed("run", film, "--force", *option_words).code == 0
     assert media.seconds(out) == media.seconds(film)
 
 
@@ -321,29 +344,29 @@ def test_force_replaces_what_is_there(
 
 
 def test_preview_of_several_moments_writes_as_many_clips(
-    typed: Type, make_film: MakeFilm, look_words: list[str], tmp_path: Path
+    typed: Type, make_film: MakeFilm, option_words: list[str], tmp_path: Path
 ) -> None:
     film = make_film("film.mkv", sounds=[media.Sound("pcm_s16le")])  # no MP4 could hold it so
-    result = typed("preview", film, "--at", "0", "--at", "0.3", *look_words)
+    result = typed("preview", film, "--at", "0", "--at", "0.3", *option_words)
     assert result.code == 0
     assert names(tmp_path) == {"film.mkv", "film.preview-1.mkv", "film.preview-2.mkv"}
     assert len(result.out.splitlines()) == 2
 
 
 def test_preview_with_a_sheet_prints_where_it_is(
-    typed: Type, make_film: MakeFilm, look_words: list[str], tmp_path: Path
+    typed: Type, make_film: MakeFilm, option_words: list[str], tmp_path: Path
 ) -> None:
-    result = typed("preview", make_film(), "--sheet", "3", *look_words)
+    result = typed("preview", make_film(), "--sheet", "3", *option_words)
     assert (result.code, result.out) == (0, f"{tmp_path / 'film.sheet.png'}\n")
     assert names(tmp_path) == {"film.mp4", "film.sheet.png"}
 
 
-def test_photos_go_into_a_folder(typed: Type, look_words: list[str], tmp_path: Path) -> None:
+def test_photos_go_into_a_folder(typed: Type, option_words: list[str], tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     pictures = [tmp_path / "a.png", tmp_path / "b.jpg"]
     for picture in pictures:
         cv2.imwrite(str(picture), media.shoot(1)[0])
-    result = typed("photo", *pictures, "-o", tmp_path / "out", *look_words)
+    result = typed("photo", *pictures, "-o", tmp_path / "out", *option_words)
     assert result.code == 0
     assert names(tmp_path / "out") == {"a.color.png", "b.color.jpg"}
     assert result.out.splitlines() == [
@@ -353,11 +376,11 @@ def test_photos_go_into_a_folder(typed: Type, look_words: list[str], tmp_path: P
 
 
 def test_photos_stand_beside_the_pictures_by_default(
-    typed: Type, look_words: list[str], tmp_path: Path
+    typed: Type, option_words: list[str], tmp_path: Path
 ) -> None:
     for name in ("a.png", "b.tif"):
         cv2.imwrite(str(tmp_path / name), media.shoot(1)[0])
-    result = typed("photo", tmp_path / "a.png", tmp_path / "b.tif", *look_words)
+    result = typed("photo", tmp_path / "a.png", tmp_path / "b.tif", *option_words)
     assert result.code == 0
     assert names(tmp_path) == {"a.png", "b.tif", "a.color.png", "b.color.tif"}
 
@@ -375,7 +398,7 @@ def talkie(make_film: MakeFilm) -> Path:
 def test_probe_tells_each_streams_fate(typed: Type, make_film: MakeFilm) -> None:
     result = typed("probe", talkie(make_film))
     assert (result.code, result.err) == (0, "")
-    for wanted in (
+    for expected in (
         "96×64, pixels 4/3, yuv420p, 8 bits",
         "12 frames, constant frame rate 24.000/s",
         "The station",
@@ -384,11 +407,11 @@ def test_probe_tells_each_streams_fate(typed: Type, make_film: MakeFilm) -> None
         "stream 2 (subtitle, subrip, eng) : copied",
         "film.color.mkv",
     ):
-        assert wanted in result.out
+        assert expected in result.out
 
 
 @pytest.mark.parametrize(
-    ("scan", "told"),
+    ("scan", "expected"),
     [
         ("", "progressive"),
         ("tff", "interlaced, top field first"),
@@ -396,22 +419,22 @@ def test_probe_tells_each_streams_fate(typed: Type, make_film: MakeFilm) -> None
     ],
 )
 def test_probe_tells_the_field_order(
-    typed: Type, make_film: MakeFilm, scan: str, told: str
+    typed: Type, make_film: MakeFilm, scan: str, expected: str
 ) -> None:
     result = typed("probe", make_film("film.mkv", codec="ffv1", scan=scan))
-    assert f"scan      {told}\n" in result.out
+    assert f"scan      {expected}\n" in result.out
 
 
 def test_probe_for_machines(typed: Type, make_film: MakeFilm) -> None:
     result = typed("probe", talkie(make_film), "--json")
     assert (result.code, result.err) == (0, "")
-    told = json.loads(result.out)
-    assert (told["width"], told["height"], told["num_frames"]) == (96, 64, 12)
-    assert told["is_vfr"] is False
-    assert Fraction(told["sar"]) == Fraction(4, 3)
-    assert [stream["type"] for stream in told["streams"]] == ["video", "audio", "subtitle"]
-    assert list(told["fates"].values()) == ["coloured", "copied", "copied"]
-    assert told["chapters"][0]["metadata"]["title"] == "The station"
+    facts = json.loads(result.out)
+    assert (facts["width"], facts["height"], facts["num_frames"]) == (96, 64, 12)
+    assert facts["is_vfr"] is False
+    assert Fraction(facts["sar"]) == Fraction(4, 3)
+    assert [stream["type"] for stream in facts["streams"]] == ["video", "audio", "subtitle"]
+    assert list(facts["fates"].values()) == ["coloured", "copied", "copied"]
+    assert facts["chapters"][0]["metadata"]["title"] == "The station"
 
 
 def test_probe_tells_what_cannot_be_kept(typed: Type, make_film: MakeFilm) -> None:
@@ -498,7 +521,7 @@ def titled(folder: Path) -> Path:
 
 Words = list[object]
 BAD: dict[str, tuple[Callable[[Path, Path], Words], str]] = {
-    # (film, folder) -> what is typed; then what the one line says
+    # (film, folder) -> the command; then a pattern of the error
     "no such film": (lambda f, d: ["run", d / "gone.mp4"], r"gone\.mp4: no such file; check"),
     "a folder": (lambda f, d: ["run", d], r"is a folder; for the films in it, write '.+/\*'"),
     "probe: a folder": (lambda f, d: ["probe", d], r"is a folder; name one film"),
@@ -630,31 +653,31 @@ def assert_one_line(result: Typed, code: int) -> None:
 
 @pytest.mark.parametrize("kind", BAD)
 def test_what_cannot_be_done_is_said_in_one_line(
-    typed: Type, make_film: MakeFilm, look_words: list[str], tmp_path: Path, kind: str
+    typed: Type, make_film: MakeFilm, option_words: list[str], tmp_path: Path, kind: str
 ) -> None:
-    words, wanted = BAD[kind]
+    words, expected = BAD[kind]
     (tmp_path / "sub.mp4").mkdir()
     line = words(make_film(), tmp_path)
     if line[0] in ("run", "preview", "photo"):
-        line[1:1] = [w for w in look_words if not {"--weights", "--size"} & set(line)]
+        line[1:1] = [w for w in option_words if not {"--weights", "--size"} & set(line)]
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
 
     result = typed(*line)
 
     assert_one_line(result, 1)
-    assert re.search(wanted, result.err), result.err
+    assert re.search(expected, result.err), result.err
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 @pytest.mark.parametrize("words", [["run"], ["preview"], ["preview", "--sheet", "1"]])
 def test_a_folder_that_may_not_be_written_is_said_in_one_line(
-    typed: Type, make_film: MakeFilm, look_words: list[str], tmp_path: Path, words: list[str]
+    typed: Type, make_film: MakeFilm, option_words: list[str], tmp_path: Path, words: list[str]
 ) -> None:
     film = make_film()
     tmp_path.chmod(0o500)
     try:
-        result = typed(words[0], film, *words[1:], *look_words)
+        result = typed(words[0], film, *words[1:], *option_words)
     finally:
         tmp_path.chmod(0o700)
     assert_one_line(result, 1)
@@ -670,7 +693,7 @@ def test_a_device_that_is_not_there_is_said_in_one_line(typed: Type, make_film: 
 
 
 class Boobytrap:
-    """Makes a folder when it is unpickled."""
+    """Creates a folder when it is unpickled."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -698,7 +721,7 @@ def test_code_inside_weights_is_never_run(
 
 
 @pytest.mark.parametrize(
-    ("words", "wanted"),
+    ("words", "expected"),
     [
         (["run"], "Missing argument 'FILM...'"),
         (["probe", "a.mp4", "b.mp4"], "unexpected extra argument"),
@@ -725,18 +748,192 @@ def test_code_inside_weights_is_never_run(
         (["train", "stills"], "Missing option '-o'"),
     ],
 )
-def test_wrong_usage_is_said_in_one_line(typed: Type, words: list[str], wanted: str) -> None:
+def test_wrong_usage_is_said_in_one_line(typed: Type, words: list[str], expected: str) -> None:
     result = typed(*words)
     assert_one_line(result, 2)
-    assert wanted in result.err
+    assert expected in result.err
     assert re.search(r"; see filmcolor( \w+)? --help$", result.err.strip())
+
+
+POSIX_QUOTES = pytest.mark.skipif(sys.platform == "win32", reason="other quotation marks")
+
+
+@pytest.mark.parametrize(
+    ("words", "suggestion"),
+    [
+        (["film.mp4"], "run film.mp4"),
+        (["FILM.MKV"], "run FILM.MKV"),
+        pytest.param(
+            ["my film.avi", "-o", "a.mkv"], "run 'my film.avi' -o a.mkv", marks=POSIX_QUOTES
+        ),
+        pytest.param(["*.mp4"], "run '*.mp4'", marks=POSIX_QUOTES),
+        (["there"], "run there"),
+        (["still.jpg"], "photo still.jpg"),
+        ([f"{n}.mp4" for n in range(9)], f"run {' '.join(f'{n}.mp4' for n in range(8))} …"),
+    ],
+)
+def test_a_film_without_a_command_gets_a_suggestion(
+    typed: Type,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    words: list[str],
+    suggestion: str,
+) -> None:
+    (tmp_path / "there").touch()
+    monkeypatch.chdir(tmp_path)
+    result = typed(*words)
+    assert_one_line(result, 2)
+    assert result.err.endswith(f"; did you mean: filmcolor {suggestion}\n")
+
+
+@pytest.mark.parametrize("word", ["proeb", "missing", "folder"])
+def test_other_unknown_words_are_unknown_commands(
+    typed: Type, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, word: str
+) -> None:
+    (tmp_path / "folder").mkdir()
+    monkeypatch.chdir(tmp_path)
+    result = typed(word)
+    assert_one_line(result, 2)
+    assert f"No such command '{word}'" in result.err
+    assert "did you mean: filmcolor" not in result.err
+
+
+# ---------------------------------------------------------------- progress
+
+# run in another process; sys.argv[1]: seconds from one look at the clock to the next
+CLOCK = """
+import sys
+from itertools import count
+from filmcolor.cli import progress
+from filmcolor.cli.main import main
+ticks = count(step=float(sys.argv.pop(1)))
+progress._clock = lambda: next(ticks)
+main()
+"""
+
+
+def run_with_clock(
+    step_seconds: float, *words: object, folder: Path
+) -> "subprocess.CompletedProcess[str]":
+    """Run the command line with stderr as a pipe, and a clock that ticks with each frame."""
+    return subprocess.run(
+        [sys.executable, "-c", CLOCK, str(step_seconds), *map(str, words)],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_SECONDS,
+    )
+
+
+def test_a_pipe_gets_a_plain_line_every_ten_seconds(
+    make_film: MakeFilm, option_words: list[str], tmp_path: Path
+) -> None:
+    make_film()
+    done = run_with_clock(4.0, "run", "film.mp4", *option_words, folder=tmp_path)
+    assert done.returncode == 0
+    assert done.stderr.splitlines() == [
+        "film.mp4: 4 of 12 frames, 0.2 frames/s, 0:32 left",
+        "film.mp4: 7 of 12 frames, 0.2 frames/s, 0:20 left",
+        "film.mp4: 10 of 12 frames, 0.2 frames/s, 0:08 left",
+    ]
+    assert "film.color.mp4" in done.stdout
+
+
+def test_short_runs_show_no_progress_in_a_pipe(
+    make_film: MakeFilm, option_words: list[str], tmp_path: Path
+) -> None:
+    make_film()
+    done = run_with_clock(0.8, "run", "film.mp4", *option_words, folder=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_films_in_processes_get_plain_lines_too(
+    make_film: MakeFilm, option_words: list[str], tmp_path: Path
+) -> None:
+    names_of_films = ["a.mp4", "b.mp4"]
+    for name in names_of_films:
+        make_film(name)
+    words = ["run", *names_of_films, "--jobs", "2", *option_words]
+    done = run_with_clock(4.0, *words, folder=tmp_path)
+    assert done.returncode == 0
+    lines = done.stderr.splitlines()
+    assert len(lines) == (2 * 12 - 1) // 3  # one for every third frame
+    line = r"[ab]\.mp4: \d+ of 12 frames, 0\.\d frames/s, \d:\d\d left"
+    assert all(re.fullmatch(line, text) for text in lines), lines
+    assert "\r" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"), [(0.4, "0:00"), (92.0, "1:32"), (3599.6, "1:00:00"), (7265, "2:01:05")]
+)
+def test_the_time_left_is_written_as_clocks_do(seconds: float, expected: str) -> None:
+    assert progress._format_duration(seconds) == expected
+
+
+def test_a_length_that_is_unknown_is_left_out(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ticks = iter([0.0, 20.0])
+    monkeypatch.setattr(progress, "_clock", lambda: next(ticks))
+    with progress.progress_bar(False, Path("some/odd\nname.mkv"), unit="step") as advance:
+        assert advance
+        advance(1, None)
+        advance(41, None)
+    assert capsys.readouterr().err == "odd\\nname.mkv: 41 steps, 2.0 steps/s\n"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no pseudo-terminals")
+def test_a_terminal_gets_a_bar(
+    make_film: MakeFilm, option_words: list[str], tmp_path: Path
+) -> None:
+    import fcntl
+    import pty
+    import struct
+    import termios
+
+    make_film()
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("4H", 24, 80, 0, 0))  # rows, columns
+    process = subprocess.Popen(
+        [SCRIPT, "run", "film.mp4", *option_words],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+        text=True,
+    )
+    os.close(theirs)
+    drawn = b""
+    try:
+        while chunk := os.read(ours, 4096):
+            drawn += chunk
+    except OSError:  # Linux reports the end of a pseudo-terminal as an error
+        pass
+    finally:
+        os.close(ours)
+    out, _ = process.communicate(timeout=PATIENCE_SECONDS)
+    assert process.returncode == 0
+    assert b"frame/s" in drawn
+    assert b"\r" in drawn
+    assert FACTS.fullmatch(out)
 
 
 # ---------------------------------------------------------------- in a process of its own
 
 
+def test_the_module_is_the_command(make_film: MakeFilm, tmp_path: Path) -> None:
+    make_film()
+    for words, code in ((["probe", "film.mp4"], 0), (["probe", "gone.mp4"], 1), (["film.mp4"], 2)):
+        done = [
+            subprocess.run([*program, *words], cwd=tmp_path, capture_output=True, text=True)
+            for program in ([SCRIPT], [sys.executable, "-m", "filmcolor"])
+        ]
+        assert done[0].returncode == done[1].returncode == code
+        assert (done[0].stdout, done[0].stderr) == (done[1].stdout, done[1].stderr)
+        assert done[1].stdout or done[1].stderr.startswith("filmcolor: ")
+
+
 def test_the_installed_command_runs_from_any_folder(
-    make_film: MakeFilm, look_words: list[str], tmp_path: Path
+    make_film: MakeFilm, option_words: list[str], tmp_path: Path
 ) -> None:
     assert SCRIPT, "filmcolor is not installed beside this Python"
     film = make_film()
@@ -746,10 +943,10 @@ def test_the_installed_command_runs_from_any_folder(
             [SCRIPT, *words], cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE_SECONDS
         )
 
-    good = run("run", film.name, *look_words)
+    good = run("run", film.name, *option_words)
     assert (good.returncode, names(tmp_path)) == (0, {"film.mp4", "film.color.mp4"})
     assert good.stdout.endswith("→ film.color.mp4\n")
-    bad = run("run", film.name, *look_words)
+    bad = run("run", film.name, *option_words)
     assert_one_line(Typed(bad.returncode, bad.stdout, bad.stderr), 1)
     assert "film.color.mp4 exists" in bad.stderr
 
@@ -757,13 +954,13 @@ def test_the_installed_command_runs_from_any_folder(
 @pytest.mark.skipif(sys.platform == "win32", reason="no limits for files")
 @pytest.mark.parametrize("limit", [600, 4000])
 def test_a_full_disk_is_said_in_one_line(
-    make_film: MakeFilm, look_words: list[str], tmp_path: Path, limit: int
+    make_film: MakeFilm, option_words: list[str], tmp_path: Path, limit: int
 ) -> None:
-    """A limit for the size of files stands for the end of the disk."""
+    """A limit on the size of files simulates a full disk."""
     import resource
 
     film = make_film(lumas=media.shoot(60))
-    words = [SCRIPT, "run", film, "--quiet", *look_words]
+    words = [SCRIPT, "run", film, "--quiet", *option_words]
     done = subprocess.run(
         list(map(str, words)),
         capture_output=True,
@@ -786,7 +983,7 @@ def test_an_interrupted_run_leaves_nothing_behind(
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        # what starts the tests may have told them to ignore Ctrl-C
+        # the tests may have been started with SIGINT ignored
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     try:
@@ -796,7 +993,7 @@ def test_an_interrupted_run_leaves_nothing_behind(
             assert process.poll() is None, process.communicate()
             assert time.monotonic() < deadline, "the run never began to write"
             time.sleep(0.02)
-        time.sleep(0.5)  # now frames are on their way through every stage
+        time.sleep(0.5)  # now every stage has frames
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=PATIENCE_SECONDS)
     finally:

@@ -44,7 +44,7 @@ def weights_of(coding):
 
 
 def ycc_from_rgb(red, green, blue, coding):
-    """The definition of ITU-R BT.601-7, item 2.5.1, in the words of the standard."""
+    """The definition of ITU-R BT.601-7, item 2.5.1, as the standard writes it."""
     kr, kb = coding.kr_kb
     luma = kr * red + (1.0 - kr - kb) * green + kb * blue
     return luma, (blue - luma) / (2.0 - 2.0 * kb), (red - luma) / (2.0 - 2.0 * kr)
@@ -286,8 +286,8 @@ def test_shrinking_goes_no_further_than_it_must():
     angles = np.linspace(0.0, 2.0 * np.pi, 256)
     chroma = shrink_into_gamut(luma, 0.5 * np.cos(angles), 0.5 * np.sin(angles), coding)
     rgb = np.stack(rgb_from_ycc(luma, *chroma, coding))
-    room = np.minimum(rgb.min(axis=0), 1.0 - rgb.max(axis=0))  # each lies on the gamut's skin
-    np.testing.assert_allclose(room, 0.0, atol=1e-5)
+    margin = np.minimum(rgb.min(axis=0), 1.0 - rgb.max(axis=0))  # each lies on the gamut's boundary
+    np.testing.assert_allclose(margin, 0.0, atol=1e-5)
 
 
 @law
@@ -307,7 +307,7 @@ def test_any_ab_at_any_luma_is_in_gamut(luma, a, b, coding):
 @pytest.mark.parametrize("matrix", MATRICES)
 @pytest.mark.parametrize(
     ("chroma_up_to", "worst", "mean"),
-    # what one Newton step was measured to leave, in ab units, over sRGB colours of that chroma
+    # measured error of one Newton step, in ab units, over sRGB colours of that chroma
     [(20, 0.6, 0.01), (30, 2.5, 0.06), (60, 8.5, 0.5)],
 )
 def test_ab_of_srgb_colors_survives_at_their_own_luma(matrix, chroma_up_to, worst, mean):
@@ -339,7 +339,7 @@ def test_equal_ab_looks_equal_in_every_matrix():
 
 @pytest.mark.parametrize("matrix", MATRICES)
 def test_chroma_is_what_the_plain_formulas_say(matrix):
-    """One Newton step from the grey's L, by its slope, with the functions that others use."""
+    """One Newton step from the grey's L, written with the public functions."""
     coding = Coding(matrix, False, 8)
     rng = np.random.default_rng(0)
     luma = rng.uniform(0.001, 0.999, 5000)

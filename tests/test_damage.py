@@ -1,4 +1,4 @@
-"""Damaged films: what can be decoded is coloured at its time, what cannot is told."""
+"""Damaged films: decodable frames are coloured at their times, all others are reported."""
 
 from collections.abc import Callable
 from fractions import Fraction
@@ -36,27 +36,27 @@ def remuxed(
     spoil: Callable[[int, av.Packet], av.Packet | None] = lambda _, packet: packet,
     **options: str,
 ) -> Path:
-    """Copy a film, each packet of its picture as `spoil(place, packet)` gives it back."""
+    """Copy a film, with each video packet replaced by the result of `spoil(position, packet)`."""
     with av.open(str(film)) as source, av.open(str(path), "w", options=options) as output:
         streams = {s.index: output.add_stream_from_template(s) for s in source.streams}
-        place = 0
+        position = 0
         for packet in source.demux():
             if packet.size == 0:
                 continue
-            is_picture = packet.stream.type == "video"
-            kept = spoil(place, packet) if is_picture else packet
-            place += is_picture
+            is_video = packet.stream.type == "video"
+            kept = spoil(position, packet) if is_video else packet
+            position += is_video
             if kept is not None:
                 kept.stream = streams[packet.stream_index]
                 output.mux(kept)
     return path
 
 
-def zeroed(*places: int) -> Callable[[int, av.Packet], av.Packet]:
-    """Spoil the packets at these places: as many bytes as before, all of them zero."""
+def zeroed(*positions: int) -> Callable[[int, av.Packet], av.Packet]:
+    """Return a function that fills the packets at some positions with zeros."""
 
-    def spoil(place: int, packet: av.Packet) -> av.Packet:
-        if place not in places:
+    def spoil(position: int, packet: av.Packet) -> av.Packet:
+        if position not in positions:
             return packet
         broken = av.Packet(bytes(packet.size))
         broken.pts, broken.dts, broken.duration = packet.pts, packet.dts, packet.duration
@@ -68,25 +68,25 @@ def zeroed(*places: int) -> Callable[[int, av.Packet], av.Packet]:
 
 @pytest.fixture
 def stills_film(make_film: MakeFilm) -> Path:
-    """A film whose every frame stands alone, so that damage stays where it is."""
+    """A film of keyframes only, so that damage does not spread."""
     return make_film(
         "stills.mkv", lumas=shoot(NUM_FRAMES), codec="mjpeg", pix_fmt="yuvj420p", sounds=[Sound()]
     )
 
 
-# ---------------------------------------------------------------- pictures that cannot be decoded
+# ---------------------------------------------------------------- frames that cannot be decoded
 
 
-def test_what_can_be_decoded_is_shown_at_its_time(
+def test_decodable_frames_are_shown_at_their_times(
     stills_film: Path, options: ColorOptions, tmp_path: Path
 ) -> None:
     broken = remuxed(stills_film, tmp_path / "broken.mkv", zeroed(5, 20, 21, 22))
     report = colorize(broken, tmp_path / "out.mkv", options=options, encoding=LOSSLESS)
     lost = {5, 20, 21, 22}
-    wanted = [f for n, f in enumerate(media.frames(stills_film)) if n not in lost]
-    found = media.frames(tmp_path / "out.mkv")
-    assert report.num_frames == len(wanted) == NUM_FRAMES - 4
-    for ours, theirs in zip(found, wanted, strict=True):
+    expected = [f for n, f in enumerate(media.frames(stills_film)) if n not in lost]
+    frames = media.frames(tmp_path / "out.mkv")
+    assert report.num_frames == len(expected) == NUM_FRAMES - 4
+    for ours, theirs in zip(frames, expected, strict=True):
         assert ours.seconds == theirs.seconds
         assert np.array_equal(ours.luma, theirs.luma)
     assert media.packets(tmp_path / "out.mkv", "audio") == media.packets(stills_film, "audio")
@@ -96,7 +96,7 @@ def test_what_can_be_decoded_is_shown_at_its_time(
 
 
 @pytest.mark.parametrize("first", [0, 4, 5, 6, 19, 21, 30])
-def test_a_part_of_a_damaged_film_is_that_of_the_whole(
+def test_a_part_of_a_damaged_film_equals_that_part_of_the_whole(
     stills_film: Path, tmp_path: Path, first: int
 ) -> None:
     info = probe(remuxed(stills_film, tmp_path / "broken.mkv", zeroed(5, 20, 21, 22)))
@@ -107,12 +107,14 @@ def test_a_part_of_a_damaged_film_is_that_of_the_whole(
     assert all(np.array_equal(a.luma, b.luma) for a, b in zip(part, whole, strict=True))
 
 
-def test_a_damaged_film_in_pieces_is_that_of_one(
+def test_a_damaged_film_is_the_same_in_one_segment_and_in_several(
     stills_film: Path, options: ColorOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     broken = remuxed(stills_film, tmp_path / "broken.mkv", zeroed(9, 10, 11, 12, 13))
     one = colorize(broken, tmp_path / "one.mkv", options=options, encoding=LOSSLESS)
-    monkeypatch.setattr(segments, "_SECONDS", Fraction(10, 24))  # the second begins with damage
+    monkeypatch.setattr(
+        segments, "_SECONDS", Fraction(10, 24)
+    )  # the second segment begins with damage
     many = colorize(broken, tmp_path / "many.mkv", options=options, encoding=LOSSLESS)
     assert one.damage == many.damage != ()
     for a, b in zip(
@@ -136,8 +138,8 @@ def test_an_avi_keeps_its_sound_in_step_after_damage(
     whole = media.frames(film)
     broken = remuxed(film, tmp_path / "broken.avi", zeroed(7, 8))
     colorize(broken, tmp_path / "out.mkv", options=options, encoding=LOSSLESS)
-    found = media.frames(tmp_path / "out.mkv")
-    for frame in found[10:]:  # after the damage each picture is where it was
+    frames = media.frames(tmp_path / "out.mkv")
+    for frame in frames[10:]:  # after the damage each frame is where it was
         near = [w for w in whole if abs(w.seconds - frame.seconds) < Fraction(1, 100)]
         assert any(np.array_equal(frame.luma, w.luma) for w in near)
 
@@ -152,7 +154,7 @@ def test_a_film_whose_beginning_is_broken(
     assert media.seconds(tmp_path / "out.mkv") == media.seconds(stills_film)[3:]
 
 
-def test_a_film_without_a_picture_that_can_be_decoded(
+def test_a_film_without_a_decodable_frame(
     stills_film: Path, options: ColorOptions, tmp_path: Path
 ) -> None:
     broken = remuxed(stills_film, tmp_path / "broken.mkv", zeroed(*range(NUM_FRAMES)))
@@ -161,7 +163,7 @@ def test_a_film_without_a_picture_that_can_be_decoded(
     assert not list(tmp_path.glob("out*"))
 
 
-def test_damage_between_key_frames_ends_with_them(
+def test_damage_ends_at_the_next_keyframe(
     make_film: MakeFilm, options: ColorOptions, tmp_path: Path
 ) -> None:
     film = make_film(
@@ -171,17 +173,17 @@ def test_damage_between_key_frames_ends_with_them(
     report = colorize(broken, tmp_path / "out.mkv", options=options, encoding=LOSSLESS)
     assert report.damage
     seconds = media.seconds(film)
-    found = {f.seconds: f.luma for f in media.frames(tmp_path / "out.mkv")}
+    lumas = {f.seconds: f.luma for f in media.frames(tmp_path / "out.mkv")}
     for number, frame in enumerate(media.frames(film)):
-        if not 13 <= number < 20:  # what is whole is whole
-            assert np.array_equal(found[seconds[number]], frame.luma)
+        if not 13 <= number < 20:  # undamaged frames are unchanged
+            assert np.array_equal(lumas[seconds[number]], frame.luma)
 
 
 # ---------------------------------------------------------------- films that end too early
 
 
 @pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
-def test_a_film_that_was_cut_off(
+def test_a_truncated_film(
     make_film: MakeFilm, options: ColorOptions, tmp_path: Path, share: float
 ) -> None:
     film = make_film("film.mp4", lumas=shoot(NUM_FRAMES, grain=0.1), sounds=[Sound()])
@@ -191,13 +193,13 @@ def test_a_film_that_was_cut_off(
     report = colorize(short, tmp_path / "out.mp4", options=options)
     assert 0 < report.num_frames < NUM_FRAMES
     assert f"of the {NUM_FRAMES} frames that its header announces" in report.damage[-1]
-    found = media.seconds(tmp_path / "out.mp4")
-    times = media.seconds(film)  # of the last pictures those which others need come first
-    assert found[:-3] == times[: len(found) - 3] and set(found) <= set(times)
+    ours = media.seconds(tmp_path / "out.mp4")
+    times = media.seconds(film)  # of the last frames, reference frames are stored first
+    assert ours[:-3] == times[: len(ours) - 3] and set(ours) <= set(times)
     assert verify(short, tmp_path / "out.mp4") == report.num_frames
 
 
-def test_a_film_without_its_header_is_said(
+def test_a_film_without_its_header_is_an_error(
     make_film: MakeFilm, options: ColorOptions, tmp_path: Path
 ) -> None:
     film = make_film("film.mp4", lumas=shoot(NUM_FRAMES))
@@ -216,26 +218,26 @@ def test_repeated_times_are_set_apart(
     stamps = [n * 40 for n in range(12)]
     stamps[5] = stamps[4]  # milliseconds
 
-    def repeat(place: int, packet: av.Packet) -> av.Packet:
-        packet.pts = packet.dts = stamps[place]
+    def repeat(position: int, packet: av.Packet) -> av.Packet:
+        packet.pts = packet.dts = stamps[position]
         packet.time_base = Fraction(1, 1000)
         return packet
 
     twice = remuxed(film, tmp_path / "twice.mkv", repeat)
     report = colorize(twice, tmp_path / "out.mkv", options=options, encoding=LOSSLESS)
-    found = [1000 * s for s in media.seconds(tmp_path / "out.mkv")]
-    assert found == [*stamps[:5], stamps[4] + 1, *stamps[6:]]
+    milliseconds = [1000 * s for s in media.seconds(tmp_path / "out.mkv")]
+    assert milliseconds == [*stamps[:5], stamps[4] + 1, *stamps[6:]]
     (line,) = report.damage
-    assert line.startswith("1 frame without a time of their own") and "(frame 5)" in line
+    assert line.startswith("1 frame without a timestamp") and "(frame 5)" in line
 
 
-def test_a_clock_that_is_set_back_is_said(
+def test_a_clock_that_is_set_back_is_an_error(
     make_film: MakeFilm, options: ColorOptions, tmp_path: Path
 ) -> None:
     film = make_film("film.mkv", lumas=shoot(60), codec="mjpeg", pix_fmt="yuvj420p")
 
-    def set_back(place: int, packet: av.Packet) -> av.Packet:
-        packet.pts = packet.dts = place * 40 if place < 40 else (place - 40) * 40 + 5
+    def set_back(position: int, packet: av.Packet) -> av.Packet:
+        packet.pts = packet.dts = position * 40 if position < 40 else (position - 40) * 40 + 5
         packet.time_base = Fraction(1, 1000)
         return packet
 
@@ -248,7 +250,7 @@ def test_a_clock_that_is_set_back_is_said(
         colorize(back, tmp_path / "out.mkv", options=options)
 
 
-# ---------------------------------------------------------------- what is said
+# ---------------------------------------------------------------- reports
 
 
 def test_strict_runs_fail_on_damage_but_keep_the_film(
@@ -264,13 +266,13 @@ def test_strict_runs_fail_on_damage_but_keep_the_film(
         assert f"filmcolor: warning: {broken}: 1 frame could not be decoded" in result.stderr
 
 
-def test_a_sound_film_has_no_damage(
+def test_an_undamaged_film_has_no_damage(
     make_film: MakeFilm, options: ColorOptions, tmp_path: Path
 ) -> None:
     assert colorize(make_film(), tmp_path / "out.mp4", options=options).damage == ()
 
 
-def test_only_so_many_places_are_named(make_film: MakeFilm) -> None:
+def test_only_some_places_are_named(make_film: MakeFilm) -> None:
     info = probe(make_film(lumas=shoot(NUM_FRAMES)))
     index = FrameIndex(info)
     shown = index.pts[::2]
@@ -296,15 +298,15 @@ def test_values_beyond_the_depth_do_not_end_the_process(
 ) -> None:
     lumas = [np.full((64, 96), 60000, np.uint16), *shoot(11, depth=10)]
     film = make_film("film.nut", lumas=lumas, codec="rawvideo", pix_fmt="yuv420p10le")
-    assert media.frames(film)[0].luma.max() == 60000  # nothing on the way has mended it
+    assert media.frames(film)[0].luma.max() == 60000  # PyAV has not corrected it
     colorize(film, tmp_path / "out.mkv", options=options, encoding=LOSSLESS)
-    found = media.frames(tmp_path / "out.mkv")
-    assert found[0].luma.min() == found[0].luma.max() == 1023
-    assert np.array_equal(found[5].luma, lumas[5])
+    frames = media.frames(tmp_path / "out.mkv")
+    assert frames[0].luma.min() == frames[0].luma.max() == 1023
+    assert np.array_equal(frames[5].luma, lumas[5])
     assert colorize(film, tmp_path / "out.mp4", options=options).num_frames == 12
 
 
-def test_a_stream_that_begins_midway_ends_nothing(
+def test_a_stream_that_begins_midway_does_not_end_the_film(
     make_film: MakeFilm, options: ColorOptions, tmp_path: Path
 ) -> None:
     silent = make_film("a.ts", lumas=shoot(80, grain=0.3), options={"bf": "0", "qp": "0"})
@@ -314,7 +316,7 @@ def test_a_stream_that_begins_midway_ends_nothing(
     film = tmp_path / "film.ts"
     film.write_bytes(silent.read_bytes() * 12 + sound.read_bytes() + silent.read_bytes() * 2)
     with av.open(str(film)) as source:
-        assert len(source.streams) == 1  # too late to be known when it is opened
+        assert len(source.streams) == 1  # the other begins too late to be detected on opening
         with pytest.raises(IndexError):
             list(source.demux())
     index = FrameIndex(probe(film))

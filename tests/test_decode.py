@@ -1,4 +1,4 @@
-"""Luma out of films: the planes themselves, numbered and timed, from any place on."""
+"""Decoding: planes are exact, numbered and timed, wherever reading begins."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,10 +17,9 @@ from filmcolor.errors import InputError, RangeError
 from filmcolor.types.film import FilmInfo, TimeRange
 from filmcolor.types.frames import RgbFrame
 from filmcolor.types.yuv import Coding
-from filmcolor.video import decoder as decode
 from filmcolor.video.decoder import read_luma, read_rgb, resolve
 from filmcolor.video.frame_index import FrameIndex
-from filmcolor.video.pixel_formats import extract_luma, extract_rgb
+from filmcolor.video.pixel_formats import copy_plane, extract_luma, extract_rgb
 from filmcolor.video.probe import probe
 
 MakeFilm = Callable[..., Path]
@@ -29,17 +28,17 @@ LIMITED_601 = Coding(6, False, 8)
 
 
 def assert_reads(info: FilmInfo, first: int, stop: int | None, shown: list[media.Shown]) -> None:
-    found = list(read_luma(info, first, stop))
-    wanted = shown[first:stop]
-    assert [f.number for f in found] == list(range(first, first + len(wanted)))
-    for frame, original in zip(found, wanted, strict=True):
+    frames = list(read_luma(info, first, stop))
+    expected = shown[first:stop]
+    assert [f.number for f in frames] == list(range(first, first + len(expected)))
+    for frame, original in zip(frames, expected, strict=True):
         assert np.array_equal(frame.luma, original.luma)
         assert frame.pts * info.time_base == original.seconds
 
 
 @pytest.fixture(scope="module", params=["b-frames.mp4", "open-gop.mkv", "late.mkv", "mpeg4.avi"])
 def film(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A film that is read from its middle: several keyframes, frames out of order."""
+    """A film to read from its middle: several keyframes, reordered frames."""
     kinds = {
         "b-frames.mp4": {"options": {"g": "12", "bf": "3"}},
         "open-gop.mkv": {
@@ -74,7 +73,7 @@ def test_any_part_is_the_same_frames(
     assert_reads(probe(film), first, min(NUM_FRAMES, first + length), shown)
 
 
-def test_the_index_knows_every_time(film: Path, shown: list[media.Shown]) -> None:
+def test_the_index_has_every_time(film: Path, shown: list[media.Shown]) -> None:
     info = probe(film)
     index = FrameIndex(info)
     assert [p * info.time_base for p in index.pts] == [s.seconds for s in shown]
@@ -101,7 +100,7 @@ def test_uneven_times_are_variable_frame_rate(make_film: MakeFilm) -> None:
     ],
 )
 @pytest.mark.parametrize("start", [Fraction(0), Fraction(5, 2)])
-def test_a_span_counts_from_the_first_frame(
+def test_a_range_counts_from_the_first_frame(
     make_film: MakeFilm, time_range: TimeRange, first: int, stop: int, start: Fraction
 ) -> None:
     info = probe(make_film(start=start))
@@ -115,14 +114,14 @@ def test_a_span_counts_from_the_first_frame(
     "time_range",
     [TimeRange(first=12), TimeRange(Fraction(1)), TimeRange(Fraction(1, 100), Fraction(1, 50))],
 )
-def test_a_span_without_a_frame_is_told_with_what_there_is(
+def test_a_range_without_a_frame_is_an_error_that_names_the_frames(
     make_film: MakeFilm, time_range: TimeRange
 ) -> None:
     with pytest.raises(RangeError, match=r"which has frames 0 to 11 over 0\.458 s"):
         resolve(probe(make_film()), time_range)
 
 
-def test_a_film_that_changes_its_size_is_told(tmp_path: Path) -> None:
+def test_a_film_that_changes_its_size_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "film.ts"
     parts = [
         media.make(
@@ -136,13 +135,13 @@ def test_a_film_that_changes_its_size_is_told(tmp_path: Path) -> None:
         list(read_luma(info))
 
 
-def test_a_film_that_breaks_off_keeps_what_it_has(make_film: MakeFilm) -> None:
+def test_a_truncated_film_keeps_its_frames(make_film: MakeFilm) -> None:
     film = make_film("film.mkv", lumas=shoot(24), options={"bf": "0", "g": "1"})
     whole = media.frames(film)
     film.write_bytes(film.read_bytes()[: film.stat().st_size * 3 // 4])
-    found = list(read_luma(probe(film)))
-    assert 4 < len(found) < 24
-    for frame, original in zip(found[:-1], whole):
+    frames = list(read_luma(probe(film)))
+    assert 4 < len(frames) < 24
+    for frame, original in zip(frames[:-1], whole):
         assert np.array_equal(frame.luma, original.luma)
 
 
@@ -175,11 +174,13 @@ def test_luma_of_10_bit_formats_is_in_code_values(pix_fmt: str) -> None:
     for number, plane in enumerate(source.planes):
         rows = np.frombuffer(plane, np.uint8).reshape(8, -1)
         rows[:, :192] = (values if number == 0 else np.full_like(values, 512)).view(np.uint8)
-    assert np.array_equal(extract_luma(source.reformat(format=pix_fmt), Coding(6, False, 10)), values)
+    assert np.array_equal(
+        extract_luma(source.reformat(format=pix_fmt), Coding(6, False, 10)), values
+    )
 
 
 @pytest.mark.parametrize("pix_fmt", ["rgb24", "bgr24", "gbrp", "rgba", "bgr0"])
-def test_luma_of_rgb_is_what_the_matrix_says(pix_fmt: str) -> None:
+def test_luma_of_rgb_follows_the_matrix(pix_fmt: str) -> None:
     rgb = np.zeros((8, 96, 3), np.uint8)
     rgb[:, :32, 0], rgb[:, 32:64, 1], rgb[:, 64:, 2] = 255, 255, 255
     frame = av.VideoFrame.from_ndarray(rgb, "rgb24").reformat(format=pix_fmt)
@@ -195,11 +196,11 @@ PATCHES = np.array(
     [[255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 255], [0, 0, 0], [200, 140, 90]], np.uint8
 )
 TRUTH = np.repeat(np.tile(PATCHES, (8, 1, 1)), 16, axis=1)  # (8, 96, 3), patches 16 wide
-SHARED = {"420": (2, 2), "422": (2, 1), "444": (1, 1), "440": (1, 2), "411": (4, 1)}
+SUBSAMPLINGS = {"420": (2, 2), "422": (2, 1), "444": (1, 1), "440": (1, 2), "411": (4, 1)}
 
 
 def coded(rgb: np.ndarray, pix_fmt: str, coding: Coding) -> list[np.ndarray]:
-    """The Y', Cb and Cr planes of R'G'B', as ITU-R BT.601-7, item 2.5 writes them down."""
+    """Return the Y', Cb and Cr planes of R'G'B' by ITU-R BT.601-7, item 2.5."""
     kr, kb = LUMA_WEIGHTS[coding.matrix]
     red, green, blue = (rgb[..., c] / 255.0 for c in range(3))
     luma = kr * red + (1.0 - kr - kb) * green + kb * blue
@@ -208,7 +209,7 @@ def coded(rgb: np.ndarray, pix_fmt: str, coding: Coding) -> list[np.ndarray]:
     peak = 256 * unit - 1
     scales = (peak, peak) if coding.is_full_range else (219 * unit, 224 * unit)
     black = 0 if coding.is_full_range else 16 * unit
-    columns, rows = SHARED[pix_fmt[3:6]]
+    columns, rows = SUBSAMPLINGS[pix_fmt[3:6]]
     planes = [luma * scales[0] + black]
     planes += [(c * scales[1] + 128 * unit)[::rows, ::columns] for c in chroma]
     dtype = np.uint8 if unit == 1 else np.uint16
@@ -216,7 +217,7 @@ def coded(rgb: np.ndarray, pix_fmt: str, coding: Coding) -> list[np.ndarray]:
 
 
 def assert_shows(rgb: np.ndarray, truth: np.ndarray, tolerance: int) -> None:
-    """Compare inside the patches: between two of them the chroma is a blend."""
+    """Compare inside the patches; between them the chroma is a blend."""
     inside = np.arange(96) % 16 // 4 % 3 != 0  # columns 4 to 11 of each 16
     assert (rgb.dtype, rgb.shape) == (np.uint8, truth.shape)
     difference = np.abs(rgb.astype(int) - truth.astype(int))
@@ -238,12 +239,14 @@ def assert_shows(rgb: np.ndarray, truth: np.ndarray, tolerance: int) -> None:
         ("yuv444p12le", 12),
     ],
 )
-def test_colour_is_what_range_matrix_and_depth_say(
+def test_colour_follows_range_matrix_and_depth(
     matrix: int, is_full_range: bool, pix_fmt: str, depth: int
 ) -> None:
     coding = Coding(matrix, is_full_range, depth)
     planes = coded(TRUTH, pix_fmt.replace("yuva", "yuv"), coding)
-    assert_shows(extract_rgb(media.picture(pix_fmt, *planes), coding), TRUTH, 3 if depth == 8 else 1)
+    assert_shows(
+        extract_rgb(media.picture(pix_fmt, *planes), coding), TRUTH, 3 if depth == 8 else 1
+    )
 
 
 @pytest.mark.parametrize("is_full_range", [False, True])
@@ -298,7 +301,7 @@ def test_frames_in_colour_have_the_numbers_and_times_of_their_luma(
         time_base=Fraction(1, 24),
         color={"colorspace": 1},
     )
-    info = replace(probe(film), coding=coding)  # AVI holds no matrix
+    info = replace(probe(film), coding=coding)  # AVI stores no matrix
     frames = list(read_rgb(info, first, stop))
     lumas = list(read_luma(info, first, stop))
     assert [(f.number, f.pts) for f in frames] == [(f.number, f.pts) for f in lumas]
@@ -315,10 +318,10 @@ def test_a_frame_in_colour_is_8_bit_rgb(wrong: np.ndarray) -> None:
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 @pytest.mark.parametrize("shape", [(48, 64), (2160, 3840)])
-def test_copies_are_the_same_and_hold_on_to_nothing(dtype: type, shape: tuple[int, int]) -> None:
+def test_copies_are_equal_and_share_no_memory(dtype: type, shape: tuple[int, int]) -> None:
     whole = np.random.default_rng(0).integers(0, 250, (shape[0], shape[1] + 8), dtype)
     view = whole[:, : shape[1]]
-    copy = decode.copied(view)
+    copy = copy_plane(view)
     np.testing.assert_array_equal(copy, view)
     assert copy.dtype == dtype and copy.flags.c_contiguous
     assert not np.shares_memory(copy, whole)

@@ -1,4 +1,4 @@
-"""What the documents say can be typed, and does what they say."""
+"""The documents: their commands parse, their Python runs, the files that they name exist."""
 
 import inspect
 import re
@@ -14,7 +14,6 @@ import filmcolor
 from filmcolor.cli.main import cli
 
 ROOT = Path(__file__).parent.parent
-README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = {
     path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8")
     for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -24,6 +23,16 @@ BLOCKS = [
     for page, content in PAGES.items()
     for language, text in re.findall(r"```(\w+)\n(.*?)```", content, re.S)
 ]
+EXAMPLES = [(page, text) for page, language, text in BLOCKS if language == "python"]
+PRINTED = (  # by each example, of a film with 12 frames
+    r"12 frames \(0\.5 s\) .*colour\.mp4.*\n",
+    r"24 \d+ \d+\n1 12\n(.*\n)+12 colour\.mp4\n",
+    r"film\.mp4 colour/film\.color\.mp4\n",
+    r"0 \(64, 96\) \(32, 48\) uint8\n(.*\n){4}5 .*\n",
+    r"1 0 12 0\.0 start\nsheet\.png\n",
+    r"12\n12 \d+\.\d+\n",
+    r"missing\.mp4.*\n",
+)
 COMMANDS = sorted(
     {
         line
@@ -54,36 +63,78 @@ def test_every_command_is_in_the_documents() -> None:
     assert all(f"filmcolor {name}" in text for name in cli.commands)
 
 
-def test_the_python_example_runs(
+def test_the_documents_are_found() -> None:
+    assert {"README.md", "docs/colouring.md", "docs/library.md"} <= set(PAGES)
+    assert len(PAGES) >= 8
+    assert len(COMMANDS) > 40
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("page", "example", "printed"),
+    [(*example, printed) for example, printed in zip(EXAMPLES, PRINTED, strict=True)],
+    ids=[f"{page}-{number}" for number, (page, _) in enumerate(EXAMPLES)],
+)
+def test_the_python_examples_run(
     make_film: Callable[..., Path],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
+    page: str,
+    example: str,
+    printed: str,
 ) -> None:
-    (example,) = (text for kind, text in BLOCKS if kind == "python")
-    assert len([line for line in example.splitlines() if line]) == 5
     make_film(lumas=shoot(12), sounds=[Sound()])
     monkeypatch.chdir(tmp_path)
-    exec(compile(example, "README.md", "exec"), {})
-    said = capsys.readouterr().out
-    assert said.startswith("24\n1 12\n")
-    assert "12 frames" in said.splitlines()[-1]
-    assert (tmp_path / "colour.mp4").exists()
+    exec(compile(example, page, "exec"), {"__name__": "__main__"})
+    assert re.fullmatch(printed, capsys.readouterr().out)
+    if '"colour.mp4"' in example:
+        assert (tmp_path / "colour.mp4").exists()
 
 
-@pytest.mark.parametrize("path", ["README.md", "CONTRIBUTING.md", "weights/README.md"])
-def test_files_that_are_named_exist(path: str) -> None:
-    text = (ROOT / path).read_text(encoding="utf-8")
+def test_the_example_of_the_readme_is_short() -> None:
+    example = next(text for page, text in EXAMPLES if page == "README.md")
+    assert len([line for line in example.splitlines() if line]) <= 5
+
+
+NAMING_PAGES = [*PAGES, "CONTRIBUTING.md", "CHANGELOG.md", "weights/README.md", "train/LOG.md"]
+
+
+@pytest.mark.parametrize("page", NAMING_PAGES)
+def test_files_that_are_named_exist(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
     named = re.findall(r"`((?:\w+/)+[\w.-]+\.(?:py|md|json|mp4))`", text)
-    assert named or path == "weights/README.md"
-    assert [n for n in named if not (ROOT / n).exists()] == []
+    folders = (ROOT, ROOT / "filmcolor")  # the pages on the code leave the package's name out
+    assert named or page not in ("README.md", "CONTRIBUTING.md")
+    missing = [n for n in named if not any((folder / n).exists() for folder in folders)]
+    assert missing == [n for n in missing if n.startswith("runs/")]  # what a command writes
 
 
-@pytest.mark.parametrize("name", filmcolor.__all__)
+def headings(page: Path) -> list[str]:
+    """Return the anchors of a page's headings, as GitHub makes them."""
+    lines = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.M)
+    return [re.sub(r"[^\w -]", "", line.lower()).replace(" ", "-") for line in lines]
+
+
+@pytest.mark.parametrize("page", NAMING_PAGES)
+def test_links_lead_to_files_and_headings(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    targets = re.findall(r"\]\(([^)\s]+)\)", text)
+    for target in (t for t in targets if not t.startswith("http")):
+        name, _, anchor = target.partition("#")
+        path = (ROOT / page).parent / name if name else ROOT / page
+        assert path.exists(), target
+        assert not anchor or anchor in headings(path), target
+
+
+@pytest.mark.parametrize("name", [n for n in filmcolor.__all__ if n != "__version__"])
 def test_public_names_are_documented(name: str) -> None:
-    thing = getattr(filmcolor, name)
-    assert inspect.getdoc(thing)
-    assert name in README or name in ("Report", "FilmInfo", "verify")
+    assert inspect.getdoc(getattr(filmcolor, name))
+    assert re.search(rf"`{name}\b", PAGES["docs/library.md"])
+
+
+def test_public_names_are_plausible() -> None:
+    assert len(filmcolor.__all__) > 20
 
 
 def public_functions() -> list[tuple[str, str]]:

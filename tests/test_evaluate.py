@@ -29,7 +29,7 @@ from filmcolor.errors import (
     SettingsError,
     WeightsError,
 )
-from filmcolor.metrics.temporal import motion
+from filmcolor.metrics.temporal import find_motion
 from filmcolor.network import predictor as predict
 from filmcolor.pipeline.colorizer import Colorizer
 from filmcolor.pipeline.options import ColorOptions
@@ -291,9 +291,9 @@ def warp_error(ab: list[np.ndarray], lumas: list[np.ndarray], cuts: tuple[int, .
     for now, then in pairwise(range(len(ab))):
         if then in cuts:
             continue
-        moved = motion(lumas[now], lumas[then])
-        rows, columns = np.nonzero(moved.is_seen)
-        x, y = columns + moved.flow[rows, columns, 0], rows + moved.flow[rows, columns, 1]
+        motion = find_motion(lumas[now], lumas[then])
+        rows, columns = np.nonzero(motion.is_visible)
+        x, y = columns + motion.forward[rows, columns, 0], rows + motion.forward[rows, columns, 1]
         left, top = np.floor(x).astype(int), np.floor(y).astype(int)
         fetched = 0.0
         for down in (0, 1):
@@ -348,7 +348,7 @@ def test_a_film_is_compared_as_it_is_coloured(
         assert row.colorfulness == pytest.approx(np.mean([colorfulness(p) for p in pictures]))
         assert row.cdc == pytest.approx(cdc(pictures, shots), rel=1e-3)  # ties of rounding
         seen = [g[..., 0] for g in greys]
-        # remap places its samples to 1/32 of a pixel
+        # OpenCV warps with a precision of 1/32 pixel
         assert row.warp_error == pytest.approx(warp_error(ab, seen, (cut,)), abs=0.02)
     grey, plain, _, truth = result.rows
     assert grey.warp_error == pytest.approx(0.0, abs=0.02) and grey.colorfulness == 0.0

@@ -1,4 +1,4 @@
-"""The demo film: what stands in examples/ is what its script films."""
+"""The demo film and the pictures of the documents: their scripts make what is in examples/."""
 
 import importlib.util
 import sys
@@ -22,13 +22,18 @@ EXAMPLES = Path(__file__).parent.parent / "examples"
 FILM = EXAMPLES / "film.mp4"
 
 
-@pytest.fixture(scope="module")
-def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("make_film", EXAMPLES / "make_film.py")
+def load(name: str) -> ModuleType:
+    """Return a script of examples/ as a module."""
+    spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
-    sys.modules["make_film"] = module
+    sys.modules[name] = module
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module")
+def script() -> ModuleType:
+    return load("make_film")
 
 
 def test_it_is_what_the_demo_promises(script: ModuleType) -> None:
@@ -44,20 +49,20 @@ def test_it_is_what_the_demo_promises(script: ModuleType) -> None:
 
 @pytest.mark.parametrize("number", [0, 60, 120, 200, 239])
 def test_a_frame_of_the_film_is_the_scripts(script: ModuleType, number: int) -> None:
-    (found,) = (f.luma for f in read_luma(probe(FILM), number, number + 1))
-    wanted = np.asarray(script.film_frame(number), dtype=float)
-    error = np.sqrt(np.mean((found.astype(float) - wanted) ** 2))
+    (decoded,) = (f.luma for f in read_luma(probe(FILM), number, number + 1))
+    expected = np.asarray(script.film_frame(number), dtype=float)
+    error = np.sqrt(np.mean((decoded.astype(float) - expected) ** 2))
     assert error < 8.0  # code values: grain, coded at a low rate
 
 
 def test_its_cuts_and_its_dissolve_are_the_scripts(script: ModuleType) -> None:
     info = probe(FILM)
-    seen = find_transitions(add_proxies(read_luma(info), info, 96))
-    found = [(frame.source.number, kind) for frame, kind in seen if kind]
-    (dissolve,) = (number for number, kind in found if kind == "dissolve")
+    frames = find_transitions(add_proxies(read_luma(info), info, 96))
+    transitions = [(frame.source.number, name) for frame, name in frames if name]
+    (dissolve,) = (number for number, name in transitions if name == "dissolve")
     assert dissolve in script.DISSOLVE
-    assert [number for number, kind in found if kind == "cut"] == list(script.CUTS)
-    assert len(found) == len(script.CUTS) + 1
+    assert [number for number, name in transitions if name == "cut"] == list(script.CUTS)
+    assert len(transitions) == len(script.CUTS) + 1
     assert len(script.SHOTS) >= 5
 
 
@@ -70,13 +75,30 @@ def test_every_picture_is_credited(script: ModuleType) -> None:
     assert {shot.picture for shot in script.SHOTS} == set(script.CREDITS)
 
 
-def test_the_strokes_are_the_scripts_and_of_the_film() -> None:
-    spec = importlib.util.spec_from_file_location("make_pictures", EXAMPLES / "make_pictures.py")
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
+@pytest.fixture(scope="module")
+def picture_script() -> ModuleType:
+    return load("make_pictures")
+
+
+def test_the_strokes_are_the_scripts_and_of_the_film(picture_script: ModuleType) -> None:
+    script = picture_script
     np.testing.assert_array_equal(Image.open(script.HINTS), script.strokes())
-    (reference,) = ColorOptions(hints=(str(script.HINTS.parent),)).guidance(probe(FILM)).references
+    options = ColorOptions(hints=(str(script.HINTS.parent),))
+    (reference,) = options.read_guidance(probe(FILM)).references
     assert reference.number == script.NUMBER
     assert 0.3 < reference.coverage.mean() < 0.9  # the face has no stroke
-    sizes = [path.stat().st_size for path in (script.HINTS, script.SHOWN)]
+    sizes = [path.stat().st_size for path in (script.HINTS, script.HINTS_SHEET)]
     assert sum(sizes) < 150_000
+
+
+@pytest.mark.slow
+def test_before_and_after_are_the_scripts(picture_script: ModuleType) -> None:
+    assert picture_script.BEFORE_AFTER.stat().st_size < 150_000
+    stored = np.asarray(Image.open(picture_script.BEFORE_AFTER), dtype=float)
+    made = np.asarray(picture_script.before_after(), dtype=float)
+    assert stored.shape == made.shape
+    assert np.sqrt(np.mean((stored - made) ** 2)) < 6.0  # code values: JPEG, and bf16 or float32
+
+
+def test_every_photograph_is_credited(picture_script: ModuleType) -> None:
+    assert set(picture_script.photographs()) == set(picture_script.CREDITS)

@@ -339,7 +339,7 @@ def test_limited_range_stays_limited(make_film: MakeFilm, run: Run, color: dict[
     assert media.picture_context(output)["range"] == media.MPEG_RANGE
 
 
-@pytest.mark.parametrize("matrix", sorted(media.NAMES_OF_MATRIX), ids=media.NAMES_OF_MATRIX.get)
+@pytest.mark.parametrize("matrix", sorted(media.MATRIX_NAMES), ids=media.MATRIX_NAMES.get)
 @pytest.mark.parametrize(("name", "encoding"), [("out.mkv", MASTER), ("out.mp4", LOSSLESS)])
 def test_color_tags_are_kept(
     make_film: MakeFilm, run: Run, matrix: int, name: str, encoding: Encoding

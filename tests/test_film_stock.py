@@ -1,4 +1,4 @@
-"""The look of old stock: some pictures, the same for a seed, blind to red, ab left clean."""
+"""Simulated film stock: the share of pictures, seeds, spectral response and defects."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from skimage.color import rgb2lab
 from stills import colorful
 from torch import Tensor
 
-from filmcolor.train.data.film_stock import luma_and_ab, old_stock
+from filmcolor.train.data.film_stock import luma_and_ab, simulate_film_stock
 
 
 def batch(num: int) -> Tensor:
@@ -17,20 +17,20 @@ def batch(num: int) -> Tensor:
 
 def aged(pictures: Tensor, seed: int, share: float = 0.5) -> Tensor:
     luma, _ = luma_and_ab(pictures)
-    return old_stock(pictures, luma, torch.Generator().manual_seed(seed), share)
+    return simulate_film_stock(pictures, luma, torch.Generator().manual_seed(seed), share)
 
 
 def test_lab_is_scikit_images() -> None:
     pictures = batch(1)
     luma, ab = luma_and_ab(pictures)
-    wanted = rgb2lab(pictures[0].permute(1, 2, 0).numpy())
-    assert np.allclose(ab[0].permute(1, 2, 0), wanted[..., 1:], atol=0.02)
+    expected = rgb2lab(pictures[0].permute(1, 2, 0).numpy())
+    assert np.allclose(ab[0].permute(1, 2, 0), expected[..., 1:], atol=0.02)
     assert luma.shape == (1, 1, 48, 64)
     assert 0.0 <= luma.min() < luma.max() <= 1.0
 
 
 @pytest.mark.parametrize(("share", "low", "high"), [(0.0, 0, 0), (0.5, 16, 48), (1.0, 64, 64)])
-def test_the_share_that_ages(share: float, low: int, high: int) -> None:
+def test_the_share_of_aged_pictures(share: float, low: int, high: int) -> None:
     pictures = batch(64)
     luma, _ = luma_and_ab(pictures)
     old = aged(pictures, 3, share)
@@ -39,7 +39,7 @@ def test_the_share_that_ages(share: float, low: int, high: int) -> None:
     assert low <= num_aged <= high
 
 
-def test_the_same_seed_is_the_same_stock() -> None:
+def test_the_same_seed_gives_the_same_luma() -> None:
     pictures = batch(16)
     assert torch.equal(aged(pictures, 3), aged(pictures, 3))
     assert not torch.equal(aged(pictures, 3), aged(pictures, 4))
@@ -57,8 +57,8 @@ def test_old_stock_is_blinder_to_red_than_to_blue() -> None:
     assert (ratios > 1.5).any()  # some are panchromatic
 
 
-def test_each_of_its_parts_is_there() -> None:
-    """Grain, unevenness and compression each show in some pictures of a flat grey."""
+def test_every_defect_occurs() -> None:
+    """Grain, vignetting, gamma and contrast each show in some pictures of a flat grey."""
     flat = torch.full((256, 3, 48, 48), 128, dtype=torch.uint8)
     old = aged(flat, 1, share=1.0)[:, 0]
     fine = (old[:, :, 1:] - old[:, :, :-1]).std(dim=(1, 2))

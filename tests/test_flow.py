@@ -1,4 +1,4 @@
-"""Flow finds known motion, and doubts what is hidden."""
+"""Flow finds known motion, and is uncertain about occlusions."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ WIDE = (texture(3, 96, 200) * 255).astype(np.uint8)
 
 
 def view(left: int) -> np.ndarray:
-    """Return a window of the wide picture: what is in it moves left as the window moves right."""
+    """Return a window of the wide picture: objects move left as the window moves right."""
     return WIDE[:, left : left + 128]
 
 
@@ -30,7 +30,7 @@ def test_a_shift_is_found(effort, shift):
     inner = slice(10, -10), slice(16, -16)
     assert np.abs(forward[inner][..., 0] + shift).mean() < 0.15
     assert np.abs(backward[inner][..., 0] - shift).mean() < 0.15
-    assert forward[inner][..., 2].max() < 0.1  # and not uncertain
+    assert forward[inner][..., 2].max() < 0.1  # and certain
 
 
 def test_what_leaves_the_picture_is_uncertain():
@@ -45,7 +45,7 @@ def test_what_is_hidden_is_uncertain():
     forward, _ = find_tracked_flows(before, after, FINE)
     assert np.median(forward[35:55, 35:55, 0]) == pytest.approx(8.0, abs=0.3)
     assert np.exp(-forward[35:55, 35:45, 2]).mean() > 0.9
-    assert np.exp(-forward[35:55, 61:67, 2]).mean() < 0.3  # the patch comes to lie forward
+    assert np.exp(-forward[35:55, 61:67, 2]).mean() < 0.3  # the patch covers it
 
 
 def test_an_unrelated_picture_is_uncertain():
@@ -62,12 +62,12 @@ def test_courses_that_are_composed_add_up():
     assert np.abs(both[inner][..., 0] + 5.0).mean() < 0.2
     np.testing.assert_allclose(
         both[..., :2], compose_flow(first[..., :2], second[..., :2]), atol=0.02
-    )  # of remap, by channels
+    )  # remap rounds by channels
     assert (both[..., 2] >= first[..., 2] - 1e-5).all()
 
 
 def test_a_search_begins_where_it_is_told():
-    """The shift is more than half the picture: found from nearby, not from nowhere."""
+    """The shift is more than half the picture: found from a nearby start, not from zero."""
     far = np.zeros((96, 128, 2), np.float32)
     far[..., 0] = -68.0
     begun = find_flow(view(0), view(70), FINE, far)
@@ -132,7 +132,7 @@ def test_an_exposure_that_changes_is_no_motion():
 
 
 def test_flow_does_not_depend_on_what_was_asked_before():
-    """OpenCV changes its settings for small pictures, and keeps them."""
+    """OpenCV changes its settings for small pictures and does not restore them."""
     large = (texture(5, 128, 172) * 255).astype(np.uint8)
     moved = np.roll(large, 1, axis=1)
     efforts = (GLANCE, COARSE, FINE)

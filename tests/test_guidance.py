@@ -1,4 +1,4 @@
-"""What a person says of a film's colours is read before a run, and is part of what it is."""
+"""Guidance is read before a run and is part of the run's identity."""
 
 import pickle
 import sys
@@ -119,7 +119,7 @@ def test_other_pictures_make_another_run(
         for _ in run.color(run.segments, Colorizer(directed)):
             pass
     with run_of(film, directed).locked():
-        pass  # the same: it goes on
+        pass  # the same guidance resumes
     before = picture.read_bytes()
     Image.open(picture).transpose(Image.Transpose.FLIP_TOP_BOTTOM).save(picture)
     with pytest.raises(InputError, match="does not look like frame 7"):
@@ -129,7 +129,7 @@ def test_other_pictures_make_another_run(
     painted.paste((160, 50, 40), (30, 20, 50, 40))
     painted.save(picture)
     for other in (directed, options):
-        words = "holds pieces of a run with references"
+        words = "holds segments of a run with references"
         with pytest.raises(OutputError, match=words), run_of(film, other).locked():
             pass
 

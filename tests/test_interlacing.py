@@ -1,4 +1,4 @@
-"""Interlaced films: marks and field order come through, chroma is each field's own, bwdif."""
+"""Interlaced films: marks and field order are kept, each field has its own chroma, bwdif."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -39,7 +39,7 @@ ENCODINGS = {
     "ffv1.mkv": MASTER,
     "ffv1.mp4": MASTER,
 }
-# codecs whose frames bear no mark: the container alone tells
+# codecs without marks on frames: only the container stores the field order
 UNMARKED = {
     "hevc.mkv": Encoding(codec="libx265", preset="ultrafast"),
     "av1.mkv": Encoding(codec="libsvtav1", preset="12"),
@@ -47,7 +47,7 @@ UNMARKED = {
 
 
 def woven(num_frames: int, *, depth: int = 8, seed: int = 0) -> list[np.ndarray]:
-    """Return frames of two moments each: what moves is combed."""
+    """Return frames of two moments each: moving edges are combed."""
     moments = shoot(2 * num_frames, depth=depth, seed=seed)
     frames = []
     for top, bottom in zip(moments[::2], moments[1::2]):
@@ -70,13 +70,13 @@ def test_field_order_is_in_the_output(
     colorize(film, output, options=options, encoding=ENCODINGS[name])
     assert media.first_fields(output) == [scan] * 12
     assert verify(film, output) == 12
-    if name not in ("h264.mp4", "h264.mov"):  # of which FFmpeg says the top field's, always
+    if name not in ("h264.mp4", "h264.mov"):  # for these FFmpeg always reports top first
         assert media.field_order(output) == media.FIELD_ORDERS[scan]
 
 
 @pytest.mark.parametrize("scan", ["tff", "bff"])
 @pytest.mark.parametrize("name", UNMARKED)
-def test_field_order_is_in_the_container_where_frames_have_no_mark(
+def test_field_order_is_in_the_container_if_frames_have_no_mark(
     make_film: MakeFilm, options: ColorOptions, tmp_path: Path, name: str, scan: str
 ) -> None:
     film = make_film("film.mkv", codec="ffv1", scan=scan, time_base=MILLISECOND)
@@ -99,7 +99,7 @@ def test_progressive_stays_progressive(
 def test_fields_of_an_odd_number_of_block_rows(
     make_film: MakeFilm, options: ColorOptions, tmp_path: Path
 ) -> None:
-    """libx264 codes fields of whole chroma rows only: 486 rows, say, are coded as frames."""
+    """libx264 codes fields of whole chroma rows only: 486 rows, for example, become frames."""
     film = make_film("film.mkv", shoot_of((96, 54)), codec="ffv1", scan="bff")
     output = tmp_path / "out.mkv"
     colorize(film, output, options=options, encoding=ENCODINGS["h264.mkv"])
@@ -108,10 +108,10 @@ def test_fields_of_an_odd_number_of_block_rows(
 
 
 @pytest.mark.parametrize("name", ["h264.mkv", "prores.mov"])
-def test_all_frames_are_of_one_order_where_all_are_marked(
+def test_all_frames_have_one_order_if_all_are_marked(
     make_film: MakeFilm, options: ColorOptions, tmp_path: Path, name: str
 ) -> None:
-    """The first frames are progressive; their lack of a mark must not turn the order round."""
+    """The first frames are progressive; the missing mark must not reverse the order."""
     film = ZOO["hard-telecine.mkv"]
     source = film.make(tmp_path / "film.mkv", film.film)
     assert set(media.first_fields(source)) == {"", "tff"}
@@ -124,7 +124,7 @@ def shoot_of(size: tuple[int, int]) -> media.Film:
     return media.Film(shoot(4, size), time_base=MILLISECOND)
 
 
-def test_the_frame_knows_better_than_the_header() -> None:
+def test_the_frame_is_believed_before_the_header() -> None:
     progressive = av.VideoFrame(16, 16, "yuv420p")
     progressive.time_base = Fraction(1, 25)
     bottom = media.scanned(progressive, "bff")
@@ -136,13 +136,13 @@ def test_the_frame_knows_better_than_the_header() -> None:
     assert not is_bottom_first(5)
 
 
-def test_a_container_may_tell_what_frames_do_not(make_film: MakeFilm) -> None:
+def test_the_container_is_believed_if_frames_have_no_mark(make_film: MakeFilm) -> None:
     film = make_film("film.mov", codec="v210", pix_fmt="yuv422p10le", lumas=shoot(2, depth=10))
     info = probe(film)
     assert not info.is_interlaced
-    told = replace(info, is_interlaced=True, field_order=2)
+    tagged = replace(info, is_interlaced=True, field_order=2)
     assert [f.is_interlaced for f in read_luma(info)] == [False, False]
-    assert [f.is_interlaced for f in read_luma(told)] == [True, True]
+    assert [f.is_interlaced for f in read_luma(tagged)] == [True, True]
 
 
 # ---------------------------------------------------------------- chroma of fields
@@ -171,8 +171,8 @@ def test_each_field_has_its_own_chroma(height: int, depth: int) -> None:
             assert np.array_equal(rows, plane[: len(rows)])
 
 
-def test_colour_keeps_to_an_edge_that_moves_between_the_fields() -> None:
-    """A thing is 8 pixels further in the bottom field: so is its colour, and no comb in it."""
+def test_colour_follows_an_edge_that_moves_between_the_fields() -> None:
+    """An object is 8 pixels further in the bottom field: so is its colour, without combing."""
     coding = Coding(1, False, 8)
     luma = np.full((64, 96), 60, np.uint8)
     luma[0::2, 44:] = 180
@@ -185,20 +185,22 @@ def test_colour_keeps_to_an_edge_that_moves_between_the_fields() -> None:
     frame = AbFrame(LumaFrame(0, luma, 0, 1, is_interlaced=True), guide, False, ab)
     cb = add_chroma(frame, plan).cb.astype(float)
     dark, bright = cb[:, :12].mean(), cb[:, 36:].mean()
-    moved = slice(23, 25)  # chroma columns of what is thing in one field, ground in the other
+    moved = slice(23, 25)  # chroma columns of the object in one field, the background in the other
     top, bottom = (cb[parity::2, moved].mean() for parity in range(2))
     assert abs(top - bright) < 0.25 * abs(dark - bright)
     assert abs(bottom - dark) < 0.25 * abs(dark - bright)
     plain = replace(frame, source=replace(frame.source, is_interlaced=False))
     blended = add_chroma(plain, plan).cb.astype(float)[:, moved]
-    assert abs(blended[0::2].mean() - blended[1::2].mean()) < 2.0  # frames cannot tell them
+    assert (
+        abs(blended[0::2].mean() - blended[1::2].mean()) < 2.0
+    )  # a frame without fields cannot separate them
 
 
 # ---------------------------------------------------------------- bwdif
 
 
 def by_bwdif(path: Path, scan: str) -> list[np.ndarray]:
-    """What bwdif makes of the film's own frames, from PyAV alone."""
+    """Return the luma of bwdif on the film's own frames, from PyAV alone."""
     with av.open(str(path)) as film:
         graph: Any = av.filter.Graph()
         stream = film.streams.video[0]
@@ -208,17 +210,17 @@ def by_bwdif(path: Path, scan: str) -> list[np.ndarray]:
         for frame in film.decode(stream):
             graph.push(frame)
         graph.push(None)
-        made = []
+        lumas = []
         while True:
             try:
-                made.append(media._planes(graph.pull())[0])
+                lumas.append(media._planes(graph.pull())[0])
             except (BlockingIOError, EOFError):
-                return made
+                return lumas
 
 
 @pytest.mark.parametrize(("pix_fmt", "depth"), [("yuv420p", 8), ("yuv420p10le", 10)])
 @pytest.mark.parametrize("scan", ["tff", "bff"])
-def test_deinterlaced_luma_is_the_filters(
+def test_deinterlaced_luma_equals_the_filters(
     make_film: MakeFilm, options: ColorOptions, tmp_path: Path, scan: str, pix_fmt: str, depth: int
 ) -> None:
     lumas = woven(8, depth=depth)
@@ -229,8 +231,8 @@ def test_deinterlaced_luma_is_the_filters(
     assert media.seconds(output) == media.seconds(film)
     assert media.first_fields(output) == [""] * 8
     assert media.field_order(output) == 1
-    wanted = by_bwdif(film, scan)
-    for ours, theirs, woven_luma in zip(media.lumas(output), wanted, lumas, strict=True):
+    expected = by_bwdif(film, scan)
+    for ours, theirs, woven_luma in zip(media.lumas(output), expected, lumas, strict=True):
         assert np.array_equal(ours, theirs)
         assert not np.array_equal(ours, woven_luma)
 
@@ -255,13 +257,15 @@ def test_a_deinterlaced_part_and_sheet(
     make_film: MakeFilm, options: ColorOptions, tmp_path: Path
 ) -> None:
     film = make_film("film.mkv", lumas=woven(12), codec="ffv1", scan="tff")
-    own = replace(options, deinterlace=True)
+    deinterlaced = replace(options, deinterlace=True)
     whole, part = tmp_path / "whole.mkv", tmp_path / "part.mkv"
-    colorize(film, whole, options=own, encoding=MASTER)
-    colorize(film, part, options=own, encoding=MASTER, time_range=TimeRange(first=4, stop=8))
+    colorize(film, whole, options=deinterlaced, encoding=MASTER)
+    colorize(
+        film, part, options=deinterlaced, encoding=MASTER, time_range=TimeRange(first=4, stop=8)
+    )
     for ours, theirs in zip(media.lumas(part), media.lumas(whole)[4:8], strict=True):
         assert np.array_equal(ours, theirs)
-    assert contact_sheet(film, options=own, num_frames=2).exists()
+    assert contact_sheet(film, options=deinterlaced, num_frames=2).exists()
 
 
 def test_a_deinterlaced_film_of_one_frame(make_film: MakeFilm) -> None:
@@ -270,14 +274,14 @@ def test_a_deinterlaced_film_of_one_frame(make_film: MakeFilm) -> None:
     assert not frame.is_interlaced
 
 
-def test_frames_that_are_not_marked_stay_in_a_film_that_is(make_film: MakeFilm) -> None:
+def test_progressive_frames_of_an_interlaced_film_stay_as_they_are(make_film: MakeFilm) -> None:
     film = make_film("film.mkv", lumas=woven(4), codec="ffv1")
     info = replace(probe(film), is_interlaced=True, field_order=2, is_deinterlaced=True)
     plain = list(read_luma(replace(info, is_deinterlaced=False)))
     for ours, theirs in zip(read_luma(info), plain, strict=True):
         assert np.array_equal(ours.luma, theirs.luma)
     unknown = replace(info, is_interlaced=False, field_order=0)
-    for ours, theirs in zip(read_luma(unknown), plain, strict=True):  # the film may lie
+    for ours, theirs in zip(read_luma(unknown), plain, strict=True):  # the header may be wrong
         assert not np.array_equal(ours.luma, theirs.luma)
 
 
@@ -285,10 +289,10 @@ def test_frames_that_are_not_marked_stay_in_a_film_that_is(make_film: MakeFilm) 
 
 
 @pytest.mark.parametrize("name", ["out.mp4", "out.mov"])
-def test_a_timecode_that_does_not_go_with_the_rate_is_left_out(
+def test_a_timecode_that_does_not_fit_the_rate_is_left_out(
     make_film: MakeFilm, options: ColorOptions, tmp_path: Path, name: str
 ) -> None:
-    """Drop-frame timecodes are of 29.97 and 59.94 frames/s alone; MP4's muxer stops at others."""
+    """Drop-frame timecodes exist at 29.97 and 59.94 frames/s only; MP4's muxer refuses others."""
     film = make_film("film.mkv", tags={"timecode": "01:00:00;02"})
     output = tmp_path / name
     report = colorize(film, output, options=options, encoding=ENCODINGS["h264.mp4"])

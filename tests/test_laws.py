@@ -1,4 +1,4 @@
-"""The laws that shape the house: parts and wholes, cuts, and which way imports point."""
+"""The laws of the design: parts equal the whole, nothing crosses a cut, public names load."""
 
 import subprocess
 import sys
@@ -81,7 +81,7 @@ def test_a_part_is_the_whole(
         assert largest_difference(frame, whole[frame.number]) <= 1  # arithmetic in batches
 
 
-# a film longer than any neighbourhood, of all paces: (frames, pixels a frame, seed)
+# a film longer than any neighbourhood, with all speeds: (frames, pixels a frame, seed)
 REEL = ((37, 0.0, 11), (310, 0.0, 12), (45, 3.0, 13), (60, 0.5, 14), (9, 8.0, 15))
 NUM_REEL = sum(num for num, _, _ in REEL)
 
@@ -89,7 +89,7 @@ NUM_REEL = sum(num for num, _, _ in REEL)
 @pytest.fixture(scope="module")
 def reel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shots = [shoot(num, step=step, seed=seed, grain=0.0) for num, step, seed in REEL]
-    # what stands still flickers, so that the network sees something else in every frame
+    # still shots flicker, so that every frame is a different input
     gains = np.random.default_rng(0).uniform(0.8, 1.0, NUM_REEL)
     lumas = [np.rint(a * gain).astype(np.uint8) for a, gain in zip(chain(*shots), gains)]
     return media.make(tmp_path_factory.mktemp("reel") / "reel.mkv", Film(lumas, codec="ffv1"))
@@ -179,7 +179,7 @@ def test_a_shot_is_colored_as_if_it_were_alone(
 def test_no_color_crosses_a_cut(
     reel: Path, options: ColorOptions, whole_reel: list[ColorFrame], tmp_path: Path, number: int
 ) -> None:
-    """The first frame after a cut is, to the bit, what its shot gives alone."""
+    """The first frame after a cut is, bit for bit, what its shot gives alone."""
     first = sum(num for num, _, _ in REEL[:number])
     lumas = [frame.luma for frame in whole_reel[first : first + REEL[number][0]]]
     alone = media.make(tmp_path / "shot.mkv", Film(lumas, codec="ffv1"))
@@ -188,7 +188,7 @@ def test_no_color_crosses_a_cut(
 
 
 def test_the_shots_have_colors_of_their_own(whole: list[ColorFrame]) -> None:
-    """Else the law above could not fail."""
+    """Shows that the law above can fail."""
     for cut in CUTS:
         assert largest_difference(whole[cut - 1], whole[cut]) > 8
 
@@ -211,5 +211,5 @@ def test_public_names_are_not_hidden_by_modules() -> None:
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:
-    with pytest.raises(AttributeError, match="no attribute 'colourise'"):
+    with pytest.raises(AttributeError, match="No filmcolor attribute colourise"):
         _ = filmcolor.colourise

@@ -1,4 +1,4 @@
-"""Losses: what they punish, and that rare colours weigh more."""
+"""Losses, bins, colour frequencies and the weights of rare colours."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from torch import Tensor
 from filmcolor.color.spaces import rgb_from_lab
 from filmcolor.errors import InputError
 from filmcolor.network.model import NUM_BINS, encode_ab
-from filmcolor.train.losses import Loss, bin_centers, rarity_weights, survey
+from filmcolor.train.losses import Loss, bin_centers, color_frequencies, rarity_weights
 
 EVEN = torch.ones(23, 23)
 
@@ -33,7 +33,7 @@ def test_the_bins_are_313_around_the_gamut() -> None:
 
 
 @pytest.mark.parametrize("name", ["mse", "huber"])
-def test_a_right_answer_costs_nothing_and_a_wrong_one_by_its_size(name: str) -> None:
+def test_the_loss_is_zero_for_the_truth_and_grows_with_the_error(name: str) -> None:
     loss, ab = Loss(name, EVEN), constant(10.0, -5.0)
     assert loss(encode_ab(ab), ab).item() == pytest.approx(0.0, abs=1e-9)
     near, far = (loss(encode_ab(ab + error), ab).item() for error in (3.0, 6.0))
@@ -47,7 +47,7 @@ def test_huber_grows_slower_than_the_square_when_far_off() -> None:
     assert costs["huber"] < 0.6 * costs["mse"]
 
 
-def test_an_answer_of_half_the_size_is_judged_by_the_mean_colour() -> None:
+def test_an_output_of_half_the_size_is_compared_with_the_mean_colour() -> None:
     ab = torch.randn(1, 2, 16, 16, generator=torch.Generator().manual_seed(0)) * 20
     small = torch.nn.functional.avg_pool2d(ab, 2)
     assert Loss("huber", EVEN)(encode_ab(small), ab).item() == pytest.approx(0.0, abs=1e-9)
@@ -68,7 +68,7 @@ def test_rare_colours_weigh_more_and_the_mean_weight_is_1() -> None:
     assert costs[0] / costs[1] == pytest.approx((weights[5, 5] / weights[11, 11]).item(), rel=1e-3)
 
 
-def test_bins_cost_least_where_the_colour_is() -> None:
+def test_the_loss_is_least_for_the_bin_of_the_colour() -> None:
     loss, ab = Loss("bins", EVEN), constant(20.0, 30.0, 8)
     centers = bin_centers()
     here = int((centers - torch.tensor([20.0, 30.0])).norm(dim=1).argmin())
@@ -80,23 +80,25 @@ def test_bins_cost_least_where_the_colour_is() -> None:
         costs.append(loss(logits, ab).item())
     assert int(np.argmin(costs)) == here
     near = sorted(range(NUM_BINS), key=costs.__getitem__)[:5]
-    assert (centers[near] - centers[here]).norm(dim=1).max() <= 10.0  # its soft code's bins
+    assert (centers[near] - centers[here]).norm(dim=1).max() <= 10.0  # its neighbours
 
 
-def test_the_survey_counts_colours(tmp_path: Path) -> None:
+def test_frequencies_count_colours(tmp_path: Path) -> None:
     red, green, blue = rgb_from_lab(np.float64(60.0), np.float64(40.0), np.float64(-30.0))
     color = tuple(round(255 * c) for c in (red, green, blue))
     for n in range(3):
         Image.new("RGB", (40, 40), color).save(tmp_path / f"{n}.png")
-    frequencies = survey(sorted(tmp_path.iterdir()))
+    frequencies = color_frequencies(sorted(tmp_path.iterdir()))
     assert frequencies.sum().item() == pytest.approx(1.0)
     assert frequencies[11 + 4, 11 - 3].item() == pytest.approx(1.0)
 
 
-def test_the_survey_passes_over_what_teaches_nothing(tmp_path: Path) -> None:
+def test_frequencies_leave_out_unreadable_pictures(tmp_path: Path) -> None:
     save_stills(tmp_path, 2)
     (tmp_path / "broken.png").write_bytes(b"broken")
     paths = sorted(tmp_path.iterdir())
-    assert torch.equal(survey(paths), survey([p for p in paths if p.stem != "broken"]))
+    assert torch.equal(
+        color_frequencies(paths), color_frequencies([p for p in paths if p.stem != "broken"])
+    )
     with pytest.raises(InputError, match="could be read"):
-        survey([tmp_path / "broken.png"])
+        color_frequencies([tmp_path / "broken.png"])

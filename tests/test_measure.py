@@ -1,4 +1,4 @@
-"""Figures of finished films: as computed here by other means, and what is drawn of them."""
+"""Metrics of finished films equal independent computations; plots and slices show them."""
 
 import json
 import subprocess
@@ -17,19 +17,20 @@ from scipy.spatial.distance import jensenshannon
 from skimage.color import rgb2lab, ycbcr2rgb
 from skimage.metrics import peak_signal_noise_ratio
 
-from filmcolor import PlotOptions, measure
+from filmcolor import TimeSlice, measure, plot_measures
 from filmcolor.cli.main import main
 from filmcolor.errors import FilmcolorError, InputError, OutputError, RangeError, SettingsError
-from filmcolor.metrics.comparison import Shown
-from filmcolor.metrics.plots import COLORS, clock, nice_seconds
-from filmcolor.metrics.temporal import LONG_STEP, motion
-from filmcolor.metrics.time_slice import MOST_LINES, Strip
+from filmcolor.metrics.comparison import Rendition
+from filmcolor.metrics.figure import COLORS, clock_ticks, format_clock
+from filmcolor.metrics.plots import draw_measures
+from filmcolor.metrics.temporal import LONG_STEP, find_motion
+from filmcolor.metrics.time_slice import MAX_LINES
 from filmcolor.types.film import TimeRange
+from filmcolor.video.probe import probe
 
 MakeFilm = Callable[..., Path]
 SHOTS = (30, 12)  # frames
 NUM_FRAMES = sum(SHOTS)
-GAP, GUTTER, HEAD = 10, 62, 28  # pixels of a strip, as it is drawn
 
 
 def planes(num_frames: int, seed: int, strength: float = 0.3) -> list[tuple[np.ndarray, ...]]:
@@ -127,8 +128,8 @@ def test_figures_are_those_of_an_independent_computation(film: Path, truth: Path
             continue
         errors = np.concatenate([(a - b).ravel() for a, b in zip(lab(row), lab(true))])
         assert found.ab_rmse == pytest.approx(np.sqrt(np.mean(errors**2)), abs=0.01)
-        wanted = np.mean([peak_signal_noise_ratio(t, p) for t, p in zip(true, row)])
-        assert found.psnr == pytest.approx(wanted, abs=0.02)
+        expected = np.mean([peak_signal_noise_ratio(t, p) for t, p in zip(true, row)])
+        assert found.psnr == pytest.approx(expected, abs=0.02)
 
 
 def test_flicker_is_known_by_its_size(make_film: MakeFilm) -> None:
@@ -146,17 +147,16 @@ def test_flicker_is_known_by_its_size(make_film: MakeFilm) -> None:
 def test_motion_is_the_truths(film: Path, truth: Path, make_film: MakeFilm) -> None:
     """A film whose luma differs is judged along the same motion."""
     shown, seen = lab(pictures(film)), lumas(truth)
-    jumps, weights = [], []
+    jumps = []
     for n in range(1, NUM_FRAMES):
         if n != SHOTS[0]:
-            moved = motion(seen[n - 1], seen[n])
-            rows, columns = np.nonzero(moved.is_seen)
-            there = np.rint(np.stack([rows, columns], 1) + moved.flow[rows, columns, ::-1])
-            y, x = there.astype(int).T
+            motion = find_motion(seen[n - 1], seen[n])
+            rows, columns = np.nonzero(motion.is_visible)
+            targets = np.rint(np.stack([rows, columns], 1) + motion.forward[rows, columns, ::-1])
+            y, x = targets.astype(int).T
             jumps.append(np.linalg.norm(shown[n][y, x] - shown[n - 1][rows, columns], axis=1))
-            weights.append(len(rows))
     result = measure(film, truth)
-    # here the nearest pixel, there a mean of four: colours are soft
+    # by the nearest pixel instead of interpolation, as colours are soft
     assert result.rows["film"].warp_error == pytest.approx(np.concatenate(jumps).mean(), rel=0.03)
     swapped = [(255 - y, cb, cr) for y, cb, cr in (f.planes for f in media.frames(film))]
     negative = make_film("negative.mkv", in_color(swapped))
@@ -174,8 +174,8 @@ def test_seconds_are_of_the_frames_shown_in_them(film: Path, truth: Path) -> Non
         )
         assert found.mean_chroma == pytest.approx(mean_chroma(part), abs=0.01)
         assert found.cdc == pytest.approx(cdc(shown, shots, frames), rel=1e-3)
-        wanted = np.mean([peak_signal_noise_ratio(true[n], shown[n]) for n in frames])
-        assert found.psnr == pytest.approx(wanted, abs=0.02)
+        expected = np.mean([peak_signal_noise_ratio(true[n], shown[n]) for n in frames])
+        assert found.psnr == pytest.approx(expected, abs=0.02)
     first, second = (s.rows["film"] for s in result.seconds)
     assert first.ab_rmse != pytest.approx(second.ab_rmse, rel=1e-3)
     assert (first.long_warp_error, second.long_warp_error is None) == (None, False)
@@ -207,8 +207,8 @@ def test_a_part_is_measured_alone(film: Path, truth: Path) -> None:
     calls: list[tuple[int, int | None]] = []
     part = TimeRange(first=3, stop=9)
     result = measure(film, truth, time_range=part, progress=lambda *call: calls.append(call))
-    wanted = mean_colorfulness(pictures(film)[3:9])
-    assert result.rows["film"].colorfulness == pytest.approx(wanted, rel=1e-4)
+    expected = mean_colorfulness(pictures(film)[3:9])
+    assert result.rows["film"].colorfulness == pytest.approx(expected, rel=1e-4)
     assert calls == [(n, 6) for n in range(1, 7)]
     later = measure(film, time_range=TimeRange(start_seconds=Fraction(1)))
     assert [s.start for s in later.seconds] == [1]
@@ -219,17 +219,15 @@ def test_a_larger_truth_is_compared_at_the_films_size(make_film: MakeFilm, film:
     large = [tuple(np.kron(p, np.ones((2, 2), np.uint8)) for p in f) for f in true_planes()]
     doubled = make_film("large.mkv", in_color(large))
     plain = make_film("plain.mkv", in_color(true_planes()))
-    found, wanted = (
+    found, expected = (
         measure(film, t, time_range=TimeRange(first=0, stop=6)).rows for t in (doubled, plain)
     )
-    assert found["film"].ab_rmse == pytest.approx(wanted["film"].ab_rmse, rel=0.01)
+    assert found["film"].ab_rmse == pytest.approx(expected["film"].ab_rmse, rel=0.01)
 
 
-def refused(
-    error: type[FilmcolorError], match: str, *films: Path, **anchor_requests: object
-) -> None:
+def refused(error: type[FilmcolorError], match: str, *films: Path, **options: object) -> None:
     with pytest.raises(error, match=match):
-        measure(*films, **anchor_requests)
+        measure(*films, **options)
 
 
 def test_films_that_differ_are_refused(film: Path, make_film: MakeFilm, tmp_path: Path) -> None:
@@ -242,107 +240,181 @@ def test_films_that_differ_are_refused(film: Path, make_film: MakeFilm, tmp_path
     refused(InputError, "no such file", film, tmp_path / "nothing.mkv")
 
 
-# ---------------------------------------------------------------- drawings
+# ---------------------------------------------------------------- plots and slices
 
 
-def columns(picture: np.ndarray, number: int, times: int) -> np.ndarray:
-    """A strip out of its picture, each line once."""
-    left = GUTTER + number * (media.SIZE[0] + GAP)
-    return picture[HEAD : HEAD + NUM_FRAMES * times : times, left : left + media.SIZE[0]]
+def panels(picture: np.ndarray, time_slice: TimeSlice) -> list[np.ndarray]:
+    """Return the panels of a drawn time slice, each line once."""
+    num, found = len(time_slice), []
+    for axes in time_slice.draw().axes:
+        box = axes.get_window_extent()
+        top, repeats = picture.shape[0] - round(box.y1), round(box.height) // num
+        lines = picture[top : top + num * repeats, round(box.x0) : round(box.x1)]
+        assert np.array_equal(lines, np.repeat(lines[::repeats], repeats, axis=0))
+        found.append(lines[::repeats])
+    return found
+
+
+def cut_lines(time_slice: TimeSlice) -> list[float]:
+    """Return the lines at which cuts are marked beside the first panel."""
+    return [float(mark.get_ydata()[0]) for mark in time_slice.draw().axes[0].lines]
 
 
 @pytest.mark.parametrize(("share", "row"), [(0.0, 0), (0.5, 32), (1.0, 63)])
-def test_a_strip_is_one_row_over_time(
+def test_a_time_slice_is_one_row_over_time(
     film: Path, truth: Path, tmp_path: Path, share: float, row: int
 ) -> None:
-    target = tmp_path / "strip.png"
-    measure(film, truth, drawings=PlotOptions(strip=target, row=share))
-    picture = np.asarray(Image.open(target))
-    times = 12  # 42 lines are made at least 480 pixels
-    assert picture.shape[1] == GUTTER + 5 * (media.SIZE[0] + GAP)
+    target, time_slice = tmp_path / "slice.png", TimeSlice(share)
+    result = measure(film, truth, time_slice=time_slice)
+    assert result == measure(film, truth)
+    assert time_slice.save(target) == target
+    drawn = panels(np.asarray(Image.open(target)), time_slice)
+    assert [p.shape[:2] for p in drawn] == [(NUM_FRAMES, media.SIZE[0])] * 5
     shown, true = (np.stack([p[row] for p in pictures(path)]) for path in (film, truth))
-    assert np.abs(columns(picture, 1, times).astype(int) - shown).max() <= 1
-    assert np.abs(columns(picture, 3, times).astype(int) - true).max() <= 1
-    grey = columns(picture, 0, times)
+    grey, ours, _, theirs, chroma = drawn
+    assert np.abs(ours.astype(int) - shown).max() <= 1
+    assert np.abs(theirs.astype(int) - true).max() <= 1
     assert np.ptp(grey, axis=2).max() == 0
-    assert np.abs(grey[..., 0].astype(int) - np.stack([y[row] for y in lumas(truth)])).max() == 0
-    found = rgb2lab(columns(picture, 4, times))
-    assert np.abs(found[..., 0] - 65).mean() < 0.5  # but for what is out of gamut
-    assert np.abs(found[..., 1:] - rgb2lab(true)[..., 1:]).mean() < 0.5
-    edge = picture[HEAD : HEAD + NUM_FRAMES * times, GUTTER - 5]
-    marked = np.flatnonzero((edge != 255).any(axis=1))
-    assert np.abs(marked - SHOTS[0] * times).max() <= 1
+    assert np.array_equal(grey[..., 0], np.stack([y[row] for y in lumas(truth)]))
+    in_lab = rgb2lab(chroma)
+    assert np.abs(in_lab[..., 0] - 65).mean() < 0.5  # except colours out of gamut
+    assert np.abs(in_lab[..., 1:] - rgb2lab(true)[..., 1:]).mean() < 0.5
+    assert cut_lines(time_slice) == [SHOTS[0]]
+    titles = [axes.get_title(loc="left") for axes in time_slice.draw().axes]
+    assert titles == ["grey", "film", "film, chroma", "truth", "truth, chroma"]
 
 
-def test_a_strip_of_a_long_film_has_so_many_lines(film: Path) -> None:
-    from filmcolor.video.probe import probe
+def test_a_time_slice_of_a_turned_film_is_a_row_of_the_upright_picture(
+    make_film: MakeFilm, tmp_path: Path
+) -> None:
+    film = make_film("turned.mp4", rotation=90)
+    time_slice = TimeSlice(0.0)
+    measure(film, time_range=TimeRange(stop=6), time_slice=time_slice)
+    target = time_slice.save(tmp_path / "slice.png")
+    grey = panels(np.asarray(Image.open(target)), time_slice)[0]
+    upright = np.stack([np.rot90(y)[0] for y in lumas(film)[:6]])
+    assert grey.shape == (6, media.SIZE[1], 3)
+    assert np.abs(grey[..., 0].astype(int) - upright).max() <= 1
 
-    num = 2 * MOST_LINES + 7
-    strip = Strip(num, 0.5, probe(film))
+
+def test_a_time_slice_of_a_long_film_has_so_many_lines(film: Path, tmp_path: Path) -> None:
+    num = 2 * MAX_LINES + 7
+    time_slice = TimeSlice()
+    time_slice.start([probe(film)], num)
     for number in range(num):
         rgb = np.full((3, 4, 3), number * 250 // num, np.uint8)
-        view = Shown(rgb, np.zeros((3, 4, 2), np.float32))
-        strip.add(number / 24, {"film": view}, number == MOST_LINES + 1)
-    picture = np.asarray(strip.drawn("film"))
-    lines = picture[HEAD : HEAD + MOST_LINES, GUTTER, 0].astype(int)
-    wanted = [(-(-line * num // MOST_LINES)) * 250 // num for line in range(MOST_LINES)]
-    assert lines.tolist() == wanted
-    marked = np.flatnonzero((picture[HEAD : HEAD + MOST_LINES, GUTTER - 5] != 255).any(axis=1))
-    assert abs(int(marked[0]) - MOST_LINES // 2) <= 1  # also of a cut between two lines
+        rendition = Rendition(rgb, np.zeros((3, 4, 2), np.float32))
+        time_slice.add(number / 24, {"film": rendition}, number == MAX_LINES + 1)
+    picture = np.asarray(Image.open(time_slice.save(tmp_path / "slice.png")))
+    lines = panels(picture, time_slice)[0][:, 0, 0].astype(int)
+    expected = [(-(-line * num // MAX_LINES)) * 250 // num for line in range(MAX_LINES)]
+    assert lines.tolist() == expected
+    (cut,) = cut_lines(time_slice)
+    assert abs(cut - MAX_LINES // 2) <= 1  # also of a cut between two lines
 
 
-def test_a_plot_has_a_panel_for_each_figure(film: Path, truth: Path, tmp_path: Path) -> None:
-    plain, beside = tmp_path / "plain.png", tmp_path / "beside.png"
-    result = measure(film, drawings=PlotOptions(plot=plain))
-    measure(film, truth, drawings=PlotOptions(plot=beside))
-    shown = [np.asarray(Image.open(p)).astype(int) for p in (plain, beside)]
-    heights = [p.shape[0] for p in shown]
-    assert heights[1] - heights[0] == 2 * (132 + 36)  # ab RMSE and PSNR
-    assert shown[0].shape[1] == 1084
+def test_a_time_slice_without_frames_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="has no frames; pass it to measure"):
+        TimeSlice().save(tmp_path / "slice.png")
+    for row in (1.2, -0.1):
+        with pytest.raises(SettingsError, match="choose from 0, the top, to 1"):
+            TimeSlice(row)
 
-    def dots(picture: np.ndarray, row: str, top: int) -> np.ndarray:
-        is_it = np.abs(picture[top : top + 133, 64:1064] - COLORS[row]).max(axis=2) < 12
-        return np.argwhere(is_it)
 
-    # colourfulness: two seconds, each in the middle of its half, as high as it says
-    found = dots(shown[0], "film", 54)
-    values = [s.rows["film"].colorfulness for s in result.seconds]
-    heights_found = [float(found[np.abs(found[:, 1] - x) <= 1][:, 0].mean()) for x in (250, 750)]
-    assert np.sign(np.diff(heights_found)) == -np.sign(np.diff(values))
-    assert len(dots(shown[0], "grey", 54)) > 0
-    assert len(dots(shown[0], "truth", 54)) == 0 < len(dots(shown[1], "truth", 54))
-    cut = shown[0][54:186, 64 + round(1000 * SHOTS[0] / 48)]
-    field = shown[0][54:186, 64 + 400]
-    assert (cut.sum(axis=1) < 765).mean() > 0.9 > (field.sum(axis=1) < 765).mean()
+def test_a_plot_has_a_panel_for_each_metric(film: Path, truth: Path, tmp_path: Path) -> None:
+    alone, beside = measure(film), measure(film, truth)
+    for result, num_panels, names in (
+        (alone, 5, ["grey", "film"]),
+        (beside, 7, ["grey", "film", "truth"]),  # and ab RMSE and PSNR
+    ):
+        figure = draw_measures(result)
+        assert len(figure.axes) == num_panels
+        (legend,) = figure.legends
+        assert [text.get_text() for text in legend.get_texts()] == [*names, "cut"]
+        colorfulness = figure.axes[0]
+        assert colorfulness.get_title(loc="left") == "colourfulness"
+        curves = {line.get_color(): line for line in colorfulness.lines}
+        assert list(curves) == [COLORS[name] for name in names]
+        for name in names:
+            times, values = curves[COLORS[name]].get_data()
+            assert list(times) == [0.5, 1.5]  # the middles of two seconds
+            assert list(values) == [s.rows[name].colorfulness for s in result.seconds]
+        (cuts,) = colorfulness.collections
+        assert [segment[0][0] for segment in cuts.get_segments()] == list(result.cuts)
+    target = plot_measures(alone, tmp_path / "plot.png")
+    picture = np.asarray(Image.open(target)).astype(int)
+    film_color = np.array([int(COLORS["film"][i : i + 2], 16) for i in (1, 3, 5)])
+    assert (np.abs(picture - film_color).max(axis=2) < 12).sum() > 100
+    assert (picture == 255).all(axis=2).mean() > 0.8
+
+
+def test_a_plot_shows_gaps_and_single_points(film: Path) -> None:
+    result = measure(film)
+    empty = replace(result.rows["film"], long_warp_error=None)
+    full = replace(empty, long_warp_error=1.0)
+    seconds = [
+        replace(result.seconds[0], start=n, rows={"grey": empty, "film": empty if n % 3 else full})
+        for n in range(200)
+    ]
+    figure = draw_measures(replace(result, seconds=tuple(seconds)))
+    (line,) = next(a for a in figure.axes if "24 frames" in a.get_title(loc="left")).lines
+    assert line.get_markevery() == list(range(0, 200, 3))
+    assert np.isnan(line.get_ydata()).sum() == 133
+    colorfulness = figure.axes[0].lines[-1]
+    assert colorfulness.get_markevery() == []
+
+
+def test_plots_leave_the_host_program_alone(film: Path, tmp_path: Path) -> None:
+    code = (
+        "import sys\n"
+        "from matplotlib import rcParams\n"
+        "settings = lambda: {k: rcParams[k] for k in rcParams if k != 'backend'}\n"
+        "before = settings()\n"
+        "from filmcolor import TimeSlice, measure, plot_measures\n"
+        "film, plot, strip = sys.argv[1:]; time_slice = TimeSlice()\n"
+        "plot_measures(measure(film, time_slice=time_slice), plot); time_slice.save(strip)\n"
+        "assert 'matplotlib.pyplot' not in sys.modules\n"  # which would choose a backend
+        "assert settings() == before"
+    )
+    targets = [str(tmp_path / name) for name in ("plot.png", "slice.png")]
+    subprocess.run([sys.executable, "-c", code, str(film), *targets], check=True)
+
+
+def test_without_matplotlib_films_are_measured_and_plots_refused(
+    film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    time_slice = TimeSlice()
+    result = measure(film, time_range=TimeRange(stop=6), time_slice=time_slice)
+    for draw in (lambda path: plot_measures(result, path), time_slice.save):
+        with pytest.raises(SettingsError, match=r"pip install 'filmcolor\[plots\]'"):
+            draw(tmp_path / "plot.png")
+    assert not (tmp_path / "plot.png").exists()
 
 
 def test_times_of_an_axis_are_round() -> None:
-    assert nice_seconds(0, 3, 10) == [0, 1, 2, 3]
-    assert nice_seconds(61, 130, 10) == [70, 80, 90, 100, 110, 120, 130]
-    assert len(nice_seconds(0, 5400, 10)) == 10
-    assert [clock(s) for s in (0, 61.9, 3600)] == ["0:00", "1:01", "1:00:00"]
+    assert clock_ticks(0, 3, 10) == [0, 1, 2, 3]
+    assert clock_ticks(61, 130, 10) == [70, 80, 90, 100, 110, 120, 130]
+    assert len(clock_ticks(0, 5400, 10)) == 10
+    assert [format_clock(s) for s in (0, 61.9, 3600)] == ["0:00", "1:01", "1:00:00"]
 
 
-def test_drawings_are_refused_before_anything_is_read(
-    film: Path, truth: Path, tmp_path: Path
-) -> None:
-    there = tmp_path / "there.png"
-    there.write_bytes(b"mine")
-    called: list[int] = []
-    for match, wish in (
-        ("--force", PlotOptions(plot=there)),
-        ("name it .png", PlotOptions(strip=tmp_path / "strip.jpg")),
-        ("is no folder", PlotOptions(strip=tmp_path / "nowhere" / "strip.png")),
+def test_plots_replace_files_only_with_force(film: Path, truth: Path, tmp_path: Path) -> None:
+    existing = tmp_path / "existing.png"
+    existing.write_bytes(b"mine")
+    time_slice = TimeSlice()
+    result = measure(film, truth, time_range=TimeRange(stop=6), time_slice=time_slice)
+    for match, target in (
+        ("--force", existing),
+        ("name it .png", tmp_path / "slice.jpg"),
+        ("is no folder", tmp_path / "nowhere" / "slice.png"),
     ):
-        for films in ((film,), (film, truth)):
+        for draw in (lambda path: plot_measures(result, path), time_slice.save):
             with pytest.raises(OutputError, match=match):
-                measure(*films, drawings=wish, progress=lambda *_: called.append(1))
-    assert (called, there.read_bytes()) == ([], b"mine")
-    measure(film, time_range=TimeRange(stop=6), drawings=PlotOptions(plot=there, force=True))
-    assert Image.open(there).format == "PNG"
-    for wish in ({"row": 1.2}, {"row": -0.1}, {"plot": there, "strip": there}):
-        with pytest.raises(SettingsError):
-            PlotOptions(**wish)
+                draw(target)
+    assert existing.read_bytes() == b"mine"
+    plot_measures(result, existing, force=True)
+    assert Image.open(existing).format == "PNG"
 
 
 # ---------------------------------------------------------------- the command
@@ -370,9 +442,9 @@ def typed(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) ->
 
 
 def test_the_command_prints_a_table(film: Path, truth: Path, typed: Type, tmp_path: Path) -> None:
-    said = typed(film, "--truth", truth, "--plot", tmp_path / "plot.png", "-q")
-    title, _, *lines = said.out.splitlines()
-    assert (said.code, said.err, title) == (0, "", f"{film}: 42 frames, 1 cut")
+    done = typed(film, "--truth", truth, "--plot", tmp_path / "plot.png", "-q")
+    title, _, *lines = done.out.splitlines()
+    assert (done.code, done.err, title) == (0, "", f"{film}: 42 frames, 1 cut")
     assert [line.split()[0] for line in lines] == ["grey", "film", "truth"]
     found = measure(film, truth).rows["film"]
     assert lines[1].split()[1:] == [
@@ -390,9 +462,9 @@ def test_the_command_prints_a_table(film: Path, truth: Path, typed: Type, tmp_pa
 
 
 def test_the_command_prints_json(film: Path, typed: Type) -> None:
-    said = typed(film, "--to", "1", "--json", "-q")
-    result = json.loads(said.out)
-    assert (said.code, result["film"], result["truth"]) == (0, str(film), None)
+    done = typed(film, "--to", "1", "--json", "-q")
+    result = json.loads(done.out)
+    assert (done.code, result["film"], result["truth"]) == (0, str(film), None)
     assert (result["num_frames"], len(result["seconds"])) == (24, 1)
     assert result["seconds"][0]["rows"] == result["rows"]
 
@@ -405,10 +477,55 @@ def test_the_command_refuses_in_one_line(film: Path, typed: Type, tmp_path: Path
         (2, ()),
         (2, (film, "--frames", "0:3", "--to", "1")),
     ):
-        said = typed(*words)
-        assert (said.code, said.out, said.err.count("\n")) == (code, "", 1)
+        done = typed(*words)
+        assert (done.code, done.out, done.err.count("\n")) == (code, "", 1)
 
 
-def test_measuring_needs_no_torch() -> None:
-    code = "import sys, filmcolor.measuring; assert 'torch' not in sys.modules"
+def test_the_command_refuses_plots_before_anything_is_read(
+    film: Path, truth: Path, typed: Type, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise AssertionError("a film was read")
+
+    monkeypatch.setattr("filmcolor.metrics.measure.read_paired_frames", fail)
+    existing, free = tmp_path / "existing.png", tmp_path / "free.png"
+    existing.write_bytes(b"mine")
+    for match, words in (
+        ("--force", ("--plot", existing)),
+        ("name it .png", ("--plot", free, "--strip", tmp_path / "slice.jpg")),
+        ("is no folder", ("--strip", tmp_path / "nowhere" / "slice.png")),
+        ("cannot be plot and strip", ("--plot", free, "--strip", free)),
+        ("choose from 0", ("--row", 1.2)),
+    ):
+        for films in ((film,), (film, "--truth", truth)):
+            done = typed(*films, *words)
+            assert (done.code, done.out, done.err.count("\n")) == (1, "", 1)
+            assert match in done.err
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    done = typed(film, "--plot", free)
+    assert (done.code, "pip install 'filmcolor[plots]'" in done.err) == (1, True)
+    assert (existing.read_bytes(), free.exists()) == (b"mine", False)
+
+
+def test_the_command_draws_both_in_one_pass(
+    film: Path, typed: Type, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import filmcolor.metrics.measure as module
+
+    calls: list[object] = []
+    read = module.read_paired_frames
+    monkeypatch.setattr(module, "read_paired_frames", lambda *a: calls.append(a) or read(*a))
+    plot, strip = tmp_path / "plot.png", tmp_path / "strip.png"
+    plot.write_bytes(b"old")
+    options = ("--plot", plot, "--strip", strip, "--row", 0, "--frames", "0:6", "--force", "-q")
+    done = typed(film, *options)
+    assert (done.code, len(calls)) == (0, 1)
+    assert [Image.open(path).format for path in (plot, strip)] == ["PNG", "PNG"]
+
+
+def test_measuring_needs_neither_torch_nor_matplotlib() -> None:
+    code = (
+        "import sys, filmcolor.metrics.measure, filmcolor.metrics.plots\n"
+        "assert not {'torch', 'matplotlib'} & set(sys.modules)"
+    )
     subprocess.run([sys.executable, "-c", code], check=True)

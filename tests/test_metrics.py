@@ -1,4 +1,4 @@
-"""The figures of merit: known answers, and the same as independent computations."""
+"""Metrics have known answers, and equal independent computations."""
 
 import tracemalloc
 from itertools import pairwise
@@ -20,11 +20,11 @@ from filmcolor.metrics.temporal import (
     LONG_STEP,
     Cdc,
     Motion,
-    Track,
+    MotionTracker,
     WarpErrors,
     distributions,
     divergence,
-    motion,
+    find_motion,
     warp_error,
 )
 
@@ -34,7 +34,7 @@ def noise(seed: int, size: tuple[int, int] = (24, 32)) -> np.ndarray:
 
 
 def scene(seed: int, size: tuple[int, int] = (160, 200), channels: int = 1) -> np.ndarray:
-    """A texture of soft blobs, 8 bits (H, W, channels)."""
+    """Return a texture of soft blobs, 8 bits (H, W, channels)."""
     values = np.random.default_rng(seed).normal(size=(*size, channels)).astype(np.float32)
     soft = cv2.GaussianBlur(values, (0, 0), 3.0).reshape(*size, channels)
     return np.rint((128 + 60 * soft / soft.std()).clip(0, 255)).astype(np.uint8)
@@ -66,7 +66,7 @@ def test_colourfulness_of_one_colour_is_its_mean_alone() -> None:
 
 
 def test_colourfulness_of_two_opposite_colours_is_their_spread_alone() -> None:
-    """Signs count: with absolute values the spread would be 0."""
+    """Signs count: with absolute values the deviation would be 0."""
     picture = np.zeros((2, 2, 3), np.uint8)
     picture[0] = (90, 10, 50)
     picture[1] = (10, 90, 50)
@@ -77,9 +77,9 @@ def test_colourfulness_of_two_opposite_colours_is_their_spread_alone() -> None:
 @settings(max_examples=20, deadline=None)
 def test_psnr_is_that_of_skimage(seed: int) -> None:
     first, second = noise(seed), noise(seed + 1)
-    wanted = peak_signal_noise_ratio(first, second, data_range=255)
-    assert psnr(first, second) == pytest.approx(wanted)
-    assert psnr(second, first) == pytest.approx(wanted)  # unsigned differences would wrap
+    expected = peak_signal_noise_ratio(first, second, data_range=255)
+    assert psnr(first, second) == pytest.approx(expected)
+    assert psnr(second, first) == pytest.approx(expected)  # unsigned differences would wrap
 
 
 def test_psnr_has_known_answers() -> None:
@@ -103,9 +103,9 @@ def test_ab_error_and_chroma_are_sums_over_pixels() -> None:
 
 def test_divergence_is_the_square_of_scipys_distance() -> None:
     first, second = distributions(noise(3)), distributions(noise(4))
-    for channel, found in enumerate(divergence(first, second)):
-        wanted = jensenshannon(first[channel], second[channel]) ** 2  # natural logarithm
-        assert found == pytest.approx(wanted)
+    for channel, value in enumerate(divergence(first, second)):
+        expected = jensenshannon(first[channel], second[channel]) ** 2  # natural logarithm
+        assert value == pytest.approx(expected)
 
 
 def test_divergence_has_bounds() -> None:
@@ -115,7 +115,7 @@ def test_divergence_has_bounds() -> None:
 
 
 def cdc_by_hand(frames: list[np.ndarray]) -> float:
-    """As the definition reads: channels outside, then steps, then pairs."""
+    """Return CDC as it is defined: channels outermost, then steps, then pairs."""
     channels = []
     for channel in range(3):
         shares = [np.histogram(f[..., channel], 256, (0, 256))[0] / f[..., 0].size for f in frames]
@@ -128,10 +128,10 @@ def cdc_by_hand(frames: list[np.ndarray]) -> float:
 
 
 def cdc(frames: list[np.ndarray], cuts: tuple[int, ...] = ()) -> float | None:
-    found = Cdc()
+    result = Cdc()
     for number, frame in enumerate(frames):
-        found.add(frame, number in cuts)
-    return found.value
+        result.add(frame, number in cuts)
+    return result.value
 
 
 @pytest.mark.parametrize("num_frames", [5, 6, 11])
@@ -149,8 +149,8 @@ def test_cdc_of_a_still_is_zero_and_one_frame_has_none() -> None:
 
 def test_cdc_of_few_frames_is_over_the_steps_there_are() -> None:
     first, second = noise(6), noise(7)
-    wanted = np.mean(divergence(distributions(first), distributions(second)))
-    assert cdc([first, second]) == pytest.approx(wanted)
+    expected = np.mean(divergence(distributions(first), distributions(second)))
+    assert cdc([first, second]) == pytest.approx(expected)
 
 
 def test_cdc_leaves_pairs_across_a_cut_out() -> None:
@@ -167,61 +167,61 @@ SHIFTS = [(0, 0), (3, 0), (-2, 4)]  # pixels to the right, down
 @pytest.mark.parametrize("shift", SHIFTS)
 def test_motion_of_a_shift_is_the_shift(shift: tuple[int, int]) -> None:
     luma = scene(1)[..., 0]
-    moved = motion(luma[20:120, 20:160], luma[20 - shift[1] :, 20 - shift[0] :][:100, :140])
-    inner = moved.flow[10:-10, 10:-10]
+    motion = find_motion(luma[20:120, 20:160], luma[20 - shift[1] :, 20 - shift[0] :][:100, :140])
+    inner = motion.forward[10:-10, 10:-10]
     assert np.abs(inner - np.array(shift)).mean() < 0.1
-    assert moved.is_seen[10:-10, 10:-10].mean() > 0.98
-    assert moved.num_seen == moved.is_seen.sum()
+    assert motion.is_visible[10:-10, 10:-10].mean() > 0.98
+    assert motion.num_visible == motion.is_visible.sum()
 
 
 @pytest.mark.parametrize("shift", SHIFTS)
 def test_colours_that_move_with_the_picture_have_no_warp_error(shift: tuple[int, int]) -> None:
     luma, ab = scene(1)[..., 0], ab_of(scene(2, channels=3))
-    there = np.s_[20 - shift[1] : 120 - shift[1], 20 - shift[0] : 160 - shift[0]]
-    here = np.s_[20:120, 20:160]
-    moved = motion(luma[here], luma[there])
-    assert warp_error(ab[here], ab[there], moved) < 0.3
+    later = np.s_[20 - shift[1] : 120 - shift[1], 20 - shift[0] : 160 - shift[0]]
+    earlier = np.s_[20:120, 20:160]
+    motion = find_motion(luma[earlier], luma[later])
+    assert warp_error(ab[earlier], ab[later], motion) < 0.3
     if shift != (0, 0):
-        assert warp_error(ab[there], ab[here], moved) > 3.0  # the wrong way round
+        assert warp_error(ab[later], ab[earlier], motion) > 3.0  # the wrong way round
 
 
 def test_warp_error_is_the_distance_that_colours_jump() -> None:
     luma = scene(3)[..., 0]
     ab = np.zeros((*luma.shape, 2), np.float32)
-    moved = motion(luma, luma)
-    assert warp_error(ab, ab + np.float32([3.0, 4.0]), moved) == pytest.approx(5.0)
-    assert warp_error(ab, ab, moved) == 0.0
+    motion = find_motion(luma, luma)
+    assert warp_error(ab, ab + np.float32([3.0, 4.0]), motion) == pytest.approx(5.0)
+    assert warp_error(ab, ab, motion) == 0.0
 
 
 def test_what_is_covered_is_not_seen() -> None:
-    """A square slides over a texture: what it covers next has no place to go to."""
+    """A square slides over a texture: the pixels that it covers next are in no later frame."""
     first = scene(4)[..., 0]
     second = first.copy()
     patch = scene(5, (60, 60))[..., 0]
     first[50:110, 40:100] = patch
     second[50:110, 48:108] = patch
-    moved = motion(first, second)
-    covered = moved.is_seen[55:105, 101:107]
-    assert covered.mean() < 0.5 < moved.is_seen[:, 120:].mean()
-    left = moved.is_seen[55:105, 50:90]  # the square itself goes on
+    motion = find_motion(first, second)
+    covered = motion.is_visible[55:105, 101:107]
+    assert covered.mean() < 0.5 < motion.is_visible[:, 120:].mean()
+    left = motion.is_visible[55:105, 50:90]  # the square itself goes on
     assert left.mean() > 0.9
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 64), (64, 9), (15, 16)])
 def test_small_pictures_have_motion_too(size: tuple[int, int]) -> None:
     luma = scene(7, (64, 64))[: size[0], : size[1], 0]
-    moved = motion(luma, luma)
-    assert moved.flow.shape == (*size, 2)
-    assert np.abs(moved.flow).max() < 0.01
-    assert moved.is_seen.all()
+    motion = find_motion(luma, luma)
+    assert motion.forward.shape == (*size, 2)
+    assert np.abs(motion.forward).max() < 0.01
+    assert motion.is_visible.all()
 
 
 def test_without_a_pixel_in_common_there_is_no_warp_error() -> None:
     luma = scene(6)[..., 0]
-    moved = motion(luma, luma)
-    moved.is_seen[:] = False
+    motion = find_motion(luma, luma)
+    motion.is_visible[:] = False
     ab = np.zeros((*luma.shape, 2), np.float32)
-    assert warp_error(ab, ab, moved) is None
+    assert warp_error(ab, ab, motion) is None
 
 
 # ---------------------------------------------------------------- over a second
@@ -231,7 +231,7 @@ NUM_FRAMES = 2 * LONG_STEP + LONG_EVERY + 2
 
 
 def pan(num_frames: int, step: tuple[int, int], seed: int) -> list[np.ndarray]:
-    """Views (H, W) of one texture, each `step` pixels right and down of the one before."""
+    """Return views (H, W) of one texture, each `step` pixels right and down of the previous one."""
     size = SIDE + num_frames * step[1], SIDE + num_frames * step[0]
     whole = scene(seed, size)[..., 0]
     return [
@@ -247,18 +247,18 @@ def flat(a: float, b: float = 0.0) -> np.ndarray:
 def errors(
     lumas: list[np.ndarray], abs_: list[np.ndarray], cuts: tuple[int, ...] = ()
 ) -> WarpErrors:
-    track, found = Track(), WarpErrors()
+    tracker, result = MotionTracker(), WarpErrors()
     for number, (luma, ab) in enumerate(zip(lumas, abs_, strict=True)):
-        found.add(ab, track.add(luma, number in cuts))
-    return found
+        result.add(ab, tracker.add(luma, number in cuts))
+    return result
 
 
 def test_long_pairs_are_a_second_of_sound_film_apart() -> None:
-    track = Track()
-    steps = [track.add(luma) for luma in pan(NUM_FRAMES, (0, 0), 1)]
+    tracker = MotionTracker()
+    steps = [tracker.add(luma) for luma in pan(NUM_FRAMES, (0, 0), 1)]
     assert (LONG_STEP, LONG_EVERY) == (24, 6)
-    assert [s.number for s in steps if s.far is not None] == [24, 30, 36, 42, 48, 54]
-    assert [s.number for s in steps if s.near is None] == [0]
+    assert [s.number for s in steps if s.long is not None] == [24, 30, 36, 42, 48, 54]
+    assert [s.number for s in steps if s.short is None] == [0]
 
 
 @pytest.mark.parametrize("step", [(0, 0), (1, 0), (1, -1)], ids=str)
@@ -269,91 +269,91 @@ def test_colours_that_go_with_the_picture_are_steady_over_a_second(step: tuple[i
     if step[1] < 0:
         lumas, abs_ = ([f[::-1] for f in frames] for frames in (lumas, abs_))
         abs_ = [np.ascontiguousarray(ab) for ab in abs_]
-    found = errors(lumas, abs_)
-    assert found.long_value < 1.5
+    result = errors(lumas, abs_)
+    assert result.long_value < 1.5
     still = np.abs(abs_[LONG_STEP] - abs_[0])
     assert step == (0, 0) or np.hypot(*np.moveaxis(still, 2, 0)).mean() > 10.0  # without the flow
 
 
 def test_motion_over_a_second_is_the_sum_of_its_steps() -> None:
-    track = Track()
-    *_, last = [track.add(luma) for luma in pan(LONG_STEP + 1, (1, 0), 3)]
-    seen = last.far.is_seen
-    assert np.abs(last.far.flow[seen] - np.float32([-24, 0])).mean() < 0.5
-    assert np.abs(last.far.back[:, :-30] - np.float32([24, 0])).mean() < 0.5
+    tracker = MotionTracker()
+    *_, last = [tracker.add(luma) for luma in pan(LONG_STEP + 1, (1, 0), 3)]
+    seen = last.long.is_visible
+    assert np.abs(last.long.forward[seen] - np.float32([-24, 0])).mean() < 0.5
+    assert np.abs(last.long.backward[:, :-30] - np.float32([24, 0])).mean() < 0.5
     assert not seen[:, :22].any()  # has left the picture
     assert seen[:, 28:].mean() > 0.9
 
 
 def test_what_left_the_picture_on_the_way_is_not_seen_when_it_is_back() -> None:
-    there = pan(LONG_STEP // 2 + 1, (2, 0), 4)
-    lumas = [*there, *there[-2::-1]]  # out and back: the last frame is the first one
-    track = Track()
-    *_, last = [track.add(luma) for luma in lumas]
+    outward = pan(LONG_STEP // 2 + 1, (2, 0), 4)
+    lumas = [*outward, *outward[-2::-1]]  # and back: the last frame equals the first
+    tracker = MotionTracker()
+    *_, last = [tracker.add(luma) for luma in lumas]
     assert np.array_equal(lumas[0], lumas[-1])
-    assert not last.far.is_seen[:, :22].any()
-    assert last.far.is_seen[:, 28:-28].mean() > 0.9
+    assert not last.long.is_visible[:, :22].any()
+    assert last.long.is_visible[:, 28:-28].mean() > 0.9
 
 
 def test_drift_is_its_slope_from_frame_to_frame_and_24_times_that_over_a_second() -> None:
     lumas = pan(NUM_FRAMES, (1, 1), 5)
-    found = errors(lumas, [flat(0.3 * n, 0.4 * n) for n in range(NUM_FRAMES)])
-    assert found.value == pytest.approx(0.5, rel=1e-4)
-    assert found.long_value == pytest.approx(0.5 * 24, rel=1e-4)
+    result = errors(lumas, [flat(0.3 * n, 0.4 * n) for n in range(NUM_FRAMES)])
+    assert result.value == pytest.approx(0.5, rel=1e-4)
+    assert result.long_value == pytest.approx(0.5 * 24, rel=1e-4)
 
 
 def test_flicker_is_seen_from_frame_to_frame_alone() -> None:
     lumas = pan(NUM_FRAMES, (1, 0), 6)
-    found = errors(lumas, [flat(2.0 * (-1) ** n) for n in range(NUM_FRAMES)])
-    assert found.value == pytest.approx(4.0)
-    assert found.long_value == pytest.approx(0.0, abs=1e-6)
+    result = errors(lumas, [flat(2.0 * (-1) ** n) for n in range(NUM_FRAMES)])
+    assert result.value == pytest.approx(4.0)
+    assert result.long_value == pytest.approx(0.0, abs=1e-6)
 
 
 def test_pairs_across_a_cut_are_left_out_of_both() -> None:
     first, second = pan(LONG_STEP + 8, (1, 0), 7), pan(LONG_STEP + 8, (0, 0), 8)
     abs_ = [flat(0.0)] * len(first) + [flat(30.0)] * len(second)
-    found = errors(first + second, abs_, cuts=(len(first),))
-    assert (found.value, found.long_value) == (0.0, 0.0)
+    result = errors(first + second, abs_, cuts=(len(first),))
+    assert (result.value, result.long_value) == (0.0, 0.0)
     short = errors(first[:20] + second[:20], abs_[20:60], cuts=(20,))
     assert (short.value > 0.0, short.long_value) == (True, None)
 
 
 def test_nothing_is_known_of_one_frame() -> None:
-    found = errors(pan(1, (0, 0), 9), [flat(1.0)])
-    assert (found.value, found.long_value) == (None, None)
+    result = errors(pan(1, (0, 0), 9), [flat(1.0)])
+    assert (result.value, result.long_value) == (None, None)
 
 
-def warp_error_by_hand(first: np.ndarray, second: np.ndarray, moved: Motion) -> tuple[float, int]:
-    """As the definition reads, by scipy: (sum over seen pixels, how many they are)."""
-    rows, columns = np.nonzero(moved.is_seen)
-    flow = moved.flow[rows, columns].astype(np.float64)
-    places = rows + flow[:, 1], columns + flow[:, 0]
-    fetched = [map_coordinates(second[..., c], places, order=1, mode="nearest") for c in (0, 1)]
-    jumps = np.hypot(*(f - first[rows, columns, c] for c, f in enumerate(fetched)))
+def warp_error_by_hand(first: np.ndarray, second: np.ndarray, motion: Motion) -> tuple[float, int]:
+    """Return the sum over visible pixels as it is defined, by SciPy, and their number."""
+    rows, columns = np.nonzero(motion.is_visible)
+    flow = motion.forward[rows, columns].astype(np.float64)
+    points = rows + flow[:, 1], columns + flow[:, 0]
+    warped = [map_coordinates(second[..., c], points, order=1, mode="nearest") for c in (0, 1)]
+    jumps = np.hypot(*(f - first[rows, columns, c] for c, f in enumerate(warped)))
     return float(jumps.sum()), len(rows)
 
 
 def test_both_warp_errors_are_the_definition() -> None:
-    """A square slides over a texture, and the colours are noise that is soft."""
+    """A square slides over a texture; the colours are soft noise."""
     lumas = [np.ascontiguousarray(f) for f in pan(NUM_FRAMES, (1, 0), 10)]
     for number, luma in enumerate(lumas):
         luma[10:34, number // 4 + 10 : number // 4 + 34] = scene(11, (24, 24))[..., 0]
     abs_ = [ab_of(scene(20 + n, (SIDE, SIDE), 3)) for n in range(NUM_FRAMES)]
-    track, found = Track(), WarpErrors()
-    steps = [track.add(luma) for luma in lumas]
-    each = [found.add(ab, step) for ab, step in zip(abs_, steps, strict=True)]
+    tracker, result = MotionTracker(), WarpErrors()
+    steps = [tracker.add(luma) for luma in lumas]
+    each = [result.add(ab, step) for ab, step in zip(abs_, steps, strict=True)]
     near = [
-        warp_error_by_hand(abs_[a], abs_[b], steps[b].near) for a, b in pairwise(range(len(abs_)))
+        warp_error_by_hand(abs_[a], abs_[b], steps[b].short) for a, b in pairwise(range(len(abs_)))
     ]
     far = [
-        warp_error_by_hand(abs_[s.number - LONG_STEP], abs_[s.number], s.far)
+        warp_error_by_hand(abs_[s.number - LONG_STEP], abs_[s.number], s.long)
         for s in steps
-        if s.far is not None
+        if s.long is not None
     ]
-    # remap places its samples to 1/32 of a pixel
-    for wanted, value in ((near, found.value), (far, found.long_value)):
-        sums, nums = zip(*wanted, strict=True)
-        assert len(set(nums)) > 1  # so that weights tell
+    # remap points its samples to 1/32 of a pixel
+    for expected, value in ((near, result.value), (far, result.long_value)):
+        sums, nums = zip(*expected, strict=True)
+        assert len(set(nums)) > 1  # so that weights matter
         assert value == pytest.approx(sum(sums) / sum(nums), rel=0.01)
     assert each[0] is None
     assert each[1:] == pytest.approx([total / num for total, num in near], rel=0.02)
@@ -361,11 +361,11 @@ def test_both_warp_errors_are_the_definition() -> None:
 
 def test_memory_does_not_grow_with_the_film() -> None:
     lumas = pan(3, (0, 0), 12)
-    track, found = Track(), WarpErrors()
+    tracker, result = MotionTracker(), WarpErrors()
 
     def held_after(num_frames: int) -> int:
         for number in range(num_frames):
-            found.add(flat(float(number)), track.add(lumas[number % 3]))
+            result.add(flat(float(number)), tracker.add(lumas[number % 3]))
         return tracemalloc.get_traced_memory()[0]
 
     tracemalloc.start()

@@ -1,4 +1,4 @@
-"""Grades: what they do to colours, and which frame of a film has which."""
+"""Grades: their effect on colours, and the grade of each frame."""
 
 import re
 from collections.abc import Callable

@@ -1,8 +1,9 @@
-"""Stills: size, depth, orientation and format kept, and the luma under the new colour."""
+"""Stills: size, depth, orientation, format and luma are kept."""
 
 import struct
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import pytest
 import tifffile
 from PIL import Image, ImageCms, ImageOps
 
-from filmcolor.errors import InputError, OutputError
+from filmcolor.errors import InputError, OutputError, WeightsError
 from filmcolor.pipeline.colorizer import Colorizer
 from filmcolor.pipeline.options import ColorOptions
 from filmcolor.pipeline.photo import colorize_photo, colorize_rgb
@@ -22,7 +23,7 @@ LUMA = np.array([0.2126, 0.7152, 0.0722])  # ITU-R BT.709-6, item 3.2: sRGB's to
 ORIENTATION, ARTIST, EXIF_FOLDER, TAKEN = 0x0112, 0x013B, 0x8769, 0x9003  # EXIF tags
 SIZE = (48, 32)
 
-# where numpy's rows and columns go under each EXIF orientation (CIPA DC-008, 4.6.5)
+# how each EXIF orientation is set upright (CIPA DC-008, 4.6.5)
 UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
     1: lambda a: a,
     2: lambda a: a[:, ::-1],
@@ -50,7 +51,7 @@ def scene(size: tuple[int, int] = SIZE, depth: int = 8) -> np.ndarray:
 def pixels(path: Path) -> np.ndarray:
     """Return the R'G'B' code values of a written picture, read without filmcolor."""
     values = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)[..., ::-1]
-    if values.dtype == np.uint8:  # Pillow cannot read 16-bit colour, but obeys the rest
+    if values.dtype == np.uint8:  # Pillow reads no 16-bit colour
         with Image.open(path) as image:
             assert image.mode == "RGB"
             return np.asarray(image)
@@ -62,10 +63,10 @@ def luma_of(rgb: np.ndarray) -> np.ndarray:
 
 
 def assert_luma(path: Path, wanted: np.ndarray, tolerance: float = 1.0) -> None:
-    """Compare each pixel, in code values; what JPEG loses of it is forgiven."""
-    found = luma_of(pixels(path))
-    assert found.shape == wanted.shape
-    error = np.abs(found - wanted)
+    """Compare luma pixel by pixel, in code values; JPEG gets a wider tolerance."""
+    luma = luma_of(pixels(path))
+    assert luma.shape == wanted.shape
+    error = np.abs(luma - wanted)
     if path.suffix.lower() in (".jpg", ".jpeg"):
         assert error.mean() < 3, "more than JPEG's own loss"
     else:
@@ -73,7 +74,7 @@ def assert_luma(path: Path, wanted: np.ndarray, tolerance: float = 1.0) -> None:
 
 
 def is_colored(rgb: np.ndarray) -> bool:
-    """Tell whether a picture has colour, and not the same one everywhere."""
+    """Return whether a picture has colour."""
     spread = rgb.astype(np.float64).max(axis=2) - rgb.min(axis=2)
     return bool(spread.max() > 0.05 * np.iinfo(rgb.dtype).max)
 
@@ -140,7 +141,7 @@ def test_16_bits_stay_16_bits_within_one_code_value(
 ) -> None:
     values = scene(depth=16)
     wanted = values.astype(np.float64)
-    if is_rgb:  # an old colour scan: its luma is what counts
+    if is_rgb:  # a colour scan: only its luma counts
         values = np.dstack([values, np.roll(values, 3, axis=1), values // 2])
         wanted = luma_of(values)
     path = colorize_photo(write_deep(tmp_path / f"deep{suffix}", values), colorizer=colorizer)
@@ -156,7 +157,7 @@ def test_16_bits_hold_more_shades_than_8_can(tmp_path: Path, colorizer: Colorize
     assert len(np.unique(luma_of(pixels(path))[0].round())) == 64
 
 
-def test_16_bits_are_not_lost_to_jpeg_unsaid(tmp_path: Path, colorizer: Colorizer) -> None:
+def test_16_bits_are_not_silently_lost_to_jpeg(tmp_path: Path, colorizer: Colorizer) -> None:
     source = write_deep(tmp_path / "deep.png", scene(depth=16))
     with pytest.raises(OutputError, match=r"lose the 16 bits .* \.png or \.tif"):
         colorize_photo(source, tmp_path / "deep.jpg", colorizer=colorizer)
@@ -198,6 +199,41 @@ def test_only_the_luma_of_a_colour_picture_counts(colorizer: Colorizer) -> None:
     assert np.abs(luma_of(colorize_rgb(luma, colorizer)) - grey).max() <= 1
 
 
+# ---------------------------------------------------------------- options
+
+
+def test_options_are_those_of_a_colorizer(
+    tmp_path: Path, options: ColorOptions, colorizer: Colorizer
+) -> None:
+    source = tmp_path / "a.png"
+    Image.fromarray(scene()).save(source)
+    shared = colorize_photo(source, tmp_path / "shared.png", colorizer=colorizer)
+    by_options = colorize_photo(source, tmp_path / "options.png", options=options)
+    assert np.array_equal(pixels(by_options), pixels(shared))
+    assert_luma(by_options, scene())
+
+    warm = replace(options, warmth=0.8)
+    graded = colorize_photo(source, tmp_path / "warm.png", options=warm)
+    expected = colorize_photo(source, tmp_path / "expected.png", colorizer=Colorizer(warm))
+    assert np.array_equal(pixels(graded), pixels(expected))
+    assert not np.array_equal(pixels(graded), pixels(shared))
+    gray = colorize_photo(source, tmp_path / "gray.png", options=replace(options, saturation=0.0))
+    assert not is_colored(pixels(gray))
+
+
+def test_options_are_keywords(tmp_path: Path, options: ColorOptions) -> None:
+    with pytest.raises(TypeError, match="positional"):
+        colorize_photo(tmp_path / "a.png", tmp_path / "b.png", options)  # type: ignore[misc]
+
+
+def test_unknown_weights_of_a_still_are_refused(tmp_path: Path, options: ColorOptions) -> None:
+    source = tmp_path / "a.png"
+    Image.fromarray(scene()).save(source)
+    with pytest.raises(WeightsError, match="no weights 'sepia'"):
+        colorize_photo(source, options=replace(options, weights="sepia"))
+    assert [p.name for p in tmp_path.iterdir()] == ["a.png"]
+
+
 # ---------------------------------------------------------------- orientation
 
 
@@ -215,7 +251,7 @@ def test_8_bit_pictures_come_out_upright(
     path = colorize_photo(source, colorizer=colorizer)
 
     assert_luma(path, wanted)
-    with Image.open(path) as image:  # and no viewer turns it once more
+    with Image.open(path) as image:  # so no viewer turns it again
         assert image.getexif().get(ORIENTATION, 1) == 1
 
 
@@ -248,11 +284,11 @@ def test_a_bigtiff_comes_out_upright(tmp_path: Path, colorizer: Colorizer) -> No
     assert_luma(path, UPRIGHT[6](values).astype(float))
 
 
-# ---------------------------------------------------------------- what goes along
+# ---------------------------------------------------------------- metadata
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif"])
-def test_exif_and_resolution_go_along(tmp_path: Path, colorizer: Colorizer, suffix: str) -> None:
+def test_exif_and_resolution_are_kept(tmp_path: Path, colorizer: Colorizer, suffix: str) -> None:
     source = tmp_path / f"signed{suffix}"
     exif = exif_of(orientation=6, artist="Lumiere")
     exif[EXIF_FOLDER] = {TAKEN: "1895:03:19 12:00:00"}
@@ -264,7 +300,7 @@ def test_exif_and_resolution_go_along(tmp_path: Path, colorizer: Colorizer, suff
 
 
 def swapped_profile() -> bytes:
-    """Return sRGB's ICC profile with red and blue exchanged: another, valid colour space."""
+    """Return sRGB's ICC profile with red and blue exchanged: another valid colour space."""
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     table_end = 132 + 12 * struct.unpack(">I", profile[128:132])[0]
     table = profile[128:table_end].replace(b"rXYZ", b"????")
@@ -282,10 +318,10 @@ def test_an_icc_profile_is_converted_to_srgb(
 
     path = colorize_photo(source, colorizer=colorizer)
 
-    assert_luma(path, np.full(SIZE[::-1], 200 * LUMA[2]), 4.0)  # it was blue all along
+    assert_luma(path, np.full(SIZE[::-1], 200 * LUMA[2]), 4.0)  # in this profile it is blue
     with Image.open(path) as image:
-        given = ImageCms.ImageCmsProfile(BytesIO(image.info["icc_profile"]))
-        assert "sRGB" in ImageCms.getProfileDescription(given)
+        profile = ImageCms.ImageCmsProfile(BytesIO(image.info["icc_profile"]))
+        assert "sRGB" in ImageCms.getProfileDescription(profile)
 
 
 def test_a_broken_icc_profile_does_not_stop_a_picture(tmp_path: Path, colorizer: Colorizer) -> None:
@@ -298,7 +334,7 @@ def test_a_broken_icc_profile_does_not_stop_a_picture(tmp_path: Path, colorizer:
 
 
 def kinds() -> dict[str, tuple[Image.Image, str, np.ndarray]]:
-    """Return name: (picture, suffix, the luma that it shows on white paper)."""
+    """Return name: (picture, suffix, its luma on a white background)."""
     grey = scene()
     half = np.full(grey.shape, 128, np.uint8)
     on_paper = grey * (128 / 255) + 255 * (127 / 255)
@@ -307,7 +343,7 @@ def kinds() -> dict[str, tuple[Image.Image, str, np.ndarray]]:
     palette = Image.fromarray(grey // 64)
     palette.putpalette([0, 0, 0, 255, 0, 0, 0, 255, 0, 255, 255, 255])
     clear = palette.copy()
-    clear.info["transparency"] = 1  # what was red is paper
+    clear.info["transparency"] = 1  # red becomes white
     shades = np.array([0, 255 * LUMA[0], 255 * LUMA[1], 255])
     on_clear = np.array([0, 255, 255 * LUMA[1], 255])
     cmyk = Image.merge("CMYK", [Image.fromarray(255 - grey)] * 3 + [Image.new("L", SIZE)])
@@ -350,7 +386,7 @@ def test_every_kind_of_pixels_shows_its_own_luma(
     assert_luma(path, wanted, 1.6)
 
 
-def test_16_bit_alpha_is_white_paper_too(tmp_path: Path, colorizer: Colorizer) -> None:
+def test_16_bit_alpha_has_a_white_background_too(tmp_path: Path, colorizer: Colorizer) -> None:
     grey = scene(depth=16)
     half = np.full_like(grey, 32768)
     source = tmp_path / "clear.png"

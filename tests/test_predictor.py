@@ -1,4 +1,4 @@
-"""What the network sees, and that batches, folding and rotation change nothing."""
+"""Proxies, and prediction: batches, folded layers and rotation change nothing."""
 
 from dataclasses import replace
 from fractions import Fraction
@@ -50,7 +50,7 @@ def in_float32(monkeypatch):
 
 @pytest.fixture(scope="module")
 def pictures():
-    """Small luma (N, h, w), unlike in every direction."""
+    """Proxy luma (N, h, w), different in every direction."""
     return np.random.default_rng(0).integers(0, 256, (5, 32, 48), np.uint8)
 
 
@@ -59,22 +59,22 @@ def proxy_frames(pictures):
     return [proxy_frame(LumaFrame(n, luma, n, 1), p, n == 3) for n, p in enumerate(pictures)]
 
 
-# ---------------------------------------------------------------- size
+# ---------------------------------------------------------------- proxy size
 
 
 @law
 @given(st.integers(16, 8192).map(float), st.integers(16, 8192).map(float), st.integers(32, 1024))
-def test_small_sides_are_multiples_of_8_and_in_proportion(width, height, short_side):
-    small = proxy_size(width, height, short_side)
+def test_proxy_sides_are_multiples_of_8_and_in_proportion(width, height, short_side):
+    proxy = proxy_size(width, height, short_side)
     scale = short_side / min(width, height)
-    for side, exact in zip(small, (width * scale, height * scale)):
+    for side, exact in zip(proxy, (width * scale, height * scale)):
         assert side % 8 == 0 and side >= 8
         assert abs(side - exact) <= 4.0 + 1e-6
-    assert proxy_size(height, width, short_side) == (small[1], small[0])
+    assert proxy_size(height, width, short_side) == (proxy[1], proxy[0])
 
 
 @pytest.mark.parametrize(
-    ("size", "small"),
+    ("size", "proxy"),
     [
         ((640, 480), (344, 256)),
         ((1920, 1080), (456, 256)),
@@ -83,11 +83,11 @@ def test_small_sides_are_multiples_of_8_and_in_proportion(width, height, short_s
         ((32, 24), (344, 256)),
     ],
 )
-def test_the_short_side_is_the_size_asked_for(size, small):
-    assert proxy_size(*size, 256) == small
+def test_the_short_side_has_the_requested_size(size, proxy):
+    assert proxy_size(*size, 256) == proxy
 
 
-# ---------------------------------------------------------------- shrinking
+# ---------------------------------------------------------------- downscaling
 
 CODINGS = [Coding(1, is_full, depth) for is_full in (False, True) for depth in (8, 10)]
 every_coding = pytest.mark.parametrize("coding", CODINGS, ids=str)
@@ -98,14 +98,14 @@ def dtype_of(coding):
 
 
 @every_coding
-def test_black_is_0_and_white_is_1(coding):
+def test_black_is_0_and_white_is_255(coding):
     luma = np.full((64, 96), coding.luma_offset, dtype_of(coding))
     luma[:, 48:] += coding.luma_scale
-    small = downscale(luma, (24, 16), coding)
-    assert small.dtype == np.uint8
-    assert small.shape == (16, 24)
-    assert (small[:, :12] == 0).all()
-    assert (small[:, 12:] == 255).all()
+    proxy = downscale(luma, (24, 16), coding)
+    assert proxy.dtype == np.uint8
+    assert proxy.shape == (16, 24)
+    assert (proxy[:, :12] == 0).all()
+    assert (proxy[:, 12:] == 255).all()
 
 
 @every_coding
@@ -114,31 +114,31 @@ def test_codes_beyond_black_and_white_do_not_wrap(coding, size):
     peak = (1 << coding.bit_depth) - 1
     luma = np.zeros((64, 96), dtype_of(coding))
     luma[:, 48:] = peak
-    small = downscale(luma, size, coding)
-    assert small.dtype == np.uint8 and small.shape == size[::-1]
-    assert (small[:, 0] == 0).all() and (small[:, -1] == 255).all()
-    assert (np.diff(small.astype(int), axis=1) >= 0).all()
+    proxy = downscale(luma, size, coding)
+    assert proxy.dtype == np.uint8 and proxy.shape == size[::-1]
+    assert (proxy[:, 0] == 0).all() and (proxy[:, -1] == 255).all()
+    assert (np.diff(proxy.astype(int), axis=1) >= 0).all()
 
 
 @every_coding
-def test_shrinking_averages(coding):
+def test_downscaling_averages(coding):
     rng = np.random.default_rng(1)
     codes = coding.luma_offset + rng.integers(0, coding.luma_scale + 1, (64, 96))
-    small = downscale(codes.astype(dtype_of(coding)), (24, 16), coding)
+    proxy = downscale(codes.astype(dtype_of(coding)), (24, 16), coding)
     exact = (codes - coding.luma_offset) / coding.luma_scale
     means = exact.reshape(16, 4, 24, 4).mean(axis=(1, 3))
     most = 1.01 / coding.luma_scale + 0.5 / 255.0  # halving rounds twice, then 8 bits do
-    np.testing.assert_allclose(small / 255.0, means, atol=most)
+    np.testing.assert_allclose(proxy / 255.0, means, atol=most)
 
 
-def test_every_coding_of_a_picture_shrinks_to_the_same():
+def test_every_coding_of_a_picture_has_the_same_proxy():
     picture = np.random.default_rng(2).random((64, 96))
-    smalls = []
+    proxies = []
     for coding in CODINGS:
         codes = np.rint(picture * coding.luma_scale + coding.luma_offset)
-        smalls.append(downscale(codes.astype(dtype_of(coding)), (24, 16), coding))
-    for small in smalls[1:]:
-        assert np.abs(small.astype(int) - smalls[0]).max() <= 2
+        proxies.append(downscale(codes.astype(dtype_of(coding)), (24, 16), coding))
+    for proxy in proxies[1:]:
+        assert np.abs(proxy.astype(int) - proxies[0]).max() <= 2
 
 
 def film_info(width, height, sar=Fraction(1)):
@@ -475,4 +475,4 @@ def test_keys_are_those_of_the_film_upright(net, in_float32, rotation):
     predictor = Predictor(net, "cpu")
     turns = rotation // 90
     upright = predictor.features_of(np.ascontiguousarray(np.rot90(small, turns)))
-    np.testing.assert_array_equal(np.rot90(predictor.features_of(small, rotation), turns), upright)
+    np.testing.assert_array_equal(np.rot90(predictor.features_of(small, turns), turns), upright)

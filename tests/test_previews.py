@@ -1,4 +1,4 @@
-"""Previews show what a run gives: the same frames, beside the grey ones."""
+"""Previews show exactly the frames of a run, beside the grey ones."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -19,7 +19,7 @@ from filmcolor.output.options import Encoding
 from filmcolor.pipeline.batch import colorize
 from filmcolor.pipeline.colorizer import Colorizer
 from filmcolor.pipeline.options import ColorOptions
-from filmcolor.previews.clip import moment, preview, side_by_side
+from filmcolor.previews.clip import clip_around, preview, side_by_side
 from filmcolor.previews.contact_sheet import contact_sheet
 from filmcolor.timecodes import format_timecode
 from filmcolor.types.film import TimeRange
@@ -39,7 +39,7 @@ def film(make_film: MakeFilm) -> Path:
 
 @pytest.fixture
 def frames(film: Path, options: ColorOptions) -> list[ColorFrame]:
-    """What `run` gives, before the encoder."""
+    """Return the frames of a run, before the encoder."""
     return list(Colorizer(options).frames(probe(film)))
 
 
@@ -51,14 +51,14 @@ def test_a_clip_has_the_grey_film_on_the_left_and_the_run_on_the_right(
         tmp_path / "clip.mp4",
         time_range=TimeRange(first=10, stop=20),
         options=options,
-        encoding=Encoding(crf=0),  # x264's lossless mode: any difference is ours
+        encoding=Encoding(crf=0),  # x264's lossless mode: any difference comes from filmcolor
     )
     shown = media.frames(tmp_path / "clip.mp4")
     assert (report.num_frames, len(shown)) == (10, 10)
-    for frame, wanted in zip(shown, frames[10:20]):
+    for frame, expected in zip(shown, frames[10:20]):
         luma, cb, cr = frame.planes
-        assert np.array_equal(luma, np.hstack([wanted.luma, wanted.luma]))
-        for plane, chroma in ((cb, wanted.cb), (cr, wanted.cr)):
+        assert np.array_equal(luma, np.hstack([expected.luma, expected.luma]))
+        for plane, chroma in ((cb, expected.cb), (cr, expected.cr)):
             assert np.array_equal(plane, np.hstack([np.full_like(chroma, 128), chroma]))
     assert max(np.abs(f.cb.astype(int) - 128).max() for f in frames[10:20]) > 10
 
@@ -79,9 +79,11 @@ def test_without_a_range_it_is_the_first_five_seconds(
     assert (report.num_frames, report.output.name) == (10, "film.preview.mp4")
 
 
-def test_a_moment_has_five_seconds_around_it() -> None:
-    assert moment(Fraction(60)) == TimeRange(Fraction(115, 2), Fraction(125, 2))
-    assert moment(Fraction(1)) == TimeRange(Fraction(0), Fraction(5))
+def test_a_clip_around_a_time_has_five_seconds() -> None:
+    assert clip_around(Fraction(60)) == TimeRange(Fraction(115, 2), Fraction(125, 2))
+    assert clip_around(1) == TimeRange(Fraction(0), Fraction(5))
+    for seconds in (60.5, "60.5", "1:00.5", Fraction(121, 2)):
+        assert clip_around(seconds) == TimeRange(58, 63)
 
 
 def test_odd_sizes_stand_side_by_side(frames: list[ColorFrame], film: Path) -> None:
@@ -108,15 +110,15 @@ def test_a_sheet_holds_the_frames_asked_for(
 def test_a_sheet_shows_the_very_frames_of_a_run(
     film: Path, frames: list[ColorFrame], options: ColorOptions, tmp_path: Path
 ) -> None:
-    path = contact_sheet(film, tmp_path / "a.png", at_seconds=[Fraction(12, 24)], options=options)
+    path = contact_sheet(film, tmp_path / "a.png", at_seconds=["0:00.5"], options=options)
     sheet = cv2.imread(str(path))[..., ::-1]
     grey = sheet[GAP : GAP + THUMB_HEIGHT, GAP : GAP + THUMB_WIDTH]
     left = 2 * GAP + THUMB_WIDTH
     colored = sheet[GAP : GAP + THUMB_HEIGHT, left : left + THUMB_WIDTH]
     assert np.ptp(grey.astype(int), axis=2).max() <= 1
     picture = np.rint(rgb_picture(frames[12], probe(film).coding) * 255).astype(np.uint8)
-    wanted = cv2.resize(picture, (THUMB_WIDTH, THUMB_HEIGHT), interpolation=cv2.INTER_AREA)
-    assert np.abs(colored.astype(int) - wanted).max() <= 3
+    expected = cv2.resize(picture, (THUMB_WIDTH, THUMB_HEIGHT), interpolation=cv2.INTER_AREA)
+    assert np.abs(colored.astype(int) - expected).max() <= 3
     assert np.ptp(colored.astype(int), axis=2).max() > 20
     caption = sheet[GAP + THUMB_HEIGHT : -GAP, GAP:]
     assert caption.min() < 80 < caption.max()
@@ -132,9 +134,9 @@ def test_preview_and_run_encode_the_same_chroma(
     film: Path, frames: list[ColorFrame], options: ColorOptions, tmp_path: Path
 ) -> None:
     colorize(film, tmp_path / "out.mkv", options=options, encoding=Encoding(codec="ffv1"))
-    for frame, wanted in zip(media.frames(tmp_path / "out.mkv"), frames, strict=True):
-        assert np.array_equal(frame.planes[1], wanted.cb)
-        assert np.array_equal(frame.planes[2], wanted.cr)
+    for frame, expected in zip(media.frames(tmp_path / "out.mkv"), frames, strict=True):
+        assert np.array_equal(frame.planes[1], expected.cb)
+        assert np.array_equal(frame.planes[2], expected.cr)
 
 
 @pytest.mark.parametrize(
@@ -159,15 +161,15 @@ def test_what_cannot_be_previewed(film: Path, options: ColorOptions, tmp_path: P
     assert sorted(p.name for p in tmp_path.iterdir()) == [film.name]
 
 
-def test_progress_is_told(film: Path, options: ColorOptions) -> None:
-    told: list[tuple[int, int | None]] = []
+def test_progress_is_reported(film: Path, options: ColorOptions) -> None:
+    calls: list[tuple[int, int | None]] = []
     preview(
         film,
         time_range=TimeRange(first=0, stop=3),
         options=options,
-        progress=lambda *p: told.append(p),
+        progress=lambda *p: calls.append(p),
     )
-    assert told == [(1, 3), (2, 3), (3, 3)]
+    assert calls == [(1, 3), (2, 3), (3, 3)]
 
 
 def test_a_clip_of_a_film_with_cover_art(make_film: MakeFilm, options: ColorOptions) -> None:
@@ -185,6 +187,6 @@ def test_a_sheet_of_a_damaged_film_shows_what_can_be_decoded(
     whole, part = tmp_path / "whole.png", tmp_path / "part.png"
     contact_sheet(film, whole, num_frames=12, options=options)
     contact_sheet(broken, part, num_frames=12, options=options)
-    assert cv2.imread(str(part)).shape[0] < cv2.imread(str(whole)).shape[0]  # two are not there
+    assert cv2.imread(str(part)).shape[0] < cv2.imread(str(whole)).shape[0]  # two are missing
     with pytest.raises(InputError, match="nothing from there on can be decoded"):
         contact_sheet(broken, tmp_path / "late.png", at_seconds=[Fraction(10, 24)], options=options)

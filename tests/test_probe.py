@@ -1,4 +1,4 @@
-"""What is known of a film before it is decoded, and what is said of things that are no film."""
+"""Properties of a film before it is decoded, and errors for files that are no film."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -25,13 +25,13 @@ def test_size_rate_and_times(make_film: MakeFilm) -> None:
     assert float(info.duration_seconds) == pytest.approx(12 * 1001 / 30000, abs=0.05)
 
 
-def test_how_large_frames_are(make_film: MakeFilm) -> None:
+def test_the_size_of_frames(make_film: MakeFilm) -> None:
     film = make_film(lumas=shoot(12))
     assert probe(film).bytes_per_frame == film.stat().st_size / 12
     assert replace(probe(film), num_frames_estimate=None).bytes_per_frame == 0
 
 
-def test_a_late_start_is_known(make_film: MakeFilm) -> None:
+def test_a_late_start(make_film: MakeFilm) -> None:
     assert probe(make_film(start=Fraction(5, 2))).start_seconds == Fraction(5, 2)
 
 
@@ -41,7 +41,7 @@ def test_a_late_start_is_known(make_film: MakeFilm) -> None:
         ({"colorspace": 1}, (96, 64), 1, True),
         ({"colorspace": 6}, (96, 64), 6, True),
         ({}, (96, 64), 6, False),  # untagged SD: 601
-        ({}, (704, 576), 5, False),  # as 625-line systems number it
+        ({}, (704, 576), 5, False),  # the number for 625-line systems
         ({}, (1280, 720), 1, False),  # untagged HD: 709
     ],
 )
@@ -58,7 +58,7 @@ def test_matrix(
         ("a.mp4", "libx264", "yuv420p", 8, False),
         ("a.mkv", "libx264", "yuv420p10le", 10, False),
         ("a.avi", "mjpeg", "yuvj420p", 8, True),
-        ("a.mkv", "ffv1", "gray", 8, True),  # as FFmpeg takes untagged gray
+        ("a.mkv", "ffv1", "gray", 8, True),  # FFmpeg's default for untagged gray
     ],
 )
 def test_depth_and_range(
@@ -103,7 +103,7 @@ def test_cover_art_is_not_the_film(make_film: MakeFilm) -> None:
     assert [s.is_picture for s in info.streams] == [False, True]
 
 
-def test_what_is_missing_or_a_folder(tmp_path: Path) -> None:
+def test_a_missing_file_and_a_folder(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"gone\.mp4: no such file"):
         probe(tmp_path / "gone.mp4")
     with pytest.raises(InputError, match="is a folder; name one film"):
@@ -112,7 +112,7 @@ def test_what_is_missing_or_a_folder(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("content", [b"", b"\x00" * 4096, b"no film\n" * 200, bytes(range(256))])
 @pytest.mark.parametrize("suffix", [".mp4", ".txt", ".mkv"])
-def test_what_is_no_film(tmp_path: Path, content: bytes, suffix: str) -> None:
+def test_files_that_are_no_film(tmp_path: Path, content: bytes, suffix: str) -> None:
     path = tmp_path / f"notes{suffix}"
     path.write_bytes(content)
     with pytest.raises(InputError) as caught:

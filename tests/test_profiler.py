@@ -1,4 +1,4 @@
-"""A profile counts each stage's own time, and whose pools may use which cores."""
+"""The profiler counts each stage's own time; thread pools share the threads."""
 
 import os
 import sys
@@ -10,7 +10,7 @@ import cv2
 import pytest
 import torch
 
-from filmcolor.runtime import threads as cores
+from filmcolor.runtime import threads
 from filmcolor.runtime.prefetch import Prefetch
 from filmcolor.runtime.profiler import REST, STAGES, Profiler, StageCost, section, timed
 
@@ -61,7 +61,7 @@ def test_sections_inside_each_other_add_up_to_the_whole() -> None:
     assert costs["mux"].processor_seconds == pytest.approx(2 * STEP, abs=STEP / 2)
 
 
-def test_waiting_for_another_thread_is_nobodys_time() -> None:
+def test_waiting_for_another_thread_counts_for_no_stage() -> None:
     profiler = Profiler()
 
     def slow() -> Iterator[int]:
@@ -77,34 +77,43 @@ def test_waiting_for_another_thread_is_nobodys_time() -> None:
     assert costs["chroma"].wall_seconds < 2 * STEP
 
 
-def test_leaving_early_closes_what_was_timed() -> None:
-    close_quietly = []
+def test_leaving_early_closes_the_timed_items() -> None:
+    closed = []
 
     def items() -> Iterator[int]:
         try:
             yield from range(5)
         finally:
-            close_quietly.append(True)
+            closed.append(True)
 
     stage = Profiler().timed("decode", items())
     assert next(iter(stage)) == 0
     stage.close()  # type: ignore[attr-defined]
-    assert close_quietly
+    assert closed
 
 
-def test_without_a_profile_nothing_is_counted() -> None:
+def test_without_a_profiler_nothing_is_counted() -> None:
     items = range(3)
     assert timed(None, "decode", items) is items
     with section(None, "encode"):
         pass
 
 
+def test_an_unknown_stage_is_refused_and_leaves_no_section_open() -> None:
+    profiler = Profiler()
+    with pytest.raises(ValueError, match="unknown stage 'encoding'"), profiler.section("encoding"):
+        pass
+    with profiler.section("encode"):
+        burn(STEP)
+    assert by_stage(profiler)["encode"].processor_seconds >= STEP
+
+
 @pytest.fixture
 def pools() -> Iterator[None]:
-    """Leave the pools as they were."""
+    """Restore the pools."""
     before = torch.get_num_threads(), cv2.getNumThreads()
     yield
-    cores.set_num_processes(1)
+    threads.set_num_processes(1)
     torch.set_num_threads(before[0])
     cv2.setNumThreads(before[1])
 
@@ -120,13 +129,26 @@ def test_pools_do_not_fight_over_the_cores(
     is_network_busy: bool,
     num_threads: int,
 ) -> None:
-    monkeypatch.setattr(cores, "num_cores", lambda: 8)
-    cores.set_num_processes(num_processes)
+    monkeypatch.setattr(threads, "num_cores", lambda: 8)
+    threads.set_num_processes(num_processes)
     before = torch.get_num_threads(), cv2.getNumThreads()
-    with cores.thread_pools(is_network_busy=is_network_busy):
+    with threads.thread_pools(is_network_busy=is_network_busy):
         assert torch.get_num_threads() == num_threads
         assert cv2.getNumThreads() == 1
     assert (torch.get_num_threads(), cv2.getNumThreads()) == before
+
+
+def test_contexts_that_overlap_restore_the_pools_too(pools: None) -> None:
+    torch.set_num_threads(2)
+    cv2.setNumThreads(2)
+    first = threads.thread_pools(is_network_busy=False)
+    second = threads.thread_pools(is_network_busy=False)
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert cv2.getNumThreads() == 1  # the second still colours
+    second.__exit__(None, None, None)
+    assert (torch.get_num_threads(), cv2.getNumThreads()) == (2, 2)
 
 
 @pytest.mark.parametrize(
@@ -145,23 +167,23 @@ def test_decoders_of_large_frames_take_all_cores(
     num_processes: int,
     num_threads: int,
 ) -> None:
-    monkeypatch.setattr(cores, "num_cores", lambda: num_cores)
-    cores.set_num_processes(num_processes)
-    assert cores.num_decoder_threads(kilobytes * 1024) == num_threads
+    monkeypatch.setattr(threads, "num_cores", lambda: num_cores)
+    threads.set_num_processes(num_processes)
+    assert threads.num_decoder_threads(kilobytes * 1024) == num_threads
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="threads have no niceness of their own")
 def test_stages_give_way_to_the_encoder_and_no_other_thread_does() -> None:
-    def own() -> int:
+    def niceness() -> int:
         return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
 
-    def niceness() -> Iterator[int]:
-        yield own()
+    def after_each_call() -> Iterator[int]:
+        yield niceness()
         for _ in range(2):
-            cores.lower_priority()  # no further than there is
-            yield own()
+            threads.lower_priority()  # 19 is the most
+            yield niceness()
 
-    before = own()
-    with Prefetch(niceness(), 8) as items:
+    before = niceness()
+    with Prefetch(after_each_call(), 8) as items:
         assert list(items) == [min(19, before + 10 * n) for n in (1, 2, 3)]
-    assert own() == before
+    assert niceness() == before

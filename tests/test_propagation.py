@@ -14,7 +14,7 @@ from filmcolor.types.frames import PredictedFrame
 
 WINDOW = Window(48, 32)
 SIZE = (HEIGHT // 2, WIDTH // 2)
-AUTOMATIC = (-9.0, 12.0)  # what the network says of everything
+AUTOMATIC = (-9.0, 12.0)  # the network's colour of everything
 EVERYWHERE = np.ones(SIZE, np.float32)
 
 
@@ -23,7 +23,7 @@ def flat(a, b):
 
 
 def features_of(kinds):
-    """Return features of which samples of different kinds (h, w) are as unlike as can be."""
+    """Return features (h/8, w/8, C) that differ as much as possible between kinds (h, w)."""
     cells = cv2.resize(
         np.float32(kinds), (WIDTH // 8, HEIGHT // 8), interpolation=cv2.INTER_NEAREST
     )
@@ -31,7 +31,7 @@ def features_of(kinds):
 
 
 class Film:
-    """Frames, of which each has samples of some kinds; some are references."""
+    """Frames with samples of some kinds; some frames are references."""
 
     def __init__(self, frames, kinds_of=lambda n: np.zeros(SIZE)):
         self.frames, self.kinds_of, self.placed = frames, kinds_of, []
@@ -48,7 +48,7 @@ class Film:
         return ReferencePropagator(self.placed, lambda small: features_of(kinds[id(small)]))
 
     def propagated(self):
-        """Return the ab (N, h, w, 2) of the frames, whose anchors the network gives AUTOMATIC."""
+        """Return the ab (N, h, w, 2) of the frames, with AUTOMATIC as the network's colour."""
         propagator = self.propagator()
         seen = (
             PredictedFrame(f, flat(*AUTOMATIC), features_of(self.kinds_of(f.source.number)))
@@ -60,7 +60,7 @@ class Film:
 
 
 def discs(num, step=1):
-    """Return pictures in which a disc crosses what stands still, and where it is, (h, w)."""
+    """Return pictures of a disc crossing a still background, and its masks (h, w)."""
     ground, thing = texture(2) * 0.5, texture(7) * 0.5 + 0.45
     pictures, masks = [], []
     for n in range(num):
@@ -112,7 +112,7 @@ def test_colors_follow_what_moves(number):
 
 
 def test_what_jumps_is_found_by_its_likeness():
-    """The disc moves by three times its radius at once: no flow follows."""
+    """The disc moves by three times its radius at once: no flow can follow."""
     pictures, masks = discs(2, step=54)
     places = [0] * 8 + [1] * 9
     frames = proxy_frames([pictures[place] for place in places])
@@ -139,7 +139,7 @@ def test_two_references_blend_by_nearness():
     np.testing.assert_allclose(means[[0, 48]], [[20.0, 0.0], [0.0, 20.0]], atol=1e-3)
     assert means[8][0] > means[24][0] + 1.0 > means[40][0] + 2.0
     assert means[8][1] + 2.0 < means[24][1] + 1.0 < means[40][1]
-    assert np.abs(np.diff(means, axis=0)).max() < 4.0  # there is no jump
+    assert np.abs(np.diff(means, axis=0)).max() < 4.0  # without a jump
 
 
 def test_strokes_color_what_they_cover():
@@ -195,7 +195,7 @@ def test_a_shots_own_reference_comes_first():
 
 
 def test_a_view_that_comes_again_within_a_shot_has_its_colors_again():
-    """The second shot begins with what the first one showed, and its own reference has not."""
+    """The second shot begins with the first one's view, which its own reference lacks."""
     pictures = [texture(1)] * 50 + [texture(3)] * 30
     film = Film(proxy_frames(pictures, cuts=(20,)), lambda n: np.full(SIZE, n >= 50))
     result = film.give(10, flat(30.0, 0.0)).give(70, flat(0.0, 30.0), first=20).propagated()

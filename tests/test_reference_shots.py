@@ -1,4 +1,4 @@
-"""Where references stand: their shots are the same for the whole film and its parts."""
+"""References are located in the same shots for the whole film and its parts."""
 
 import media
 import numpy as np
@@ -10,7 +10,7 @@ from filmcolor.guidance.reference_shots import MAX_NEIGHBORS, place_references
 from filmcolor.guidance.references import Reference
 from filmcolor.video.probe import probe
 
-SHOTS = (25, 30, 300, 20)  # frames: the third is read back in more than one go
+SHOTS = (25, 30, 300, 20)  # frames: the third is read backwards in several steps
 CUTS = (0, 25, 55, 355, 375)
 
 
@@ -54,7 +54,7 @@ def test_a_part_has_the_shots_of_the_whole(find, start, stop):
     for found in find(numbers, start, stop):
         given = found.reference.number
         for number in range(start, CUTS[-1] if stop is None else stop):
-            # cuts after both the start and the reference are found on the way
+            # cuts after both the start and the reference are seen while reading
             if number < given or not any(max(start - 1, given) < cut <= number for cut in CUTS):
                 assert found.holds(number) == (shot_of(number) == shot_of(given))
         np.testing.assert_array_equal(found.guide, whole[given].guide)

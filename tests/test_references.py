@@ -1,4 +1,4 @@
-"""Pictures of reference: which frame they are of, what they hold, and what is refused."""
+"""Reference pictures: their frame, their colours, and what is refused."""
 
 import json
 from collections.abc import Callable
@@ -67,7 +67,7 @@ def read(info: FilmInfo) -> Read:
 
 
 def painted(number: int, size: tuple[int, int] | None = None) -> Image.Image:
-    """Return a frame as a painter gives it back: lighter, its middle painted over in blue."""
+    """Return a painted frame: lighter, its middle painted over in blue."""
     grey = (LUMAS[number].astype(np.float32) - 16) / 219
     rgb = np.repeat(grey.clip(0, 1)[..., None] ** 0.8, 3, axis=2)
     rgb[20:50, 30:60] = 0.4 * rgb[20:50, 30:60] + 0.6 * np.array(COAT) / 255
@@ -135,7 +135,7 @@ def test_what_is_still_as_it_was_exported_is_no_reference(read: Read, tmp_path: 
     (tmp_path / EXPORT_MANIFEST).write_text(json.dumps(digests))
     with pytest.raises(InputError, match="unchanged since their export; paint some"):
         read(tmp_path)
-    assert [r.number for r in read(paths[0])] == [3]  # named, it is meant
+    assert [r.number for r in read(paths[0])] == [3]  # a picture named explicitly is used
     saved(painted(9, (192, 128)), paths[1])
     assert [r.number for r in read(tmp_path)] == [9]
 
@@ -202,14 +202,14 @@ def test_a_turned_film_of_oblong_pixels(make_film: Callable[..., Path], tmp_path
     index = FrameIndex(info)
     turns = info.quarter_turns
     upright = Image.fromarray(np.rot90(np.asarray(painted(1)), turns))
-    for size in (upright.size, (64, 128)):  # as it is coded, as it is shown
+    for size in (upright.size, (64, 128)):  # as coded, as shown
         path = saved(upright.resize(size), tmp_path / "frame-1.png")
         (reference,) = read_references([str(path)], info, index, SIZE)
         guide = next(add_proxies(read_luma(info), info, SIZE)).guide
         assert reference.ab.shape[:2] == guide.shape == (32, 64)
         height, width = guide.shape
-        assert reference.ab[height // 2, width // 2, 1] < -10  # the coat is where it was
-        assert reference.ab[2, width // 2, 1] > 3  # and the top is warm
+        assert reference.ab[height // 2, width // 2, 1] < -10  # the coat stays in place
+        assert reference.ab[2, width // 2, 1] > 3  # the top is warm
     path = saved(painted(1), tmp_path / "frame-1.png")
     with pytest.raises(InputError, match="96×64, the film is shown as 64×128: another aspect"):
         read_references([str(path)], info, index, SIZE)

@@ -1,4 +1,4 @@
-"""Strokes propagate to the edges of what they are on, and no further."""
+"""Strokes propagate to the edges of their objects, and no further."""
 
 import numpy as np
 import pytest
@@ -6,13 +6,13 @@ import pytest
 from filmcolor.guidance.scribbles import propagate
 
 SIZE = 64, 96  # of the guide
-DISC, SKY, GROUND = 1, 2, 3  # what is in the picture
+DISC, SKY, GROUND = 1, 2, 3  # objects in the picture
 LUMA = {DISC: 150.0, SKY: 200.0, GROUND: 90.0}
 BLUE, GREEN = (-5.0, -35.0), (-30.0, 30.0)
 
 
 def scene(grain: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
-    """Return luma and what each sample is of: a disc before a sky over a ground."""
+    """Return luma and the object of each sample: a disc before a sky over a ground."""
     y, x = np.mgrid[: SIZE[0], : SIZE[1]]
     things = np.where(y < 32, SKY, GROUND)
     things[np.hypot(y - 32, x - 30) < 16] = DISC
@@ -62,7 +62,7 @@ def test_colors_blend_between_strokes_on_one_thing() -> None:
     ab, coverage = propagate(*strokes((32, 10, BLUE), (32, 86, GREEN)), guide)
     assert coverage.min() > 0.5
     row = ab[32, 14:82, 1]
-    assert np.all(np.diff(row) > 0)  # from blue's b to green's, by degrees
+    assert np.all(np.diff(row) > 0)  # from blue's b to green's, smoothly
 
 
 def test_confidence_falls_over_a_weak_edge() -> None:

@@ -1,4 +1,4 @@
-"""A film is coloured in pieces; whatever ends a run, the next one goes on from the last piece."""
+"""A film is coloured in segments; whatever ends a run, the next resumes after the last segment."""
 
 import os
 import signal
@@ -24,7 +24,7 @@ from filmcolor.output.options import Encoding
 from filmcolor.pipeline.batch import colorize
 from filmcolor.pipeline.colorizer import Colorizer
 from filmcolor.pipeline.options import ColorOptions
-from filmcolor.segments import segment as segments
+from filmcolor.segments import segment
 from filmcolor.segments.journal import Journal, Segment
 from filmcolor.segments.segment import split_into_segments
 from filmcolor.types.film import Part, TimeRange
@@ -32,13 +32,13 @@ from filmcolor.video.frame_index import FrameIndex
 from filmcolor.video.probe import probe
 
 MakeFilm = Callable[..., Path]
-NUM_FRAMES, PIECE = 60, 12  # frames
+NUM_FRAMES, SEGMENT_FRAMES = 60, 12
 LOSSLESS = Encoding(purpose="master")
 
 
 @pytest.fixture(autouse=True)
-def _short_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(segments, "_SECONDS", Fraction(1, 2))  # at 24 frames/s: PIECE frames
+def _short_segments(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(segment, "_SECONDS", Fraction(1, 2))  # at 24 frames/s: SEGMENT_FRAMES
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,7 @@ def film(make_film: MakeFilm, lumas: list[np.ndarray]) -> Path:
 
 
 class Stop:
-    """Progress that ends a run when so many frames are done."""
+    """A progress callback that ends a run when `at` frames are done, and counts its calls."""
 
     def __init__(self, at: int, error: type[BaseException] = KeyboardInterrupt) -> None:
         self.at, self.error = at, error
@@ -66,11 +66,11 @@ class Stop:
             raise self.error
 
 
-def stopped(film: Path, output: Path, at: int, **anchor_requests: object) -> str:
-    """Break a run off; return what was said."""
-    with pytest.raises(KeyboardInterrupt) as stop:
-        colorize(film, output, progress=Stop(at), **anchor_requests)
-    return str(stop.value)
+def stopped(film: Path, output: Path, at: int, **arguments: object) -> str:
+    """Interrupt a run; return the message."""
+    with pytest.raises(KeyboardInterrupt) as interrupt:
+        colorize(film, output, progress=Stop(at), **arguments)
+    return str(interrupt.value)
 
 
 def folder_of(output: Path) -> Path:
@@ -78,31 +78,31 @@ def folder_of(output: Path) -> Path:
 
 
 def num_finished(output: Path) -> int:
-    """Return the number of frames in finished pieces."""
-    return sum(len(piece.pts) for piece in Journal(output).finished().values())
+    """Return the number of frames in finished segments."""
+    return sum(len(content.pts) for content in Journal(output).finished().values())
 
 
 def times(path: Path) -> list[tuple[Fraction, Fraction]]:
-    """Return when each packet of the picture is shown and decoded, in the order of decoding."""
+    """Return (PTS, DTS) of each packet of the picture in seconds, in decoding order."""
     with av.open(str(path)) as container:
         packets = [p for p in container.demux(container.streams.video[0]) if p.size]
         base = Fraction(packets[0].time_base)
         return [(p.pts * base, (p.pts if p.dts is None else p.dts) * base) for p in packets]
 
 
-def assert_same(ours: Path, theirs: Path) -> None:
+def assert_same(output: Path, expected: Path) -> None:
     """Compare two films: pictures, times, sound and titles."""
-    for a, b in zip(media.frames(ours), media.frames(theirs), strict=True):
+    for a, b in zip(media.frames(output), media.frames(expected), strict=True):
         assert a.seconds == b.seconds
         assert np.array_equal(a.luma, b.luma)
-        for mine, other in zip(a.planes[1:], b.planes[1:], strict=True):
-            assert np.abs(mine.astype(int) - other).max() <= 1
-    assert media.packets(ours, "audio") == media.packets(theirs, "audio")
-    assert media.packets(ours, "subtitle") == media.packets(theirs, "subtitle")
-    assert media.chapters(ours) == media.chapters(theirs)
+        for chroma, expected_chroma in zip(a.planes[1:], b.planes[1:], strict=True):
+            assert np.abs(chroma.astype(int) - expected_chroma).max() <= 1
+    assert media.packets(output, "audio") == media.packets(expected, "audio")
+    assert media.packets(output, "subtitle") == media.packets(expected, "subtitle")
+    assert media.chapters(output) == media.chapters(expected)
 
 
-# ---------------------------------------------------------------- where a film is cut
+# ---------------------------------------------------------------- where segments begin
 
 
 def index_of(num_frames: int, keyframes: list[int]) -> FrameIndex:
@@ -110,9 +110,9 @@ def index_of(num_frames: int, keyframes: list[int]) -> FrameIndex:
 
 
 @pytest.mark.parametrize(
-    ("part", "keyframes", "wanted"),
+    ("part", "keyframes", "firsts"),
     [
-        (Part(), list(range(60)), [0, 12, 24, 36]),  # what is left is no piece of its own
+        (Part(), list(range(60)), [0, 12, 24, 36]),  # the rest is no segment of its own
         (Part(), [0, 15, 40], [0, 15, 27, 40]),  # 27: no keyframe is near
         (Part(), [0], [0, 12, 24, 36]),
         (Part(), [], [0, 12, 24, 36]),
@@ -121,12 +121,12 @@ def index_of(num_frames: int, keyframes: list[int]) -> FrameIndex:
         (Part(7, 8), [], [7]),
     ],
 )
-def test_pieces_begin_at_keyframes(part: Part, keyframes: list[int], wanted: list[int]) -> None:
-    pieces = split_into_segments(index_of(54, keyframes), part, Fraction(24))
-    assert [piece.first for piece in pieces] == wanted
-    assert [piece.number for piece in pieces] == list(range(len(wanted)))
-    assert pieces[-1].stop == part.stop
-    assert all(a.stop == b.first for a, b in pairwise(pieces))
+def test_segments_begin_at_keyframes(part: Part, keyframes: list[int], firsts: list[int]) -> None:
+    segments = split_into_segments(index_of(54, keyframes), part, Fraction(24))
+    assert [segment.first for segment in segments] == firsts
+    assert [segment.number for segment in segments] == list(range(len(firsts)))
+    assert segments[-1].stop == part.stop
+    assert all(a.stop == b.first for a, b in pairwise(segments))
 
 
 def test_the_index_knows_the_keyframes(make_film: MakeFilm) -> None:
@@ -137,21 +137,21 @@ def test_the_index_knows_the_keyframes(make_film: MakeFilm) -> None:
 # ---------------------------------------------------------------- joined
 
 
-def in_one_piece(monkeypatch: pytest.MonkeyPatch, *args: object, **anchor_requests: object) -> None:
+def in_one_segment(monkeypatch: pytest.MonkeyPatch, *args: object, **arguments: object) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(segments, "_SECONDS", Fraction(1000))
-        colorize(*args, **anchor_requests)  # type: ignore[arg-type]
+        patch.setattr(segment, "_SECONDS", Fraction(1000))
+        colorize(*args, **arguments)  # type: ignore[arg-type]
 
 
-def test_a_lossless_film_of_pieces_is_that_of_one(
+def test_a_lossless_film_of_segments_is_that_of_one(
     film: Path, options: ColorOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole, pieces = tmp_path / "whole.mkv", tmp_path / "pieces.mkv"
-    in_one_piece(monkeypatch, film, whole, options=options, encoding=LOSSLESS)
-    colorize(film, pieces, options=options, encoding=LOSSLESS)
-    assert_same(pieces, whole)
-    assert times(pieces) == times(whole)
-    assert sorted(tmp_path.iterdir()) == sorted([film, whole, pieces])
+    whole, output = tmp_path / "whole.mkv", tmp_path / "out.mkv"
+    in_one_segment(monkeypatch, film, whole, options=options, encoding=LOSSLESS)
+    colorize(film, output, options=options, encoding=LOSSLESS)
+    assert_same(output, whole)
+    assert times(output) == times(whole)
+    assert sorted(tmp_path.iterdir()) == sorted([film, whole, output])
 
 
 @pytest.mark.parametrize(
@@ -177,16 +177,16 @@ def test_every_encoder_has_the_times_of_one_run(
     encoding: Encoding,
 ) -> None:
     film = make_film("source.mp4", lumas=lumas)
-    whole, pieces = tmp_path / f"whole-{name}", tmp_path / f"pieces-{name}"
-    in_one_piece(monkeypatch, film, whole, options=options, encoding=encoding)
-    colorize(film, pieces, options=options, encoding=encoding)
-    ours, theirs = media.frames(pieces), media.frames(whole)
-    assert [f.seconds for f in ours] == [f.seconds for f in theirs]
-    if not name.endswith(("mkv", "webm")):  # these have no times of decoding
-        decoded = [dts for _, dts in times(pieces)]
+    whole, output = tmp_path / f"whole-{name}", tmp_path / f"output-{name}"
+    in_one_segment(monkeypatch, film, whole, options=options, encoding=encoding)
+    colorize(film, output, options=options, encoding=encoding)
+    frames, expected = media.frames(output), media.frames(whole)
+    assert [f.seconds for f in frames] == [f.seconds for f in expected]
+    if not name.endswith(("mkv", "webm")):  # these store no DTS
+        decoded = [dts for _, dts in times(output)]
         assert decoded == sorted(decoded)
         assert decoded == [dts for _, dts in times(whole)]
-    for a, b in zip(ours, theirs, strict=True):  # the seams show no more than the encoder does
+    for a, b in zip(frames, expected, strict=True):  # seams differ no more than encodings do
         assert np.abs(a.luma.astype(float) - b.luma).mean() < 10.0 * (
             1 << (8, 10)["10" in a.pix_fmt] - 8
         )
@@ -214,41 +214,43 @@ def test_every_source_keeps_its_times(
     assert media.seconds(tmp_path / "out.mp4") == media.seconds(film)
 
 
-def test_a_range_is_in_pieces_too(
+def test_a_range_is_in_segments_too(
     film: Path, options: ColorOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole, pieces = tmp_path / "whole.mkv", tmp_path / "pieces.mkv"
+    whole, output = tmp_path / "whole.mkv", tmp_path / "out.mkv"
     time_range = TimeRange(first=5, stop=50)
-    in_one_piece(
+    in_one_segment(
         monkeypatch, film, whole, time_range=time_range, options=options, encoding=LOSSLESS
     )
-    colorize(film, pieces, time_range=time_range, options=options, encoding=LOSSLESS)
-    assert_same(pieces, whole)
+    colorize(film, output, time_range=time_range, options=options, encoding=LOSSLESS)
+    assert_same(output, whole)
 
 
-# ---------------------------------------------------------------- going on
+# ---------------------------------------------------------------- resuming
 
 
-@pytest.mark.parametrize("at", [PIECE + 1, 30, 59])
-def test_a_run_goes_on_from_the_last_finished_piece(
+@pytest.mark.parametrize("at", [SEGMENT_FRAMES + 1, 30, 59])
+def test_a_run_goes_on_from_the_last_finished_segment(
     film: Path, options: ColorOptions, tmp_path: Path, at: int
 ) -> None:
-    wanted, output = tmp_path / "wanted.mkv", tmp_path / "out.mkv"
-    colorize(film, wanted, options=options, encoding=LOSSLESS)
-    told = stopped(film, output, at, options=options, encoding=LOSSLESS)
+    whole, output = tmp_path / "whole.mkv", tmp_path / "out.mkv"
+    colorize(film, whole, options=options, encoding=LOSSLESS)
+    message = stopped(film, output, at, options=options, encoding=LOSSLESS)
     num_done = num_finished(output)
     assert 0 < num_done < at
-    assert f"{num_done // PIECE} of 5 pieces are done, the same command goes on" in told
+    assert (
+        f"{num_done // SEGMENT_FRAMES} of 5 segments are done, the same command goes on" in message
+    )
     assert not output.exists()
-    again = Stop(-1)
-    report = colorize(film, output, options=options, encoding=LOSSLESS, progress=again)
-    assert (again.first, again.num) == (num_done + 1, NUM_FRAMES - num_done)
+    progress = Stop(-1)
+    report = colorize(film, output, options=options, encoding=LOSSLESS, progress=progress)
+    assert (progress.first, progress.num) == (num_done + 1, NUM_FRAMES - num_done)
     assert report.num_frames == NUM_FRAMES
-    assert_same(output, wanted)
+    assert_same(output, whole)
     assert not folder_of(output).exists()
 
 
-def test_nothing_is_left_of_a_run_that_finished_no_piece(
+def test_nothing_is_left_of_a_run_that_finished_no_segment(
     film: Path, options: ColorOptions, tmp_path: Path
 ) -> None:
     assert stopped(film, tmp_path / "out.mkv", 3, options=options) == "nothing was left behind"
@@ -260,15 +262,15 @@ def test_a_film_that_was_moved_goes_on(film: Path, options: ColorOptions, tmp_pa
     stopped(film, output, 30, options=options)
     num_done = num_finished(output)
     moved = film.rename(tmp_path / "moved.mkv")
-    again = Stop(-1)
-    colorize(moved, output, options=options, progress=again)
-    assert again.first == num_done + 1 > PIECE
+    progress = Stop(-1)
+    colorize(moved, output, options=options, progress=progress)
+    assert progress.first == num_done + 1 > SEGMENT_FRAMES
 
 
 def referring(
     options: ColorOptions, lumas: list[np.ndarray], folder: Path, *tints: float
 ) -> ColorOptions:
-    """Return a look with references, each of one tint, of frames far from each other."""
+    """Return options with references of frames far apart, each in one tint."""
     paths = []
     for number, tint in zip((3, 58), tints):
         colors = np.stack([1.0 + tint, 1.0, 1.0 - tint]) * lumas[number][..., None]
@@ -280,39 +282,41 @@ def referring(
 def test_a_run_with_references_goes_on_with_them(
     film: Path, lumas: list[np.ndarray], options: ColorOptions, tmp_path: Path
 ) -> None:
-    given, other = (referring(options, lumas, tmp_path, 0.3, last) for last in (-0.2, -0.21))
+    tinted, other = (referring(options, lumas, tmp_path, 0.3, last) for last in (-0.2, -0.21))
     whole, output, many = (tmp_path / f"{name}.mkv" for name in ("whole", "out", "many"))
-    colorize(film, whole, options=given, encoding=LOSSLESS)
-    stopped(film, output, 30, options=given, encoding=LOSSLESS)
-    for changed in (other, options, replace(given, references=given.references[:1])):
-        with pytest.raises(OutputError, match=r"pieces of a run with references .*--restart"):
+    colorize(film, whole, options=tinted, encoding=LOSSLESS)
+    stopped(film, output, 30, options=tinted, encoding=LOSSLESS)
+    for changed in (other, options, replace(tinted, references=tinted.references[:1])):
+        with pytest.raises(OutputError, match=r"segments of a run with references .*--restart"):
             colorize(film, output, options=changed, encoding=LOSSLESS)
-    colorize(film, output, options=given, encoding=LOSSLESS)
+    colorize(film, output, options=tinted, encoding=LOSSLESS)
     assert_same(output, whole)
-    colorize(film, many, jobs=2, options=given, encoding=LOSSLESS)
+    colorize(film, many, jobs=2, options=tinted, encoding=LOSSLESS)
     assert_same(many, whole)
 
 
-def test_other_settings_are_said(film: Path, options: ColorOptions, tmp_path: Path) -> None:
+def test_other_settings_are_refused(film: Path, options: ColorOptions, tmp_path: Path) -> None:
     output = tmp_path / "out.mkv"
     stopped(film, output, 30, options=options)
     with pytest.raises(OutputError, match=r"options .*'crf': '20'.*now .*'crf': '30'.*--restart"):
         colorize(film, output, options=options, encoding=Encoding(crf=30))
     with pytest.raises(OutputError, match=r"frames .*--restart"):
         colorize(film, output, time_range=TimeRange(first=0, stop=40), options=options)
-    assert Journal(output).finished()  # nothing is lost by asking
-    again = Stop(-1)
-    colorize(film, output, options=options, encoding=Encoding(crf=30), restart=True, progress=again)
-    assert again.first == 1
+    assert Journal(output).finished()  # the refusal loses nothing
+    progress = Stop(-1)
+    colorize(
+        film, output, options=options, encoding=Encoding(crf=30), restart=True, progress=progress
+    )
+    assert progress.first == 1
 
 
-def test_another_film_is_said(
+def test_another_film_is_refused(
     film: Path, make_film: MakeFilm, lumas: list[np.ndarray], options: ColorOptions, tmp_path: Path
 ) -> None:
     output = tmp_path / "out.mkv"
     stopped(film, output, 30, options=options)
     other = make_film("other.mkv", lumas=lumas[::-1])
-    with pytest.raises(OutputError, match=r"pieces of another film.*--restart"):
+    with pytest.raises(OutputError, match=r"segments of another film.*--restart"):
         colorize(other, output, options=options)
 
 
@@ -332,25 +336,25 @@ def test_a_film_that_changes_is_not_taken_for_whole(
         if done == 40:
             os.utime(film, ns=(1, 1))
 
-    with pytest.raises(InputError, match="changed while it was coloured"):
+    with pytest.raises(InputError, match="was changed or removed during the run"):
         colorize(film, tmp_path / "out.mkv", options=options, progress=touch)
     assert not (tmp_path / "out.mkv").exists()
 
 
-def test_a_broken_piece_is_named_and_made_anew(
+def test_a_broken_segment_is_named_and_made_anew(
     film: Path, options: ColorOptions, tmp_path: Path
 ) -> None:
     output = tmp_path / "out.mkv"
     stopped(film, output, 30, options=options, encoding=LOSSLESS)
     num_frames = len(Journal(output).finished()[1].pts)
-    piece = Journal(output).media(Segment(1, 0, None), "nut")
-    piece.write_bytes(piece.read_bytes()[: piece.stat().st_size // 2])
-    with pytest.raises(OutputError, match=f"{piece.name} holds .* delete that file"):
+    path = Journal(output).media_path(Segment(1, 0, None), "nut")
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(OutputError, match=f"{path.name} holds .* delete that file"):
         colorize(film, output, options=options, encoding=LOSSLESS)
-    piece.unlink()
-    again = Stop(-1)
-    colorize(film, output, options=options, encoding=LOSSLESS, progress=again)
-    assert again.num == num_frames
+    path.unlink()
+    progress = Stop(-1)
+    colorize(film, output, options=options, encoding=LOSSLESS, progress=progress)
+    assert progress.num == num_frames
 
 
 def test_a_journal_that_cannot_be_read_is_begun_again(
@@ -359,21 +363,21 @@ def test_a_journal_that_cannot_be_read_is_begun_again(
     output = tmp_path / "out.mkv"
     stopped(film, output, 30, options=options)
     (folder_of(output) / "journal.json").write_text("{")
-    again = Stop(-1)
-    colorize(film, output, options=options, progress=again)
-    assert again.first == 1
+    progress = Stop(-1)
+    colorize(film, output, options=options, progress=progress)
+    assert progress.first == 1
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="nothing can be killed here")
 def test_a_killed_run_goes_on(film: Path, options: ColorOptions, tmp_path: Path) -> None:
-    wanted, output = tmp_path / "wanted.mkv", tmp_path / "out.mkv"
-    colorize(film, wanted, options=options, encoding=LOSSLESS)
+    whole, output = tmp_path / "whole.mkv", tmp_path / "out.mkv"
+    colorize(film, whole, options=options, encoding=LOSSLESS)
     code = (
         "import sys, time\n"
         "from fractions import Fraction\n"
         "from filmcolor import ColorOptions, Encoding, colorize\n"
-        "from filmcolor.segments import segment as segments\n"
-        "segments._SECONDS = Fraction(1, 2)\n"
+        "from filmcolor.segments import segment\n"
+        "segment._SECONDS = Fraction(1, 2)\n"
         "film, output, weights = sys.argv[1:]\n"
         "options = ColorOptions(weights=weights, size=32, device='cpu')\n"
         "slow = lambda *_: time.sleep(0.02)\n"
@@ -386,25 +390,25 @@ def test_a_killed_run_goes_on(film: Path, options: ColorOptions, tmp_path: Path)
     run.kill()
     run.wait()
     assert not output.exists()
-    again = Stop(-1)
-    colorize(film, output, options=options, encoding=LOSSLESS, progress=again)
-    assert again.first is not None and again.first > 2 * PIECE
-    assert_same(output, wanted)
+    progress = Stop(-1)
+    colorize(film, output, options=options, encoding=LOSSLESS, progress=progress)
+    assert progress.first is not None and progress.first > 2 * SEGMENT_FRAMES
+    assert_same(output, whole)
 
 
-def test_pieces_in_several_processes_are_those_of_one(
+def test_segments_in_several_processes_are_those_of_one(
     film: Path, options: ColorOptions, tmp_path: Path
 ) -> None:
-    one, many = tmp_path / "one.mkv", tmp_path / "many.mkv"
-    colorize(film, one, options=options, encoding=LOSSLESS)
-    told = Stop(-1)
-    report = colorize(film, many, jobs=2, options=options, encoding=LOSSLESS, progress=told)
-    assert report.num_frames == told.num == NUM_FRAMES
-    assert_same(many, one)
+    single, many = tmp_path / "single.mkv", tmp_path / "many.mkv"
+    colorize(film, single, options=options, encoding=LOSSLESS)
+    progress = Stop(-1)
+    report = colorize(film, many, jobs=2, options=options, encoding=LOSSLESS, progress=progress)
+    assert report.num_frames == progress.num == NUM_FRAMES
+    assert_same(many, single)
     assert not folder_of(many).exists()
 
 
-# ---------------------------------------------------------------- names, and what is said
+# ---------------------------------------------------------------- names and messages
 
 
 def test_a_name_of_255_bytes(film: Path, options: ColorOptions, tmp_path: Path) -> None:
@@ -422,7 +426,7 @@ def test_odd_names(film: Path, options: ColorOptions, tmp_path: Path, name: str)
     assert sorted(tmp_path.iterdir()) == sorted([source, tmp_path / name])
 
 
-def test_a_folder_that_cannot_be_made_is_said(
+def test_a_folder_that_cannot_be_made_is_reported(
     film: Path, options: ColorOptions, tmp_path: Path
 ) -> None:
     output = tmp_path / "out.mkv"
@@ -436,18 +440,18 @@ def test_the_output_says_that_its_colour_was_added(
     make_film: MakeFilm, options: ColorOptions, tmp_path: Path, comment: str | None
 ) -> None:
     film = make_film(metadata={"comment": comment} if comment else {})
-    colorize(film, tmp_path / "told.mp4", options=options)
-    colorize(film, tmp_path / "untold.mp4", options=options, tag=False)
-    told = media.metadata(tmp_path / "told.mp4")["comment"]
-    assert "colour added by filmcolor" in told and "weights" in told
-    assert told.startswith(comment or "colour")
-    assert media.metadata(tmp_path / "untold.mp4").get("comment") == comment
-    # coloured once more it is not told twice
-    colorize(tmp_path / "told.mp4", tmp_path / "twice.mp4", options=options)
-    assert media.metadata(tmp_path / "twice.mp4")["comment"] == told
+    colorize(film, tmp_path / "tagged.mp4", options=options)
+    colorize(film, tmp_path / "untagged.mp4", options=options, tag=False)
+    tagged_comment = media.metadata(tmp_path / "tagged.mp4")["comment"]
+    assert "colour added by filmcolor" in tagged_comment and "weights" in tagged_comment
+    assert tagged_comment.startswith(comment or "colour")
+    assert media.metadata(tmp_path / "untagged.mp4").get("comment") == comment
+    # a second run does not tag it twice
+    colorize(tmp_path / "tagged.mp4", tmp_path / "twice.mp4", options=options)
+    assert media.metadata(tmp_path / "twice.mp4")["comment"] == tagged_comment
 
 
-def test_a_film_that_fails_later_says_what_is_kept(
+def test_a_run_that_fails_later_says_what_is_kept(
     film: Path, options: ColorOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object) -> None:
@@ -460,7 +464,7 @@ def test_a_film_that_fails_later_says_what_is_kept(
     ):
         colorize(film, output, options=options)
     monkeypatch.undo()
-    told = Stop(-1)
-    colorize(film, output, options=options, colorizer=Colorizer(options), progress=told)
-    assert told.num == 0  # all that was left was to join them
+    progress = Stop(-1)
+    colorize(film, output, options=options, colorizer=Colorizer(options), progress=progress)
+    assert progress.num == 0  # only the joining was left
     assert media.seconds(output) == media.seconds(film)

@@ -1,4 +1,4 @@
-"""One good frame of each shot is exported, and can be handed back as it is."""
+"""One good frame of each shot is exported, and the folder serves as references."""
 
 import sys
 from collections.abc import Callable
@@ -19,7 +19,7 @@ from filmcolor.errors import InputError, OutputError
 from filmcolor.guidance.references import EXPORT_MANIFEST, read_references
 from filmcolor.pipeline.colorizer import Colorizer
 from filmcolor.pipeline.options import ColorOptions
-from filmcolor.previews import shot_export as exports
+from filmcolor.previews import shot_export
 from filmcolor.previews.shot_export import choose_frames, export_shots
 from filmcolor.types.film import TimeRange
 from filmcolor.types.yuv import SUBSAMPLING_444
@@ -57,7 +57,7 @@ def test_the_sharp_frame_is_chosen_away_from_cuts(make_film: MakeFilm) -> None:
 def test_a_frame_unlike_its_shot_is_not_chosen(make_film: MakeFilm) -> None:
     lumas = shots(20, soft=tuple(range(20)))
     lumas[8] = lumas[8].copy()
-    lumas[8][10:50, 20:70] = np.tile([40, 200], (40, 25))  # sharp, but a splice's mark
+    lumas[8][10:50, 20:70] = np.tile([40, 200], (40, 25))  # sharp, but a mark at a splice
     ((_, number),) = choose_frames(probe(make_film("film.mkv", lumas=lumas, codec="ffv1")))
     assert number != 8
 
@@ -72,13 +72,13 @@ def test_short_shots_and_dissolves(make_film: MakeFilm) -> None:
     assert len(chosen) == 3
     assert chosen[0] < 30
     assert 42 <= chosen[1] < 68
-    assert chosen[2] in range(72, 77)  # of five frames all are beside the cut
+    assert chosen[2] in range(72, 77)  # all five frames are beside the cut
 
 
 def test_of_long_shots_some_frames_are_looked_at(
     film: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(exports, "_MAX_CANDIDATES", 3)
+    monkeypatch.setattr(shot_export, "_MAX_CANDIDATES", 3)
     chosen = [number for _, number in choose_frames(probe(film))]
     assert all(start <= n < start + length for n, start, length in zip(chosen, STARTS, LENGTHS))
 
@@ -89,22 +89,22 @@ def test_of_long_shots_some_frames_are_looked_at(
 def test_pictures_are_the_frames_of_a_run(
     film: Path, options: ColorOptions, tmp_path: Path
 ) -> None:
-    told: list[tuple[int, int | None]] = []
-    found = export_shots(
-        film, tmp_path / "out", options=options, progress=lambda *p: told.append(p)
+    calls: list[tuple[int, int | None]] = []
+    exported = export_shots(
+        film, tmp_path / "out", options=options, progress=lambda *p: calls.append(p)
     )
-    assert [shot.first for shot, _ in found] == list(STARTS)
-    assert told[-3:] == [(1, 3), (2, 3), (3, 3)]
+    assert [shot.first for shot, _ in exported] == list(STARTS)
+    assert calls[-3:] == [(1, 3), (2, 3), (3, 3)]
     info = probe(film)
     whole = list(Colorizer(options).frames(info, subsampling=SUBSAMPLING_444))
     names = {EXPORT_MANIFEST}
-    for _, path in found:
+    for _, path in exported:
         assert path is not None
         number = int(path.stem.removeprefix("frame-"))
         assert path.name == f"frame-{number:06}.png"
         picture = np.asarray(Image.open(path)).astype(int)
-        wanted = np.rint(rgb_picture(whole[number], info.coding) * 255)
-        assert np.abs(picture - wanted).max() <= 2  # arithmetic in batches
+        expected = np.rint(rgb_picture(whole[number], info.coding) * 255)
+        assert np.abs(picture - expected).max() <= 2  # arithmetic in batches
         grey_path = path.with_suffix(".grey.png")
         grey = np.asarray(Image.open(grey_path)).astype(float)
         luma = (whole[number].luma.astype(float) - 16) * 255 / 219
@@ -140,7 +140,7 @@ def test_a_folder_can_be_handed_back(film: Path, options: ColorOptions, tmp_path
     (frame,) = (
         f for f in Colorizer(options).ab_frames(info) if f.source.number == reference.number
     )
-    # what nobody painted comes back with the colours that it was exported with
+    # unpainted parts come back with the exported colours
     ours, theirs = reference.ab[:, -4:], frame.ab[:, -4:]
     for channel in range(2):
         likeness = np.corrcoef(ours[..., channel].ravel(), theirs[..., channel].ravel())

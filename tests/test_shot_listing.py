@@ -19,7 +19,8 @@ from media import shoot
 import filmcolor
 from filmcolor.cli.main import main
 from filmcolor.errors import InputError, OutputError, RangeError
-from filmcolor.shots import listing as shot_list
+from filmcolor.previews import shot_sheet as shot_sheet_module
+from filmcolor.previews.shot_sheet import shot_sheet
 from filmcolor.shots.listing import Shot, find_shots
 from filmcolor.types.film import TimeRange
 
@@ -77,7 +78,7 @@ def test_variable_frame_rates_keep_their_times(make_film: MakeFilm) -> None:
 
 
 @pytest.mark.parametrize(
-    ("time_range", "wanted"),
+    ("time_range", "expected"),
     [
         (TimeRange(first=10, stop=25), [(10, 20, "start"), (20, 25, "cut")]),
         (TimeRange(first=20, stop=32), [(20, 32, "start")]),
@@ -86,12 +87,14 @@ def test_variable_frame_rates_keep_their_times(make_film: MakeFilm) -> None:
     ],
 )
 def test_a_part_has_the_cuts_of_the_whole(
-    film: Path, time_range: TimeRange, wanted: list[tuple[int, int, str]]
+    film: Path, time_range: TimeRange, expected: list[tuple[int, int, str]]
 ) -> None:
-    assert [(s.first, s.stop, s.kind) for s in find_shots(film, time_range=time_range)] == wanted
+    assert [
+        (s.first, s.stop, s.transition) for s in find_shots(film, time_range=time_range)
+    ] == expected
 
 
-def test_a_dissolve_is_told(make_film: MakeFilm) -> None:
+def test_a_dissolve_is_listed(make_film: MakeFilm) -> None:
     first, second = ([shoot(1, seed=seed)[0]] * 40 for seed in (0, 1))
     mixes = np.arange(1, 13) / 13
     middle = [
@@ -100,29 +103,29 @@ def test_a_dissolve_is_told(make_film: MakeFilm) -> None:
     ]
     film = make_film(lumas=first[:-12] + middle + second[12:])
     (_, shot) = find_shots(film)
-    assert shot.kind == "dissolve"
+    assert shot.transition == "dissolve"
     assert 30 <= shot.first <= 38
 
 
 def test_a_film_of_one_frame_is_one_shot(make_film: MakeFilm) -> None:
     (shot,) = find_shots(make_film(lumas=shoot(1)))
-    assert (shot.first, shot.stop, shot.kind) == (0, 1, "start")
+    assert (shot.first, shot.stop, shot.transition) == (0, 1, "start")
     assert shot.end_seconds == Fraction(1, 24)
 
 
-def test_progress_is_told(film: Path) -> None:
-    told: list[tuple[int, int | None]] = []
-    find_shots(film, time_range=TimeRange(first=5, stop=15), progress=lambda *p: told.append(p))
-    assert told == [(n, 10) for n in range(1, 11)]
+def test_progress_is_reported(film: Path) -> None:
+    calls: list[tuple[int, int | None]] = []
+    find_shots(film, time_range=TimeRange(first=5, stop=15), progress=lambda *p: calls.append(p))
+    assert calls == [(n, 10) for n in range(1, 11)]
 
 
-def test_what_cannot_be_listed(film: Path, tmp_path: Path) -> None:
+def test_errors(film: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such file"):
         find_shots(tmp_path / "gone.mp4")
     with pytest.raises(RangeError, match="frames 0 to 49"):
         find_shots(film, time_range=TimeRange(first=99))
     with pytest.raises(OutputError, match=r"name it \.png"):
-        find_shots(film, sheet=tmp_path / "a.jpg")
+        shot_sheet(film, tmp_path / "a.jpg")
     assert [p.name for p in tmp_path.iterdir()] == [film.name]
 
 
@@ -139,15 +142,15 @@ def test_the_table_has_a_line_for_each_shot(film: Path, typed: Typed) -> None:
         ["2", "20", "12", "00:00:00.833", "00:00:01.333", "0.500", "cut"],
         ["3", "32", "18", "00:00:01.333", "00:00:02.083", "0.750", "cut"],
     ]
-    assert "frame/s" in err  # the progress bar
+    assert err == ""  # no bar without a terminal
 
 
-def test_json_and_csv_say_the_same(film: Path, typed: Typed) -> None:
+def test_json_and_csv_agree(film: Path, typed: Typed) -> None:
     code, out, err = typed(film, "--json", "-q")
     assert (code, err) == (0, "")
-    told = json.loads(out)
-    assert [list(shot) for shot in told] == [FIELDS] * 3
-    assert told[1] == {
+    shots = json.loads(out)
+    assert [list(shot) for shot in shots] == [FIELDS] * 3
+    assert shots[1] == {
         "number": 2,
         "first": 20,
         "stop": 32,
@@ -160,7 +163,7 @@ def test_json_and_csv_say_the_same(film: Path, typed: Typed) -> None:
     code, out, err = typed(film, "--csv", "-q")
     assert (code, err) == (0, "")
     rows = list(csv.DictReader(io.StringIO(out)))
-    assert rows == [{name: str(value) for name, value in shot.items()} for shot in told]
+    assert rows == [{name: str(value) for name, value in shot.items()} for shot in shots]
 
 
 def test_a_range_is_taken(film: Path, typed: Typed) -> None:
@@ -168,7 +171,7 @@ def test_a_range_is_taken(film: Path, typed: Typed) -> None:
     assert [(s["first"], s["stop"]) for s in json.loads(out)] == [(12, 20), (20, 24)]
 
 
-def test_wrong_wishes_are_said_in_one_line(film: Path, typed: Typed, tmp_path: Path) -> None:
+def test_wrong_options_are_an_error_in_one_line(film: Path, typed: Typed, tmp_path: Path) -> None:
     code, out, err = typed(film, "--json", "--csv")
     assert (code, out) == (2, "")
     assert "choose --json or --csv, not both; see filmcolor shots --help" in err
@@ -184,7 +187,7 @@ def test_wrong_wishes_are_said_in_one_line(film: Path, typed: Typed, tmp_path: P
 
 def test_the_command_needs_no_torch(film: Path) -> None:
     code = (
-        "import sys; from filmcolor.cli import cli\n"
+        "import sys; from filmcolor.cli.main import cli\n"
         f"cli.main(['shots', {str(film)!r}, '-q'], standalone_mode=False)\n"
         f"cli.main(['shots', {str(film)!r}, '-q', '--sheet', {str(film) + '.png'!r}],"
         " standalone_mode=False)\n"
@@ -197,7 +200,7 @@ def test_the_command_needs_no_torch(film: Path) -> None:
 
 
 def placed(sheet: np.ndarray, column: int, row: int, height: int) -> np.ndarray:
-    """Return a picture on a sheet, where the documented layout has it."""
+    """Return a picture on a sheet, at its place in the documented layout."""
     left, top = 8 + column * 208, 30 + row * (height + 30)
     return sheet[top : top + height, left : left + 200]
 
@@ -212,27 +215,27 @@ def test_a_sheet_shows_the_first_frame_of_each_shot(
     assert out.splitlines()[-1] == str(target)
     sheet = cv2.imread(str(target), cv2.IMREAD_GRAYSCALE)
     height = round(200 * media.SIZE[1] / media.SIZE[0])
-    for place, number in enumerate((0, 20, 32)):
-        row, column = divmod(place, 2)
-        wanted = cv2.resize(frames[number].astype(np.float32), (200, height))
-        wanted = ((wanted - 16) * 255 / 219).clip(0, 255)
+    for position, number in enumerate((0, 20, 32)):
+        row, column = divmod(position, 2)
+        expected = cv2.resize(frames[number].astype(np.float32), (200, height))
+        expected = ((expected - 16) * 255 / 219).clip(0, 255)
         shown = placed(sheet, column, row, height).astype(np.float32)
-        assert np.abs(shown - wanted).mean() < 3
+        assert np.abs(shown - expected).mean() < 3
 
 
-def test_of_many_shots_a_sheet_shows_some(
+def test_a_sheet_shows_some_of_many_shots(
     make_film: MakeFilm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shot_list, "_MAX_PICTURES", 4)
+    monkeypatch.setattr(shot_sheet_module, "_MAX_PICTURES", 4)
     film = make_film(lumas=lumas(*[9] * 11))
     target = tmp_path / "shots.png"
-    assert len(find_shots(film, sheet=target)) == 11
+    assert len(shot_sheet(film, target)) == 11
     sheet = cv2.imread(str(target))
     assert sheet.shape[1] == 2 * 208 + 8  # shots 1, 5 and 9
 
 
 def test_a_sheet_of_a_turned_film_is_upright(make_film: MakeFilm, tmp_path: Path) -> None:
     target = tmp_path / "shots.png"
-    find_shots(make_film(rotation=90), sheet=target)
+    shot_sheet(make_film(rotation=90), target)
     height = cv2.imread(str(target)).shape[0]
     assert height == 22 + 8 + 200 + 22 + 8

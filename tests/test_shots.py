@@ -1,13 +1,11 @@
-"""Cuts, dissolves and fades are found where they are, and only there."""
+"""Shot detection: cuts, dissolves and fades are found where they are, and only there."""
 
-import importlib.util
-import sys
 from functools import cache
-from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+import transitions
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scenes import gray
@@ -16,30 +14,22 @@ from filmcolor.shots import detector as shots
 from filmcolor.shots import dissolves
 from filmcolor.shots.detector import CONTEXT_FRAMES, find_transitions, mark_cuts
 from filmcolor.shots.dissolves import HALF_WINDOWS, dissolve_score
-from filmcolor.shots.thumbnail import Thumbnail, change, dissimilarity_bound, picture_area
+from filmcolor.shots.thumbnail import (
+    Thumbnail,
+    common_picture_area,
+    dissimilarity,
+    dissimilarity_bound,
+)
 from filmcolor.types.frames import LumaFrame
 from filmcolor.video.proxy import proxy_frame
 
 HEIGHT, WIDTH = 96, 128
-EVENTFUL = 31  # the seed of a film in which all kinds of transitions are found
+EVENTFUL = 31  # the seed of a film in which every kind of transition is found
 SHORTEST = 5  # frames of the shortest shot that has two cuts
 
 
-def _transitions():
-    """Return the module that makes films for `benchmarks/cuts.py`."""
-    path = Path(__file__).parent.parent / "benchmarks" / "transitions.py"
-    spec = importlib.util.spec_from_file_location("transitions", path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["transitions"] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-transitions = _transitions()
-
-
 def scene(seed, size=(WIDTH, HEIGHT)):
-    """Return a picture in 0..1 with big and small shapes; another seed, another scene."""
+    """Return a picture in 0..1 with large and small shapes; another seed is another scene."""
     rng = np.random.default_rng(seed)
     width, height = size
     picture = sum(
@@ -57,7 +47,7 @@ def moved(picture, dx, dy):
     return cv2.warpAffine(picture, shift, (WIDTH, HEIGHT), borderMode=cv2.BORDER_REFLECT)
 
 
-def decode_packet(pictures, first=0):
+def proxy_frames(pictures, first=0):
     luma = np.zeros((2, 2), np.uint8)
     return [
         proxy_frame(LumaFrame(first + n, luma, first + n, 1), gray(p))
@@ -66,16 +56,16 @@ def decode_packet(pictures, first=0):
 
 
 def cuts_of(pictures, first=0):
-    return [f.source.number for f in mark_cuts(decode_packet(pictures, first)) if f.is_cut]
+    return [f.source.number for f in mark_cuts(proxy_frames(pictures, first)) if f.is_cut]
 
 
 def marks_of(pictures, first=0):
-    found = find_transitions(decode_packet(pictures, first))
-    return [(f.source.number, kind) for f, kind in found if kind]
+    frames = find_transitions(proxy_frames(pictures, first))
+    return [(f.source.number, transition) for f, transition in frames if transition]
 
 
 def shot(seed, num_frames, motion=1.0, grain=0.03):
-    """Return one shot: a scene that drifts, under fresh grain."""
+    """Return one shot: a scene that drifts, with new grain in every frame."""
     rng = np.random.default_rng(1000 + seed)
     picture = scene(seed)
     return [
@@ -119,22 +109,23 @@ def test_a_cut_next_to_the_end_is_found(from_end):
 
 
 def test_frames_come_back_in_order_and_otherwise_unchanged():
-    frames = decode_packet(film(6, 6), first=100)
+    frames = proxy_frames(film(6, 6), first=100)
     marked = list(mark_cuts(frames))
     assert [m.source for m in marked] == [f.source for f in frames]
     assert all(m.luma is f.luma for m, f in zip(marked, frames))
 
 
 @pytest.mark.parametrize(
-    "num_frames", [0, 1, 2, 3, CONTEXT_FRAMES, CONTEXT_FRAMES + 1, 2 * CONTEXT_FRAMES, 2 * CONTEXT_FRAMES + 1]
+    "num_frames",
+    [0, 1, 2, 3, CONTEXT_FRAMES, CONTEXT_FRAMES + 1, 2 * CONTEXT_FRAMES, 2 * CONTEXT_FRAMES + 1],
 )
 def test_short_films_come_through_whole(num_frames):
-    marked = list(mark_cuts(decode_packet(shot(0, num_frames))))
+    marked = list(mark_cuts(proxy_frames(shot(0, num_frames))))
     assert [m.source.number for m in marked] == list(range(num_frames))
     assert not any(m.is_cut for m in marked)
 
 
-# ---------------------------------------------------------------- what is no cut
+# ---------------------------------------------------------------- no cuts
 
 
 def test_flicker_is_no_cut():
@@ -162,7 +153,7 @@ def test_a_flash_frame_is_no_cut(position):
     assert cuts_of(pictures) == []
 
 
-def test_a_strange_frame_is_no_cut():
+def test_a_single_foreign_frame_is_no_cut():
     pictures = shot(0, 21)
     pictures[10] = scene(99)
     assert cuts_of(pictures) == []
@@ -227,7 +218,7 @@ def test_a_dissolve_has_one_mark_at_its_middle(num):
 
 @pytest.mark.parametrize("gap", [0, 1, 6, 40])
 @pytest.mark.parametrize("num", [8, 16])
-def test_a_fade_out_and_in_has_one_mark_where_the_picture_comes_again(num, gap):
+def test_a_fade_out_and_in_has_one_mark_where_the_picture_reappears(num, gap):
     black = np.zeros((HEIGHT, WIDTH), np.float32)
     first, second = shot(0, 30), shot(1, 30)
     gone = first + mixed(first[-1], black, num) + [black] * gap
@@ -252,7 +243,7 @@ def test_a_fade_out_for_good_begins_nothing():
     assert marks_of(first + mixed(first[-1], black, 16) + [black] * 30) == []
 
 
-def test_after_leader_a_picture_that_is_there_at_once_is_a_cut():
+def test_a_picture_that_appears_at_once_after_leader_is_a_cut():
     rng = np.random.default_rng(8)
     leader = [rng.normal(0.02, 0.02, (HEIGHT, WIDTH)) for _ in range(12)]
     assert marks_of(leader + shot(0, 20)) == [(12, "cut")]
@@ -287,21 +278,21 @@ def test_a_flash_at_a_cut_is_one_cut(num, level):
     assert mark[1] == "cut"
 
 
-# ---------------------------------------------------------------- what is soon told
+# ---------------------------------------------------------------- quick tests
 
 
-def without_short_cuts(patch):
-    """Let everything be measured, also where a quick look tells that it is in vain."""
+def without_quick_tests(patch):
+    """Disable the quick tests, so that everything is measured."""
     patch.setattr(shots, "dissimilarity_bound", lambda first, second: 2.0)
     patch.setattr(dissolves, "may_be_midpoint", lambda *pictures: True)
 
 
 @pytest.mark.parametrize("kind", transitions.RECIPES)
-def test_a_quick_look_takes_no_mark_away_and_adds_none(kind, monkeypatch):
+def test_quick_tests_neither_remove_nor_add_marks(kind, monkeypatch):
     made = transitions.make_film(kind, 50, transitions.Source(), (96, 72), 4)
     pictures = [f / np.float32(255.0) for f in made.frames]
     marks = marks_of(pictures)
-    without_short_cuts(monkeypatch)
+    without_quick_tests(monkeypatch)
     assert marks_of(pictures) == marks
 
 
@@ -313,22 +304,22 @@ def test_a_quick_look_takes_no_mark_away_and_adds_none(kind, monkeypatch):
     mix=st.floats(0.0, 1.0),
     grain=st.floats(0.0, 0.3),
 )
-def test_no_change_exceeds_its_bound(seeds, gain, shift, mix, grain):
+def test_no_dissimilarity_exceeds_its_bound(seeds, gain, shift, mix, grain):
     first, second = (scene(seed) for seed in seeds)
     second = gain * moved((1 - mix) * first + mix * second, *shift)
     second = second + np.random.default_rng(seeds[0]).normal(0.0, grain, second.shape)
-    thumbs = Thumbnail(gray(first)), Thumbnail(gray(second))
-    for a, b in (thumbs, thumbs[::-1]):
-        assert change(a, b) <= dissimilarity_bound(a, b)
+    thumbnails = Thumbnail(gray(first)), Thumbnail(gray(second))
+    for a, b in (thumbnails, thumbnails[::-1]):
+        assert dissimilarity(a, b) <= dissimilarity_bound(a, b)
 
 
-def test_no_change_exceeds_its_bound_where_rounding_decides():
+def test_no_dissimilarity_exceeds_its_bound_where_rounding_decides():
     for seed in range(300):
         pictures = np.random.default_rng(seed).integers(0, 256, (2, 36, 48), np.uint8)
-        pictures[:, 4:-4, 5:-5] = 30  # all of it even, but for the edge and a speck
+        pictures[:, 4:-4, 5:-5] = 30  # uniform except for the edge and one pixel
         pictures[:, 10, 10] = 31
         first, second = map(Thumbnail, pictures)
-        assert change(first, second) <= dissimilarity_bound(first, second)
+        assert dissimilarity(first, second) <= dissimilarity_bound(first, second)
 
 
 @settings(max_examples=100, deadline=None)
@@ -340,24 +331,24 @@ def test_no_change_exceeds_its_bound_where_rounding_decides():
     power=st.floats(0.5, 2.0),
     grain=st.floats(0.0, 0.1),
 )
-@example(seeds=(0, 1), reach=8, late=-1, num=3, power=1.0, grain=0.0)  # as fast as one can be
+@example(seeds=(0, 1), reach=8, late=-1, num=3, power=1.0, grain=0.0)  # the fastest dissolve
 def test_no_dissolve_is_ruled_out_by_its_middle(seeds, reach, late, num, power, grain):
     first, second = (scene(seed) for seed in seeds)
     rng = np.random.default_rng(seeds[0])
     start = reach - num // 2 + late
     levels = (np.arange(2 * reach + 1) - start).clip(0, num) / num
-    thumbs = [
+    thumbnails = [
         Thumbnail(gray((1 - m) * first + m * second + rng.normal(0.0, grain, first.shape)))
         for m in levels**power
     ]
-    score = dissolve_score(thumbs)
+    score = dissolve_score(thumbnails)
     with pytest.MonkeyPatch.context() as patch:
-        without_short_cuts(patch)
-        assert dissolve_score(thumbs) == score
+        without_quick_tests(patch)
+        assert dissolve_score(thumbnails) == score
 
 
 def test_a_true_dissolve_is_not_ruled_out():
-    """Else the law above could not fail."""
+    """Otherwise the property above could not fail."""
     first, second = scene(0), scene(1)
     levels = (np.arange(33) - 8).clip(0, 16) / 16
     assert dissolve_score([Thumbnail(gray((1 - m) * first + m * second)) for m in levels]) > 0.8
@@ -368,46 +359,46 @@ def test_a_true_dissolve_is_not_ruled_out():
     bars=st.lists(st.tuples(*[st.integers(0, 40)] * 4), min_size=1, max_size=3),
     gain=st.floats(0.0, 1.0),
 )
-def test_the_area_of_pictures_is_all_but_the_bars_that_all_have(bars, gain):
-    thumbs = []
+def test_the_common_area_is_all_but_the_bars_that_all_pictures_have(bars, gain):
+    thumbnails = []
     for n, (top, bottom, left, right) in enumerate(bars):
         picture = gain * scene(n)
         picture[:top] = picture[HEIGHT - bottom :] = 0.02
         picture[:, :left] = picture[:, WIDTH - right :] = 0.02
-        thumbs.append(Thumbnail(gray(picture)))
-    area = picture_area(thumbs)
-    assert (*lit_lines(thumbs, axis=1), *lit_lines(thumbs, axis=0)) == area
+        thumbnails.append(Thumbnail(gray(picture)))
+    area = common_picture_area(thumbnails)
+    assert (*picture_lines(thumbnails, axis=1), *picture_lines(thumbnails, axis=0)) == area
 
 
-def lit_lines(thumbs, axis):
-    """Return the first line of the pictures and the stop, word for word by the definition."""
-    means = np.array([t.picture.mean(axis=axis) for t in thumbs])
-    spreads = np.array([t.picture.std(axis=axis) for t in thumbs])
-    lit = np.flatnonzero((means + 2.0 * spreads).max(axis=0) > 0.094)
+def picture_lines(thumbnails, axis):
+    """Return the first line of the pictures and the stop, straight from the definition."""
+    means = np.array([t.picture.mean(axis=axis) for t in thumbnails])
+    spreads = np.array([t.picture.std(axis=axis) for t in thumbnails])
+    bright = np.flatnonzero((means + 2.0 * spreads).max(axis=0) > 0.094)
     length = means.shape[1]
-    before, after = (lit[0], length - 1 - lit[-1]) if len(lit) else (length, length)
+    before, after = (bright[0], length - 1 - bright[-1]) if len(bright) else (length, length)
     if max(before, after) > 0.35 * length:
         return 0, length
     return before + (before > 0), length - after - (after > 0)
 
 
-def test_what_a_frame_was_compared_with_before_changes_nothing():
+def test_earlier_comparisons_of_a_frame_change_nothing():
     pictures = scene(0), scene(1), scene(2)
     pictures[0][:12] = pictures[1][:12] = 0.02  # a bar that two of them have
 
-    def measured(is_fresh):
+    def measure(is_fresh):
         first, second, whole = (Thumbnail(gray(p)) for p in pictures)
         if not is_fresh:
-            assert change(first, whole) > 0.0
+            assert dissimilarity(first, whole) > 0.0
             assert dissolve_score(mixtures(first, whole)) > 0.0
-        return change(first, second), dissolve_score(mixtures(first, second))
+        return dissimilarity(first, second), dissolve_score(mixtures(first, second))
 
     def mixtures(first, last):
         levels = (np.arange(1, 32) - 8).clip(0, 16) / 16
-        mixed = [gray((1 - m) * first.picture + m * last.picture) for m in levels]
-        return [first, *map(Thumbnail, mixed), last]
+        between = [gray((1 - m) * first.picture + m * last.picture) for m in levels]
+        return [first, *map(Thumbnail, between), last]
 
-    assert measured(is_fresh=True) == measured(is_fresh=False)
+    assert measure(is_fresh=True) == measure(is_fresh=False)
 
 
 # ---------------------------------------------------------------- hundreds of transitions
@@ -415,12 +406,12 @@ def test_what_a_frame_was_compared_with_before_changes_nothing():
 
 @pytest.fixture(scope="module")
 def scores():
-    """Return the score of each kind of film in `benchmarks/transitions.py`."""
-    found = {}
+    """Return the score of each kind of film in `transitions.RECIPES`."""
+    scores = {}
     for made in transitions.make_films(4, transitions.Source(), (96, 72), seed=40):
         marks = marks_of([f / np.float32(255.0) for f in made.frames])
-        found.setdefault(made.kind, transitions.Score()).add(made.transitions, marks)
-    return found
+        scores.setdefault(made.kind, transitions.Score()).add(made.transitions, marks)
+    return scores
 
 
 def test_of_hundreds_of_transitions_nearly_all_are_found_and_hardly_any_besides(scores):
@@ -439,7 +430,7 @@ def test_no_kind_of_film_is_lost(scores, kind):
     assert score.false_cuts <= 0.1 * (score.cuts + score.gradual)
 
 
-# ---------------------------------------------------------------- the law of the house
+# ---------------------------------------------------------------- parts and the whole
 
 
 @pytest.mark.parametrize("start", range(0, 40, 3))
@@ -476,11 +467,11 @@ def test_marks_of_a_part_are_those_of_the_whole(start, length):
     assert [m for m in part if start <= m[0] < stop] == [m for m in whole if start <= m[0] < stop]
 
 
-def test_no_more_than_the_frames_looked_at_are_read_ahead():
+def test_no_more_frames_than_the_context_are_read_ahead():
     read = []
 
     def reading():
-        for frame in decode_packet(film(20)):
+        for frame in proxy_frames(film(20)):
             read.append(frame.source.number)
             yield frame
 

@@ -1,6 +1,5 @@
 """Colour is steadied along the motion, inside a shot, over a finite window."""
 
-from dataclasses import replace
 from fractions import Fraction
 
 import cv2
@@ -25,13 +24,13 @@ def flat(a, b):
 
 
 def noise(number):
-    """Return what a network that cannot make up its mind gives frame `number`."""
+    """Return the ab of an inconsistent network for frame `number`."""
     rng = np.random.default_rng(number)
     return (np.float32([20.0, 10.0]) + rng.normal(0.0, 5.0, SHAPE)).astype(np.float32)
 
 
 def flicker(number):
-    """Return one colour for the whole picture, another one for each frame."""
+    """Return one colour for the whole picture, a different one for each frame."""
     return flat(*np.random.default_rng(number).normal((20.0, 10.0), 5.0))
 
 
@@ -61,7 +60,7 @@ def test_a_network_of_two_minds_is_steadied(step):
     result = abs_of(pictures, flicker)
     spreads = [values.mean((1, 2)).std(0) for values in (result, single)]
     assert np.hypot(*spreads[0]) < 0.6 * np.hypot(*spreads[1])
-    assert np.abs(np.diff(result.mean((1, 2)), axis=0)).max() < 0.6  # and there is no jump
+    assert np.abs(np.diff(result.mean((1, 2)), axis=0)).max() < 0.6  # without a jump
 
 
 def test_exposure_flicker_takes_nothing_away():
@@ -104,7 +103,7 @@ def test_means_of_unlike_hues_are_not_pale():
 
     result = abs_of([texture()] * 192, ab_of)[64:128]
     chroma = np.hypot(result[..., 0], result[..., 1])
-    assert chroma.mean() > 0.85 * 24.0  # the plain mean has 0.71 to 0.75
+    assert chroma.mean() > 0.85 * 24.0  # the plain mean keeps 0.71 to 0.75
     assert chroma.max() <= 24.0 * 1.01
 
 
@@ -144,7 +143,7 @@ def test_what_follows_a_cut_has_no_say_before_it():
     np.testing.assert_array_equal(first[:37], second[:37])
     assert (first[37:] != second[37:]).all()
     without = abs_of(pictures, lambda n: noise(n) if n < 37 else flat(50.0, 50.0))
-    assert np.abs(without[:37] - second[:37]).max() > 5.0  # else the above could not fail
+    assert np.abs(without[:37] - second[:37]).max() > 5.0  # the check above can fail
 
 
 # ---------------------------------------------------------------- the window
@@ -157,7 +156,7 @@ def test_an_anchor_beyond_the_window_has_no_influence(window):
     first = abs_of(pictures, noise, window)
     second = abs_of(pictures, lambda n: noise(n) + np.float32(50.0 * (n == changed)), window)
     differs = [n for n in range(300) if not np.array_equal(first[n], second[n])]
-    # frames between two anchors take the colours of both
+    # frames between two anchors blend both
     assert differs[0] == changed - window.future // MAX_GAP * MAX_GAP - MAX_GAP + 1
     assert differs[-1] == changed + window.past // MAX_GAP * MAX_GAP + MAX_GAP - 1
 
@@ -173,7 +172,7 @@ def test_off_leaves_every_frame_its_own_color():
     frames = every_frame(proxy_frames(pan(20, 1.0)))
     window = window_for("off", Fraction(24))
     assert window.is_off
-    results = list(smooth_ab((replace(f, ab=noise(f.source.number)) for f in frames), window))
+    results = list(smooth_ab((GuidedFrame(f, noise(f.source.number)) for f in frames), window))
     for n, result in enumerate(results):
         np.testing.assert_array_equal(result.ab, noise(n))
 
@@ -187,8 +186,8 @@ def with_context(first, stop, cuts, window):
     start = max(0, first - past)
     frames = proxy_frames(REEL[start : stop + future], start, cuts)
     tracked = track(frames, first - past + REACH)
-    tracked = (replace(f, ab=noise(f.source.number)[:16, :24]) for f in tracked)
-    return [f.ab for f in smooth_ab(tracked, window) if first <= f.source.number < stop]
+    guided = (GuidedFrame(f, noise(f.source.number)[:16, :24]) for f in tracked)
+    return [f.ab for f in smooth_ab(guided, window) if first <= f.source.number < stop]
 
 
 @settings(max_examples=25, deadline=None)
@@ -222,8 +221,8 @@ def test_frames_come_out_before_the_film_ends():
             num_taken += 1
             yield frame
 
-    tracked = (replace(f, ab=noise(f.source.number)) for f in track(frames()))
-    for done, _ in enumerate(smooth_ab(tracked, WINDOW)):
+    guided = (GuidedFrame(f, noise(f.source.number)) for f in track(frames()))
+    for done, _ in enumerate(smooth_ab(guided, WINDOW)):
         assert num_taken - done <= WINDOW.future + 3 * BLOCK + 1
 
 

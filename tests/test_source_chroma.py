@@ -1,4 +1,4 @@
-"""Films that have colour already: recognised by shot, and kept_classes as they are where that is right."""
+"""Films that have colour already: classified by shot, and kept as they are by default."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -25,7 +25,7 @@ from filmcolor.pipeline.colorizer import Colorizer
 from filmcolor.pipeline.options import ColorOptions
 from filmcolor.previews.clip import preview
 from filmcolor.segments import segment as segments
-from filmcolor.shots import source_chroma as tints
+from filmcolor.shots import source_chroma
 from filmcolor.shots.source_chroma import (
     BLOCK,
     FRAMES_AFTER,
@@ -59,7 +59,7 @@ NUM_FRAMES = sum(SHOTS)
 GREY_SHOT, TINTED_SHOT, COLORED_SHOT = slice(0, 25), slice(25, 55), slice(55, 86)
 
 
-# ---------------------------------------------------------------- what is filmed
+# ---------------------------------------------------------------- test films
 
 
 def halved(luma: np.ndarray) -> np.ndarray:
@@ -67,7 +67,7 @@ def halved(luma: np.ndarray) -> np.ndarray:
 
 
 def coded(cb: np.ndarray, cr: np.ndarray) -> Chroma:
-    """Return chroma planes of 8 bits, of distances from neutral."""
+    """Return 8-bit chroma planes from distances to neutral."""
     planes = (np.rint(128.0 + plane).clip(16, 240).astype(np.uint8) for plane in (cb, cr))
     return next(planes), next(planes)
 
@@ -89,21 +89,21 @@ def two_tone(luma: np.ndarray) -> Chroma:
 
 
 def uneven(luma: np.ndarray) -> Chroma:
-    """Return a sepia tint that has faded to one side."""
+    """Return a sepia tint that has faded on one side."""
     share = np.linspace(0.7, 1.3, luma.shape[1] // 2)
     cb, cr = (plane - 128.0 for plane in sepia(luma))
     return coded(cb * share, cr * share)
 
 
 def mark(luma: np.ndarray) -> Chroma:
-    """Return a small mark in strong colours, in a corner of a grey picture."""
+    """Return a small logo in strong colours, in a corner of a grey picture."""
     cb, cr = np.zeros((2, luma.shape[0] // 2, luma.shape[1] // 2))
     cb[2:6, 2:8], cr[2:6, 4:8] = -60.0, 70.0
     return coded(cb, cr)
 
 
 def random_hues(luma: np.ndarray, strength: float = 25.0, seed: int = 5) -> Chroma:
-    """Return colours that have nothing to do with luma."""
+    """Return colours that do not depend on luma."""
     height, width = halved(luma).shape
     field = np.random.default_rng(seed).normal(0.0, strength, (3, 4, 2)).astype(np.float32)
     cb, cr = cv2.split(cv2.resize(field, (width, height), interpolation=cv2.INTER_CUBIC))
@@ -132,8 +132,8 @@ def whole_of(film: Path, options: ColorOptions) -> list[ColorFrame]:
     return list(Colorizer(options).frames(probe(film)))
 
 
-def is_left(frames: list[ColorFrame], shot: slice) -> bool:
-    """Tell whether a shot has the film's own chroma; else no frame of it may have that."""
+def is_kept(frames: list[ColorFrame], shot: slice) -> bool:
+    """Return whether a shot keeps the film's own chroma: all of its frames, or none."""
     _, chromas = reel()
     same = {
         np.array_equal(frame.cb, cb) and np.array_equal(frame.cr, cr)
@@ -163,7 +163,7 @@ def is_left(frames: list[ColorFrame], shot: slice) -> bool:
     ids=["none", "noise", "cast", "mark", "sepia", "two-tone", "uneven", "blue", "colours", "dull"],
 )
 @pytest.mark.parametrize("seed", range(4))
-def test_a_picture_is_of_a_kind(
+def test_pictures_are_classified(
     chroma_class: str, made: Callable[[np.ndarray], Chroma], seed: int
 ) -> None:
     luma = shoot(1, seed=seed)[0]
@@ -176,22 +176,22 @@ def test_a_picture_is_of_a_kind(
 # ---------------------------------------------------------------- shots
 
 
-def test_each_shot_is_treated_as_what_it_is(film: Path, options: ColorOptions) -> None:
+def test_each_shot_is_treated_by_its_class(film: Path, options: ColorOptions) -> None:
     frames = whole_of(film, options)
     chroma_classes = [frame.chroma_class for frame in frames]
     assert chroma_classes == [MONOCHROME] * 25 + [TINTED] * 30 + [COLORED] * 31
-    assert not is_left(frames, GREY_SHOT)
-    assert not is_left(frames, TINTED_SHOT)
-    assert is_left(frames, COLORED_SHOT)
+    assert not is_kept(frames, GREY_SHOT)
+    assert not is_kept(frames, TINTED_SHOT)
+    assert is_kept(frames, COLORED_SHOT)
     for frame, luma in zip(frames, reel()[0], strict=True):
         assert np.array_equal(frame.luma, luma)
 
 
-def test_a_tint_is_kept_where_that_is_asked(film: Path, options: ColorOptions) -> None:
+def test_a_tint_is_kept_on_request(film: Path, options: ColorOptions) -> None:
     frames = whole_of(film, replace(options, keep_tint=True))
-    assert not is_left(frames, GREY_SHOT)
-    assert is_left(frames, TINTED_SHOT)
-    assert is_left(frames, COLORED_SHOT)
+    assert not is_kept(frames, GREY_SHOT)
+    assert is_kept(frames, TINTED_SHOT)
+    assert is_kept(frames, COLORED_SHOT)
     for frame, same in zip(frames[GREY_SHOT], whole_of(film, options)[GREY_SHOT], strict=True):
         assert np.array_equal(frame.cb, same.cb)
 
@@ -200,7 +200,7 @@ def test_recolor_colors_all_from_luma(
     film: Path, options: ColorOptions, make_film: MakeFilm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     neutral = whole_of(make_film("neutral.mkv", lumas=reel()[0], codec="ffv1"), options)
-    monkeypatch.setattr(tints, "chroma_thumbnail", None)  # nothing is looked at
+    monkeypatch.setattr(source_chroma, "chroma_thumbnail", None)  # chroma is not read
     frames = whole_of(film, replace(options, recolor=True))
     for frame, same in zip(frames, neutral, strict=True):
         assert np.array_equal(frame.cb, same.cb)
@@ -208,10 +208,10 @@ def test_recolor_colors_all_from_luma(
         assert frame.chroma_class == ""
 
 
-def test_dark_frames_of_a_shot_in_color_are_left_too(
+def test_dark_frames_of_a_shot_in_color_are_kept_too(
     make_film: MakeFilm, options: ColorOptions
 ) -> None:
-    """A frame is what its shot is, whatever it holds itself."""
+    """A frame's class is its shot's, whatever the frame itself holds."""
     lumas = shoot(40, seed=3)
     chromas = [random_hues(luma) for luma in lumas]
     chromas[20:24] = [noise(luma, 0.0) for luma in lumas[20:24]]
@@ -236,10 +236,10 @@ def test_a_glitch_in_a_grey_shot_is_colored(make_film: MakeFilm, options: ColorO
 @settings(max_examples=12, deadline=None)
 @given(first=st.integers(0, NUM_FRAMES - 1), length=st.integers(1, 40))
 def test_a_part_is_the_whole(film: Path, options: ColorOptions, first: int, length: int) -> None:
-    own = replace(options, keep_tint=True)
-    whole = whole_of(film, own)
+    options = replace(options, keep_tint=True)
+    whole = whole_of(film, options)
     stop = min(NUM_FRAMES, first + length)
-    frames = list(Colorizer(own).frames(probe(film), Part(first, stop)))
+    frames = list(Colorizer(options).frames(probe(film), Part(first, stop)))
     assert [frame.number for frame in frames] == list(range(first, stop))
     for frame in frames:
         assert frame.chroma_class == whole[frame.number].chroma_class
@@ -249,7 +249,7 @@ def test_a_part_is_the_whole(film: Path, options: ColorOptions, first: int, leng
 
 
 def proxy_frames(chroma_classes: list[str], cuts: set[int], first: int = 0) -> Iterator[ProxyFrame]:
-    """Yield frames each of which is of a chroma_class by itself."""
+    """Yield frames that have these chroma classes by themselves."""
     luma = np.full((8, 8), 100, np.uint8)
     strays = {MONOCHROME: (0.0, 0.0), TINTED: (20.0, 0.0), COLORED: (0.0, 20.0)}
     for number, chroma_class in enumerate(chroma_classes, first):
@@ -263,7 +263,7 @@ def proxy_frames(chroma_classes: list[str], cuts: set[int], first: int = 0) -> I
 
 @settings(max_examples=60, deadline=None)
 @given(data=st.data())
-def test_a_kind_depends_on_its_neighbourhood_alone(data: st.DataObject) -> None:
+def test_a_class_depends_on_its_neighbourhood_alone(data: st.DataObject) -> None:
     runs = st.tuples(st.sampled_from([MONOCHROME, TINTED, COLORED]), st.integers(1, 70))
     drawn = data.draw(st.lists(runs, min_size=1, max_size=8))
     chroma_classes = [chroma_class for chroma_class, num in drawn for _ in range(num)]
@@ -278,20 +278,20 @@ def test_a_kind_depends_on_its_neighbourhood_alone(data: st.DataObject) -> None:
     assert next(f.source.chroma_class for f in part if f.source.number == number) == whole[number]
 
 
-def test_frames_do_not_wait_for_more_than_their_future() -> None:
-    taken = 0
+def test_frames_wait_for_no_more_than_their_context() -> None:
+    num_read = 0
 
     def counted() -> Iterator[ProxyFrame]:
-        nonlocal taken
+        nonlocal num_read
         for frame in proxy_frames([MONOCHROME] * 200, set()):
-            taken += 1
+            num_read += 1
             yield frame
 
     for frame in mark_chroma_classes(counted(), ()):
-        assert taken - frame.source.number <= FRAMES_AFTER + 2
+        assert num_read - frame.source.number <= FRAMES_AFTER + 2
 
 
-def test_only_what_is_left_keeps_its_chroma() -> None:
+def test_only_kept_classes_keep_their_chroma() -> None:
     chroma_classes = [MONOCHROME] * 4 * BLOCK + [COLORED] * 4 * BLOCK
     for frame in mark_chroma_classes(proxy_frames(chroma_classes, {4 * BLOCK}), {COLORED}):
         assert (frame.source.chroma is not None) == (frame.source.chroma_class == COLORED)
@@ -302,24 +302,24 @@ def test_only_what_is_left_keeps_its_chroma() -> None:
 
 
 @pytest.fixture
-def short_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+def short_segments(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(segments, "_SECONDS", Fraction(1, 2))  # at 24 frames/s: 12 frames
 
 
-LEFT_NOTE = (
-    "in colour already, kept_classes as it is: 00:00:02.292 to 00:00:03.584 (frames 55 to 85) "
+KEPT_NOTE = (
+    "in colour already, left as it is: 00:00:02.292 to 00:00:03.584 (frames 55 to 85) "
     "(--recolor colours it)"
 )
 TINTED_NOTE = (
     "tinted, coloured from its luma: 00:00:01.042 to 00:00:02.292 (frames 25 to 54) "
-    "(--keep-tint leaves it)"
+    "(--keep-tint keeps the tint)"
 )
 
 
-def test_a_run_says_what_it_left_and_leaves_it(
-    film: Path, options: ColorOptions, tmp_path: Path, short_pieces: None
+def test_a_run_keeps_shots_in_colour_and_reports_them(
+    film: Path, options: ColorOptions, tmp_path: Path, short_segments: None
 ) -> None:
-    """In pieces, and cut off on the way."""
+    """In several segments, and interrupted."""
 
     def stop(done: int, _: int | None) -> None:
         if done == 70:
@@ -328,17 +328,18 @@ def test_a_run_says_what_it_left_and_leaves_it(
     with pytest.raises(KeyboardInterrupt):
         colorize(film, tmp_path / "out.mkv", options=options, encoding=MASTER, progress=stop)
     report = colorize(film, tmp_path / "out.mkv", options=options, encoding=MASTER)
-    assert report.notes[-2:] == (LEFT_NOTE, TINTED_NOTE)
-    for number, (frame, wanted) in enumerate(
+    assert report.notes[-2:] == (KEPT_NOTE, TINTED_NOTE)
+    for number, (frame, expected) in enumerate(
         zip(media.frames(tmp_path / "out.mkv"), whole_of(film, options), strict=True)
     ):
-        for plane, own in zip(frame.planes, (wanted.luma, wanted.cb, wanted.cr), strict=True):
+        planes = expected.luma, expected.cb, expected.cr
+        for ours, theirs in zip(frame.planes, planes, strict=True):
             limit = 0 if number >= CUTS[1] else 1
-            assert np.abs(plane.astype(int) - own).max() <= limit
+            assert np.abs(ours.astype(int) - theirs).max() <= limit
 
 
-def test_a_run_goes_on_with_the_same_wishes_only(
-    film: Path, options: ColorOptions, tmp_path: Path, short_pieces: None
+def test_a_run_resumes_with_the_same_options_only(
+    film: Path, options: ColorOptions, tmp_path: Path, short_segments: None
 ) -> None:
     def stop(done: int, _: int | None) -> None:
         if done == 30:
@@ -347,17 +348,17 @@ def test_a_run_goes_on_with_the_same_wishes_only(
     output = tmp_path / "out.mkv"
     with pytest.raises(KeyboardInterrupt):
         colorize(film, output, options=options, encoding=MASTER, progress=stop)
-    with pytest.raises(Exception, match="kept_classes as it is"):
+    with pytest.raises(Exception, match="left as it is"):
         colorize(film, output, options=replace(options, recolor=True), encoding=MASTER)
 
 
-def test_a_film_that_is_left_is_not_said_to_have_added_color(
+def test_a_kept_film_is_not_tagged_as_colourised(
     make_film: MakeFilm, options: ColorOptions, tmp_path: Path
 ) -> None:
     lumas = shoot(12, seed=1)
     film = make_film("film.mkv", lumas=lumas, codec="ffv1", chromas=[random_hues(f) for f in lumas])
-    report = colorize(film, tmp_path / "kept_classes.mkv", options=options, encoding=MASTER)
-    assert "in colour already, kept_classes as it is: all of it" in report.notes[-1]
+    report = colorize(film, tmp_path / "kept.mkv", options=options, encoding=MASTER)
+    assert "in colour already, left as it is: all of it" in report.notes[-1]
     assert not any("filmcolor" in value for value in media.metadata(report.output).values())
     recolored = replace(options, recolor=True)
     report = colorize(film, tmp_path / "made.mkv", options=recolored, encoding=MASTER)
@@ -365,7 +366,7 @@ def test_a_film_that_is_left_is_not_said_to_have_added_color(
     assert any("filmcolor" in value for value in media.metadata(report.output).values())
 
 
-def test_a_preview_shows_and_says_the_same(
+def test_a_preview_shows_and_reports_the_same(
     film: Path, options: ColorOptions, tmp_path: Path
 ) -> None:
     encoding = Encoding(codec="libx264", crf=0, preset="ultrafast")
@@ -379,25 +380,22 @@ def test_a_preview_shows_and_says_the_same(
     assert np.array_equal(shown.planes[1][:, width:], reel()[1][59][0])
 
 
-def test_the_command_line_has_both_wishes(
+def test_the_command_line_has_both_options(
     film: Path, options: ColorOptions, tmp_path: Path
 ) -> None:
     output = tmp_path / "out.mkv"
     common = ["run", str(film), "-o", str(output), "--weights", options.weights, "--size", "32"]
     common += ["--frames", "40:70", "--for", "master", "--force"]
-    told = CliRunner().invoke(cli, common)
-    assert told.exit_code == 0, told.output
-    assert "in colour already, kept_classes as it is" in told.output
-    told = CliRunner().invoke(cli, [*common, "--recolor", "--keep-tint"])
-    assert told.exit_code == 0, told.output
-    assert (
-        "tinted, kept_classes as it is: 00:00:01.667 to 00:00:02.292 (frames 40 to 54)"
-        in told.output
-    )
-    assert "already" not in told.output
+    result = CliRunner().invoke(cli, common)
+    assert result.exit_code == 0, result.output
+    assert "in colour already, left as it is" in result.output
+    result = CliRunner().invoke(cli, [*common, "--recolor", "--keep-tint"])
+    assert result.exit_code == 0, result.output
+    assert "tinted, left as it is: 00:00:01.667 to 00:00:02.292 (frames 40 to 54)" in result.output
+    assert "already" not in result.output
 
 
-def test_a_photo_knows_neither_wish() -> None:
+def test_a_photo_has_neither_option() -> None:
     assert CliRunner().invoke(cli, ["photo", "x.png", "--recolor"]).exit_code == 2
 
 
@@ -405,18 +403,18 @@ def test_a_photo_knows_neither_wish() -> None:
 
 
 @pytest.mark.parametrize("pix_fmt", ["gray", "gray10le"])
-def test_nothing_is_looked_at_where_there_is_no_chroma(
+def test_films_without_chroma_are_not_classified(
     make_film: MakeFilm, options: ColorOptions, monkeypatch: pytest.MonkeyPatch, pix_fmt: str
 ) -> None:
     depth = 10 if "10" in pix_fmt else 8
     lumas = shoot(4, depth=depth, is_full_range=True)
     film = make_film("film.mkv", lumas=lumas, codec="ffv1", pix_fmt=pix_fmt)
-    monkeypatch.setattr(tints, "chroma_thumbnail", None)
+    monkeypatch.setattr(source_chroma, "chroma_thumbnail", None)
     assert all(frame.chroma is None for frame in read_luma(probe(film), with_chroma=True))
     assert {frame.chroma_class for frame in Colorizer(options).frames(probe(film))} == {""}
 
 
-def test_luma_alone_is_read_where_that_is_asked(film: Path) -> None:
+def test_chroma_is_read_on_request_only(film: Path) -> None:
     assert all(frame.chroma is None for frame in read_luma(probe(film)))
 
 
@@ -429,7 +427,7 @@ def test_luma_alone_is_read_where_that_is_asked(film: Path) -> None:
         ("yuv444p10le", 10, SUBSAMPLING_444),
     ],
 )
-def test_what_is_left_is_the_same_at_every_depth_and_subsampling(
+def test_kept_chroma_is_the_same_at_every_depth_and_subsampling(
     make_film: MakeFilm, options: ColorOptions, pix_fmt: str, depth: int, subsampling
 ) -> None:
     lumas = shoot(10, depth=depth)
@@ -449,7 +447,7 @@ def test_what_is_left_is_the_same_at_every_depth_and_subsampling(
         assert all(np.array_equal(a, b) for a, b in zip(frame.planes, (luma, cb, cr), strict=True))
 
 
-def test_a_turned_film_is_left_as_it_is(make_film: MakeFilm, options: ColorOptions) -> None:
+def test_a_rotated_film_is_kept_as_it_is(make_film: MakeFilm, options: ColorOptions) -> None:
     lumas = shoot(10)
     chromas = [random_hues(luma) for luma in lumas]
     lossless = {"crf": "0", "preset": "ultrafast"}
@@ -461,12 +459,14 @@ def test_a_turned_film_is_left_as_it_is(make_film: MakeFilm, options: ColorOptio
 
 
 @pytest.mark.parametrize("is_tinted", [False, True])
-def test_rgb_counts_too(make_film: MakeFilm, options: ColorOptions, is_tinted: bool) -> None:
+def test_rgb_films_are_classified_too(
+    make_film: MakeFilm, options: ColorOptions, is_tinted: bool
+) -> None:
     lumas = shoot(10, is_full_range=True, depth=10)
     warm = [np.rint(luma * 0.6).astype(np.uint16) for luma in lumas]
     field = cv2.resize(np.random.default_rng(1).random((3, 4)), media.SIZE).clip(0.0, 1.0)
     odd = [np.rint(luma * field).astype(np.uint16) for luma in lumas]
-    # green, and blue and red
+    # chromas are the blue and red planes
     chromas = list(zip(warm, lumas)) if is_tinted else list(zip(odd, odd[::-1]))
     film = make_film("film.mkv", lumas=lumas, codec="ffv1", pix_fmt="gbrp10le", chromas=chromas)
     frames = list(Colorizer(options).frames(probe(film), subsampling=SUBSAMPLING_444))
@@ -488,13 +488,15 @@ def test_rgb_counts_too(make_film: MakeFilm, options: ColorOptions, is_tinted: b
         *("yuva420p", "yuv420p16be"),
     ],
 )
-def test_chroma_is_found_in_every_packing(pix_fmt: str) -> None:
+def test_chroma_is_extracted_from_every_packing(pix_fmt: str) -> None:
     picture = media.picture("yuv444p", np.full((32, 64), 90, np.uint8))
     for plane, value in zip(picture.planes[1:], (100, 170), strict=True):
         plane.update(bytes([value]) * plane.buffer_size)
     frame = picture.reformat(format=pix_fmt)
     depth = frame.format.components[0].bits
-    for plane, value in zip(extract_chroma(frame, Coding(1, False, depth)), (100, 170), strict=True):
+    for plane, value in zip(
+        extract_chroma(frame, Coding(1, False, depth)), (100, 170), strict=True
+    ):
         assert np.abs(plane.astype(float) / (1 << (depth - 8)) - value).max() < 5.0
 
 
@@ -517,7 +519,7 @@ def test_more_bits_lose_nothing() -> None:
 
 
 def slope(subsampling) -> np.ndarray:
-    """Return a chroma plane of a colour that is linear in place: samples sit where MPEG's do."""
+    """Return a chroma plane that is linear in the position of its samples, with MPEG's siting."""
     width, height = subsampling.plane_size(96, 64)
     columns = subsampling.x * np.arange(width)
     rows = subsampling.y * np.arange(height) + (subsampling.y - 1) / 2.0
@@ -529,15 +531,15 @@ def slope(subsampling) -> np.ndarray:
 def test_another_subsampling_moves_nothing(source, target) -> None:
     plane = slope(source)
     frame = kept((plane, plane), TEN, TEN, target)
-    wanted = slope(target)
-    assert frame.cb.shape == wanted.shape
+    expected = slope(target)
+    assert frame.cb.shape == expected.shape
     inner = slice(2, -2), slice(2, -2)
-    assert np.abs(frame.cb.astype(int) - wanted)[inner].max() <= 1
+    assert np.abs(frame.cb.astype(int) - expected)[inner].max() <= 1
     if source == target:
         assert frame.cb is plane
 
 
-def test_a_device_leaves_them_too() -> None:
+def test_a_device_keeps_chroma_too() -> None:
     chroma = random_hues(np.zeros((64, 96), np.uint8))
     luma = np.full((64, 96), 100, np.uint8)
     ab = np.zeros((12, 16, 2), np.float32)

@@ -21,12 +21,13 @@ from PIL import Image
 
 from filmcolor.cli.main import main
 from filmcolor.errors import InputError, OutputError, SettingsError
+from filmcolor.images.sharpness import laplacian_variance_ratio as sharpness
 from filmcolor.train.stills import quality as worth
 from filmcolor.train.stills import scan as candidates
 from filmcolor.train.stills.extract import taking_order
 from filmcolor.train.stills.letterbox import Bars, Profile, settle_bars
 from filmcolor.train.stills.pick import Picking, pick_stills
-from filmcolor.train.stills.quality import MIN_DIFFERENCE, Memory, flaw_of, sharpness, signature
+from filmcolor.train.stills.quality import MIN_DIFFERENCE, Memory, flaw_of, signature
 from filmcolor.train.stills.scan import Glimpse, look_through, sharpest
 from filmcolor.types.film import Part, TimeRange
 from filmcolor.types.yuv import Coding

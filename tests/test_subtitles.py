@@ -1,4 +1,4 @@
-"""Subtitles as text: from SubRip to MP4's and back, nothing lost but colours and places."""
+"""Subtitles as text: between SubRip and mov_text only colours and positions are lost."""
 
 from dataclasses import replace
 from fractions import Fraction
@@ -13,7 +13,7 @@ from media import Film, Titles, shoot
 
 from filmcolor.errors import VerifyError
 from filmcolor.output.options import Encoding
-from filmcolor.output.subtitles import MOV_TEXT, SUBRIP, converted, is_convertible, styled_text
+from filmcolor.output.subtitles import MOV_TEXT, SUBRIP, convert_text, is_convertible, styled_text
 from filmcolor.output.verify import verify_output
 from filmcolor.pipeline.batch import colorize
 from filmcolor.pipeline.options import ColorOptions
@@ -26,35 +26,37 @@ ITALIC_TITLE = (
 )  # fmt: skip
 
 letters = st.text(st.characters(exclude_characters="<>{}\r\n\0\x85", exclude_categories=["Cs"]))
-parts = st.lists(st.tuples(letters.filter(bool), st.sampled_from(["", "b", "i", "u", "bi"])))
+styled_parts = st.lists(st.tuples(letters.filter(bool), st.sampled_from(["", "b", "i", "u", "bi"])))
 
 
-def tagged(pieces: list[tuple[str, str]]) -> bytes:
-    def one(text: str, names: str) -> str:
-        opened = "".join(f"<{n}>" for n in names)
-        return opened + text + "".join(f"</{n}>" for n in reversed(names))
+def tagged(parts: list[tuple[str, str]]) -> bytes:
+    """Return SubRip text of parts (text, tags)."""
 
-    return "".join(one(*piece) for piece in pieces).encode()
+    def tag(text: str, names: str) -> str:
+        opening = "".join(f"<{n}>" for n in names)
+        return opening + text + "".join(f"</{n}>" for n in reversed(names))
+
+    return "".join(tag(*part) for part in parts).encode()
 
 
-@given(parts)
-def test_there_and_back_is_the_same(pieces: list[tuple[str, str]]) -> None:
-    subrip = tagged(pieces)
-    there = converted(subrip, SUBRIP, MOV_TEXT)
-    assert styled_text(there, MOV_TEXT) == styled_text(subrip, SUBRIP)
-    back = converted(there, MOV_TEXT, SUBRIP)
+@given(styled_parts)
+def test_there_and_back_is_the_same(parts: list[tuple[str, str]]) -> None:
+    subrip = tagged(parts)
+    mov_text = convert_text(subrip, SUBRIP, MOV_TEXT)
+    assert styled_text(mov_text, MOV_TEXT) == styled_text(subrip, SUBRIP)
+    back = convert_text(mov_text, MOV_TEXT, SUBRIP)
     assert styled_text(back, SUBRIP) == styled_text(subrip, SUBRIP)
 
 
 @given(st.binary())
 def test_any_bytes_are_some_text(data: bytes) -> None:
     for source, target in ((SUBRIP, MOV_TEXT), (MOV_TEXT, SUBRIP)):
-        converted(data, source, target)
+        convert_text(data, source, target)
 
 
 def test_italics_are_a_style_box() -> None:
-    assert converted(b"<i>Silence</i>", SUBRIP, MOV_TEXT) == ITALIC_TITLE
-    assert converted(ITALIC_TITLE, MOV_TEXT, SUBRIP) == b"<i>Silence</i>"
+    assert convert_text(b"<i>Silence</i>", SUBRIP, MOV_TEXT) == ITALIC_TITLE
+    assert convert_text(ITALIC_TITLE, MOV_TEXT, SUBRIP) == b"<i>Silence</i>"
 
 
 @pytest.mark.parametrize(
@@ -69,7 +71,7 @@ def test_italics_are_a_style_box() -> None:
     ],
 )
 def test_what_is_text_and_what_is_a_mark(subrip: bytes, plain: str) -> None:
-    packet = converted(subrip, SUBRIP, MOV_TEXT)
+    packet = convert_text(subrip, SUBRIP, MOV_TEXT)
     length = int.from_bytes(packet[:2], "big")
     assert packet[2 : 2 + length].decode() == plain
 
@@ -77,7 +79,7 @@ def test_what_is_text_and_what_is_a_mark(subrip: bytes, plain: str) -> None:
 def test_utf_16_is_read() -> None:
     text = "Ende".encode("utf-16")
     packet = len(text).to_bytes(2, "big") + text
-    assert converted(packet, MOV_TEXT, SUBRIP) == b"Ende"
+    assert convert_text(packet, MOV_TEXT, SUBRIP) == b"Ende"
 
 
 def test_only_text_is_convertible() -> None:
@@ -101,9 +103,9 @@ def test_mp4_players_find_a_header_and_the_text(options: ColorOptions, tmp_path:
         shown = [
             s for packet in opened.demux(track) if packet.size > 2 for s in track.decode(packet)
         ]
-    told = [line.decode() for packet in shown for line in [bytes(packet.ass)]]
-    assert r"{\i1}Silence" in told[0]
-    assert r"{\b1}No" in told[1]
+    texts = [bytes(title.ass).decode() for title in shown]
+    assert r"{\i1}Silence" in texts[0]
+    assert r"{\b1}No" in texts[1]
 
 
 @pytest.mark.parametrize(
@@ -120,9 +122,9 @@ def test_a_conversion_is_verified(
     tmp_path: Path, lines: list[tuple[int, int, str]], message: str
 ) -> None:
     film = Film(shoot(6), time_base=Fraction(1, 1000))
-    true = Titles("subrip", None, [(40, 160, "Silence"), (200, 240, "No")])
-    source = media.make(tmp_path / "film.mkv", replace(film, titles=[true]))
-    packets = [(a, b, converted(t.encode(), SUBRIP, MOV_TEXT)) for a, b, t in lines]
-    false = replace(film, titles=[Titles("mov_text", None, packets)])
+    titles = Titles("subrip", None, [(40, 160, "Silence"), (200, 240, "No")])
+    source = media.make(tmp_path / "film.mkv", replace(film, titles=[titles]))
+    packets = [(a, b, convert_text(t.encode(), SUBRIP, MOV_TEXT)) for a, b, t in lines]
+    wrong = replace(film, titles=[Titles("mov_text", None, packets)])
     with pytest.raises(VerifyError, match=message):
-        verify_output(probe(source), media.make(tmp_path / "out.mp4", false))
+        verify_output(probe(source), media.make(tmp_path / "out.mp4", wrong))

@@ -1,4 +1,4 @@
-"""`verify` passes what is whole, and says what differs."""
+"""`verify` accepts a whole film, and names the first difference of any other."""
 
 from dataclasses import replace
 from fractions import Fraction
@@ -67,7 +67,7 @@ def test_a_film_is_itself(source: Path) -> None:
         ({"attachments": [("a.ttf", "font/ttf", b"glyphs")]}, "has 1 attachment streams"),
     ],
 )
-def test_what_differs_is_said(
+def test_a_difference_is_named(
     source: Path, tmp_path: Path, changes: dict[str, object], message: str
 ) -> None:
     output = media.make(tmp_path / "out.mkv", replace(BASE, **changes))
@@ -100,7 +100,7 @@ def test_a_part_is_compared_with_its_part(source: Path, tmp_path: Path) -> None:
 PCM = replace(BASE, sounds=[Sound("pcm_s16le")], titles=[], chapters=[])
 
 
-def test_pcm_in_other_portions_is_the_same(tmp_path: Path) -> None:
+def test_pcm_in_packets_of_another_size_is_the_same(tmp_path: Path) -> None:
     source = media.make(tmp_path / "film.mkv", PCM)
     output = media.make(tmp_path / "out.mov", PCM)
     verify_output(probe(source), output)

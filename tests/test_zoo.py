@@ -1,4 +1,4 @@
-"""The zoo: a small film of every kind comes out right, or is refused in one clear line."""
+"""The zoo: a small film of every kind is coloured correctly, or refused in one clear line."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -27,24 +27,24 @@ MILLISECOND = Fraction(1, 1000)
 FRAME = 1 / media.RATE
 PAL, NTSC = Fraction(25), Fraction(30000, 1001)
 QUIET = {"x265-params": "log-level=none"}
-# parts of packets, as the specifications have them: enough to be copied
+# parts of packets as in the specifications: enough to be copied
 PGS = bytes.fromhex("16 0013 0060 0040 10 0000 80 00 00 00") + bytes(10) + b"\x80\0\0"
 DVDSUB = b"\0\x20" + bytes(30)
 
 
 @dataclass(frozen=True)
 class Animal:
-    """A film, and what should become of it."""
+    """A film, and the expected result of a run."""
 
     film: Film
     output: str = "out.mkv"
     encoding: Encoding = MASTER
-    refused: str = ""  # what the line says
-    noted: str = ""  # what the report says besides
+    refused: str = ""  # a pattern of the error's message
+    noted: str = ""  # a pattern of one of the report's notes
     make: Callable[[Path, Film], Path] = media.make
-    num_frames: int | None = None  # those that are shown, where some are not
-    is_moved: bool = False  # its clock, because it begins before zero
-    converted: bool = False  # its subtitles
+    num_frames: int | None = None  # shown, where some are not
+    is_moved: bool = False  # its times are, because it begins before zero
+    is_converted: bool = False  # its subtitles are
 
 
 def film(num_frames: int = 6, size: tuple[int, int] = media.SIZE, **fields: Any) -> Film:
@@ -55,7 +55,7 @@ def film(num_frames: int = 6, size: tuple[int, int] = media.SIZE, **fields: Any)
 
 
 def by_frame(codec: str, num_frames: int = 6, **fields: Any) -> Film:
-    """A film of a codec which knows no finer clock than its frame rate."""
+    """A film of a codec with no clock finer than its frame rate."""
     return film(num_frames, codec=codec, **{"time_base": FRAME} | fields)
 
 
@@ -69,7 +69,7 @@ def in_mkv(**fields: Any) -> Film:
     return film(**{"time_base": MILLISECOND} | fields)
 
 
-# ---------------------------------------------------------------- made by hand
+# ---------------------------------------------------------------- films edited byte by byte
 
 
 def packed_b_frames(path: Path, made: Film) -> Path:
@@ -78,10 +78,10 @@ def packed_b_frames(path: Path, made: Film) -> Path:
     with av.open(str(plain)) as source, av.open(str(path), "w") as output:
         stream = output.add_stream_from_template(source.streams.video[0])
         data = [bytes(p) for p in source.demux(video=0) if p.size]
-        # tells decoders that it is packed, ahead of the first VOP (ISO 14496-2's user data)
-        place = data[0].index(b"\0\0\1\xb6")
-        data[0] = data[0][:place] + b"\0\0\1\xb2DivX503b1393p" + data[0][place:]
-        empty = b"\0\0\1\xb6\x50\x4f"  # a P-VOP that is not coded, where the B-frame was
+        # user data ahead of the first VOP (ISO 14496-2) that marks the film as packed
+        position = data[0].index(b"\0\0\1\xb6")
+        data[0] = data[0][:position] + b"\0\0\1\xb2DivX503b1393p" + data[0][position:]
+        empty = b"\0\0\1\xb6\x50\x4f"  # a P-VOP that is not coded, in place of the B-frame
         chunks: list[bytes] = []
         number = 0
         while number < len(data):
@@ -105,7 +105,7 @@ def _vop_type(data: bytes) -> int:
 
 
 def soft_telecine(path: Path, made: Film) -> Path:
-    """MPEG-2 at 24 frames/s that asks for a field again in every second frame."""
+    """MPEG-2 at 24 frames/s that repeats a field of every second frame."""
     fields = [0, 3, 5, 8, 10, 13]
     clock = Fraction(1001, 60000)
     plain = media.make(path.with_name("plain.ts"), replace(made, time_base=clock, pts=fields))
@@ -113,10 +113,10 @@ def soft_telecine(path: Path, made: Film) -> Path:
         stream = output.add_stream_from_template(source.streams.video[0])
         for number, packet in enumerate(p for p in source.demux(video=0) if p.size):
             data = bytearray(bytes(packet))
-            place = data.index(b"\0\0\1\xb5", data.index(b"\0\0\1\0")) + 4  # ISO 13818-2, 6.2.3.1
-            data[place + 3] = data[place + 3] & 0x7F | (0x80 if number % 4 in (0, 3) else 0)
-            data[place + 3] |= 0x02 if number % 2 == 0 else 0  # repeat_first_field
-            data[place + 4] |= 0x80  # progressive_frame
+            start = data.index(b"\0\0\1\xb5", data.index(b"\0\0\1\0")) + 4  # ISO 13818-2, 6.2.3.1
+            data[start + 3] = data[start + 3] & 0x7F | (0x80 if number % 4 in (0, 3) else 0)
+            data[start + 3] |= 0x02 if number % 2 == 0 else 0  # repeat_first_field
+            data[start + 4] |= 0x80  # progressive_frame
             changed = av.Packet(bytes(data))
             changed.stream, changed.time_base = stream, packet.time_base
             changed.pts, changed.dts = packet.pts, packet.dts
@@ -127,7 +127,7 @@ def soft_telecine(path: Path, made: Film) -> Path:
 
 
 def hard_telecine(path: Path, made: Film) -> Path:
-    """FFV1 in which two frames of five are marked as interlaced, as telecined film is."""
+    """FFV1 with two of five frames marked as interlaced, as in telecined film."""
     with av.open(str(path), "w") as output:
         stream = output.add_stream("ffv1", rate=NTSC)
         context = stream.codec_context
@@ -143,12 +143,12 @@ def hard_telecine(path: Path, made: Film) -> Path:
 
 
 def clean_aperture(path: Path, made: Film) -> Path:
-    """QuickTime whose picture is to be cropped in showing: 'clap', in the sample's description."""
+    """QuickTime with a clean aperture: 'clap' in the sample description crops the display."""
     data = bytearray(media.make(path, made).read_bytes())
     numbers = (90, 1, 60, 1, 0, 1, 0, 1)  # width, height and offsets, as fractions
     box = b"\0\0\0\x28clap" + b"".join(n.to_bytes(4, "big") for n in numbers)
-    place = data.index(b"avc1", data.index(b"stsd")) - 4
-    end = place + int.from_bytes(data[place : place + 4], "big")
+    entry = data.index(b"avc1", data.index(b"stsd")) - 4
+    end = entry + int.from_bytes(data[entry : entry + 4], "big")
     for name in (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd", b"avc1"):
         start = data.index(name, data.index(b"moov")) - 4
         size = int.from_bytes(data[start : start + 4], "big") + len(box)
@@ -163,7 +163,7 @@ def with_timecode(path: Path, made: Film) -> Path:
 
 
 def of_two_sizes(path: Path, made: Film) -> Path:
-    """Two bare streams of different size, one after the other."""
+    """Two raw streams of different picture sizes, one after the other."""
     small = media.make(path.with_name("a.m2v"), made).read_bytes()
     other = replace(made, lumas=shoot(4, (128, 96)))
     path.write_bytes(small + media.make(path.with_name("b.m2v"), other).read_bytes())
@@ -173,12 +173,12 @@ def of_two_sizes(path: Path, made: Film) -> Path:
 
 
 def without_picture(path: Path, made: Film) -> Path:
-    """A film cut off right behind its header."""
+    """A film cut off right after its header."""
     path.write_bytes(media.make(path, made).read_bytes()[:700])
     return path
 
 
-# ---------------------------------------------------------------- who lives there
+# ---------------------------------------------------------------- the animals
 
 CONTAINERS = {
     "h264-aac.mp4": Animal(film(sounds=[Sound()])),
@@ -373,18 +373,18 @@ TITLES = {
         in_mkv(titles=[Titles("subrip", "fre", STYLED)]),
         "out.mp4",
         noted="converted to mov_text",
-        converted=True,
+        is_converted=True,
     ),
     "srt-to-mov.mkv": Animal(
         in_mkv(titles=[Titles("subrip", "eng")]),
         "out.mov",
         LOSSLESS,
         noted="mov_text",
-        converted=True,
+        is_converted=True,
     ),
     "mov-text.mp4": Animal(film(titles=[Titles("mov_text", "fre")]), "out.mp4"),
     "mov-text-to-mkv.mp4": Animal(
-        film(titles=[Titles("mov_text", "fre")]), noted="converted to subrip", converted=True
+        film(titles=[Titles("mov_text", "fre")]), noted="converted to subrip", is_converted=True
     ),
     "two-at-a-time.mkv": Animal(
         in_mkv(titles=[Titles("subrip", "fre", [(0, 200, "One"), (100, 220, "Two")])]),
@@ -462,18 +462,18 @@ def test_zoo(name: str, options: ColorOptions, tmp_path: Path) -> None:
     _assert_noted(animal, report.notes)
     _assert_same_picture(source, output, animal)
     _assert_same_streams(source, output, animal)
-    if not animal.encoding.drop_unsupported:  # what was left out would be missed
+    if not animal.encoding.drop_unsupported:  # else verify misses the dropped streams
         assert verify(source, output) == report.num_frames
 
 
-# which no container holds, or no decoder reads
+# no container holds them, or no decoder reads them
 HOPELESS = ("wmv2-wma.wmv", "two-sizes.m2v", "cut-off.mp4")
 COSTLY = ("8k.mkv",)
 
 
 @pytest.mark.parametrize("name", [n for n in ZOO if n not in (*HOPELESS, *COSTLY)])
 def test_zoo_by_default(name: str, options: ColorOptions, tmp_path: Path) -> None:
-    """Named no output, each finds a container that holds it: nothing fails at the very end."""
+    """Without a named output each film gets a container that holds it; none fails at the end."""
     animal = ZOO[name]
     source = _made(animal, tmp_path / name)
     is_dropping = animal.encoding.drop_unsupported
@@ -494,15 +494,14 @@ def test_zoo_in_part(name: str, options: ColorOptions, tmp_path: Path) -> None:
     first = 1 if num == 2 else 0
     time_range = TimeRange(first=first, stop=first + num)
     report = colorize(source, options=options, encoding=encoding, time_range=time_range)
-    ours, theirs = media.lumas(report.output), media.lumas(source)
-    assert len(ours) == num
-    assert all(np.array_equal(a, b) for a, b in zip(ours, theirs[first:]))
+    lumas, originals = media.lumas(report.output), media.lumas(source)
+    assert len(lumas) == num
+    assert all(np.array_equal(a, b) for a, b in zip(lumas, originals[first:]))
     assert media.seconds(report.output)[0] == 0
 
 
 def _made(animal: Animal, path: Path) -> Path:
-    needed = [animal.film.codec, *(sound.codec for sound in animal.film.sounds)]
-    for codec in needed:
+    for codec in (animal.film.codec, *(sound.codec for sound in animal.film.sounds)):
         try:
             av.Codec(codec, "w")
         except ValueError:
@@ -516,32 +515,31 @@ def _assert_noted(animal: Animal, notes: Sequence[str]) -> None:
     assert any("before zero" in note for note in notes) == animal.is_moved
 
 
-def _clock(output: Path) -> Fraction:
-    """How far a time may be from what it was: Matroska rounds to a millisecond."""
+def _tolerance(output: Path) -> Fraction:
+    """Return the tolerance of times: Matroska rounds to a millisecond."""
     return MILLISECOND / 2 if output.suffix == ".mkv" else Fraction(0)
 
 
 def _assert_same_picture(source: Path, output: Path, animal: Animal) -> None:
-    theirs, ours = media.lumas(source), media.lumas(output)
-    assert len(theirs) == (animal.num_frames or len(animal.film.lumas))
-    assert len(ours) == len(theirs)
-    for number, (mine, original) in enumerate(zip(ours, theirs)):
-        assert mine.dtype == original.dtype
-        assert np.array_equal(mine, original), f"luma of frame {number}"
-    wanted = _times(source, animal)
-    moved = wanted[0] - media.seconds(output)[0] if animal.is_moved else Fraction(0)
-    for mine, original in zip(media.seconds(output), wanted):
-        assert abs(mine + moved - original) <= (2 if moved else 1) * _clock(output)
-    told = media.picture_context(source), media.picture_context(output)
-    assert told[0]["sar"] == told[1]["sar"]
+    originals, lumas = media.lumas(source), media.lumas(output)
+    assert len(originals) == (animal.num_frames or len(animal.film.lumas))
+    assert len(lumas) == len(originals)
+    for number, (luma, original) in enumerate(zip(lumas, originals)):
+        assert luma.dtype == original.dtype
+        assert np.array_equal(luma, original), f"luma of frame {number}"
+    expected = _times(source)
+    moved = expected[0] - media.seconds(output)[0] if animal.is_moved else Fraction(0)
+    for time, original in zip(media.seconds(output), expected):
+        assert abs(time + moved - original) <= (2 if moved else 1) * _tolerance(output)
+    assert media.picture_context(output)["sar"] == media.picture_context(source)["sar"]
     assert (media.frames(output)[0].rotation - animal.film.rotation) % 360 == 0
     assert media.first_fields(output) == media.first_fields(source)
     if animal.film.scan:
         assert media.field_order(output) == media.FIELD_ORDERS[animal.film.scan]
 
 
-def _times(source: Path, animal: Animal) -> list[Fraction]:
-    """When frames are shown, in order; of bare streams as the frame rate has it."""
+def _times(source: Path) -> list[Fraction]:
+    """Return the display times of frames, sorted; those of raw streams by the frame rate."""
     with av.open(str(source)) as opened:
         stream = opened.streams.best("video")
         pts = [frame.pts for frame in opened.decode(stream)]
@@ -553,27 +551,29 @@ def _times(source: Path, animal: Animal) -> list[Fraction]:
 
 def _assert_same_streams(source: Path, output: Path, animal: Animal) -> None:
     for which in range(len(media.streams(output, "audio"))):
-        theirs, ours = (media.packets(path, "audio", which) for path in (source, output))
-        assert theirs
-        if animal.film.sounds[which].codec.startswith("pcm"):  # in portions of another size
-            assert b"".join(p.data for p in ours) == b"".join(p.data for p in theirs)
-            assert abs(ours[0].seconds - theirs[0].seconds) <= MILLISECOND
+        originals, copies = (media.packets(path, "audio", which) for path in (source, output))
+        assert originals
+        if animal.film.sounds[which].codec.startswith(
+            "pcm"
+        ):  # MOV reads it in packets of another size
+            assert b"".join(p.data for p in copies) == b"".join(p.data for p in originals)
+            assert abs(copies[0].seconds - originals[0].seconds) <= MILLISECOND
             continue
-        assert len(ours) == len(theirs)
-        assert all(p.data.endswith(q.data) for p, q in zip(theirs, ours))
-        assert {len(p.data) - len(q.data) for p, q in zip(theirs, ours)} <= {0, 7}  # ADTS
+        assert len(copies) == len(originals)
+        assert all(p.data.endswith(q.data) for p, q in zip(originals, copies))
+        assert {len(p.data) - len(q.data) for p, q in zip(originals, copies)} <= {0, 7}  # ADTS
         if not animal.is_moved:
-            gaps = [abs(p.seconds - q.seconds) for p, q in zip(theirs, ours) if p.seconds]
+            gaps = [abs(p.seconds - q.seconds) for p, q in zip(originals, copies) if p.seconds]
             assert max(gaps, default=Fraction(0)) <= MILLISECOND
     is_kept = not animal.encoding.drop_unsupported
     if is_kept:
         assert len(media.streams(output, "audio")) == len(animal.film.sounds)
     for titles in animal.film.titles if is_kept else ():
-        ours = [p for p in media.packets(output, "subtitle") if len(p.data) > 2]
-        assert len(ours) == len(titles.lines)
-        for packet, (start, _, line) in zip(ours, titles.lines):
+        packets = [p for p in media.packets(output, "subtitle") if len(p.data) > 2]
+        assert len(packets) == len(titles.lines)
+        for packet, (start, _, line) in zip(packets, titles.lines):
             assert packet.seconds == start * MILLISECOND
-            if not animal.converted:
+            if not animal.is_converted:
                 text = line.encode() if isinstance(line, str) else line
                 assert packet.data.endswith(text)
     if is_kept:

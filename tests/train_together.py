@@ -1,4 +1,4 @@
-"""What each process of test_train's torchrun does: a few steps, then its state is written."""
+"""Trains a few steps in each process of test_train's torchrun, and writes the process's state."""
 
 import sys
 from pathlib import Path
@@ -21,18 +21,18 @@ SMALL = Recipe(
 def main(stills: Path, folder: Path) -> None:
     trainer_module.validate = lambda net, paths, is_flip_averaged: validate(net, paths, 48)
     fit(stills, folder, SMALL, num_workers=0, device="cpu")
-    dist.barrier()  # the first process has written the checkpoint
-    again = Trainer(SMALL, folder, split_stills(stills), device="cpu")
-    assert again.resume()
-    assert again.step == again.num_steps == 3
+    dist.barrier()  # until the first process has written the checkpoint
+    resumed = Trainer(SMALL, folder, split_stills(stills), device="cpu")
+    assert resumed.resume()
+    assert resumed.step == resumed.num_steps == 3
     trainer = Trainer(SMALL, folder, split_stills(stills), device="cpu")
-    draws = []
+    means = []
     for pictures in trainer.batches(num_workers=0):
-        draws.append(float(pictures.float().mean()))
+        means.append(float(pictures.float().mean()))
         trainer.train_step(pictures)
-    trainer.save()  # here the processes agree on their running statistics
+    trainer.save()  # averages the running statistics of the processes
     state = {"net": trainer.net.state_dict(), "average": trainer.average.module.state_dict()}
-    torch.save(state | {"draws": draws}, folder / f"rank-{trainer.ranks.rank}.pt")
+    torch.save(state | {"means": means}, folder / f"rank-{trainer.processes.rank}.pt")
     dist.destroy_process_group()
 
 

@@ -1,1 +1,4 @@
-"""Training: stills in, weights out. Installed as `filmcolor.train`."""
+"""Training: stills in, weights out. Installed as `filmcolor.train`.
+
+Only `stills` and the evaluation of films read films; everything else runs without PyAV.
+"""

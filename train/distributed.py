@@ -2,46 +2,48 @@
 
 import os
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeVar
 
 import torch
 import torch.distributed as dist
 
 from filmcolor.network.device import choose_device
 
+T = TypeVar("T")
+
 
 @dataclass(frozen=True, slots=True)
-class Ranks:
-    """Which of the processes of `torchrun` this is; one alone without it."""
+class ProcessGroup:
+    """The position of this process among those of `torchrun`; a single process without it."""
 
     rank: int = 0
-    num: int = 1
+    size: int = 1
 
     @classmethod
-    def join(cls, device: torch.device) -> "Ranks":
-        """Meet the other processes, if `torchrun` started some."""
-        num = int(os.environ.get("WORLD_SIZE", "1"))
-        if num > 1 and not dist.is_initialized():
+    def join(cls, device: torch.device) -> "ProcessGroup":
+        """Return this process's position, after connecting to the others if there are any."""
+        size = int(os.environ.get("WORLD_SIZE", "1"))
+        if size > 1 and not dist.is_initialized():
             dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
-        return cls(dist.get_rank(), num) if num > 1 else cls()
+        return cls(dist.get_rank(), size) if size > 1 else cls()
 
-    def agree_on(self, thing: Any) -> Any:
-        """Return the first process's thing, in all of them."""
-        if self.num == 1:
-            return thing
-        things = [thing]
-        dist.broadcast_object_list(things)
-        return things[0]
+    def broadcast(self, value: T) -> T:
+        """Return the first process's value, in every process."""
+        if self.size == 1:
+            return value
+        values = [value]
+        dist.broadcast_object_list(values)
+        return values[0]
 
 
-def leave_others() -> None:
-    """Take leave of the other processes of `torchrun`, if there are some."""
+def leave_process_group() -> None:
+    """Disconnect from the other processes of `torchrun`, if there are any."""
     if dist.is_available() and dist.is_initialized():
         dist.destroy_process_group()
 
 
-def own_device(name: str) -> torch.device:
-    """Return this process's device: under `torchrun`, each takes a card of its own."""
+def local_device(name: str) -> torch.device:
+    """Return this process's device: under `torchrun` each process gets a GPU of its own."""
     local_rank = os.environ.get("LOCAL_RANK")
     if local_rank is not None and choose_device(name).type == "cuda":
         device = choose_device(f"cuda:{local_rank}")

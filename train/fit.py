@@ -1,4 +1,4 @@
-"""The training loop: steps, validations, checkpoints and records, until it is done."""
+"""The training loop: steps, validations, checkpoints and logs."""
 
 import logging
 import time
@@ -7,11 +7,11 @@ from pathlib import Path
 
 from filmcolor.errors import OutputError
 from filmcolor.files import atomic_write
-from filmcolor.train.data.dataset import split_stills
-from filmcolor.train.initialization import SCRATCH, Start
+from filmcolor.train.data.dataset import Split, split_stills
+from filmcolor.train.initialization import SCRATCH, Initialization
 from filmcolor.train.recipe import Recipe
 from filmcolor.train.trainer import Trainer
-from filmcolor.train.training_log import Records, save_samples
+from filmcolor.train.training_log import TrainingLog, save_samples
 
 log = logging.getLogger(__name__)
 _SAVE_SECONDS = 60.0  # between checkpoints
@@ -25,59 +25,66 @@ def fit(
     recipe: Recipe,
     *,
     validation: Path | None = None,
-    start: Start = SCRATCH,
+    initialization: Initialization = SCRATCH,
     device: str = "auto",
     num_workers: int = 2,
     progress: Progress | None = None,
 ) -> Path:
     """Train on a folder of stills and return the path of the best weights.
 
-    Interrupted, the same call goes on from the last checkpoint in `folder`, to the same
-    end, to the bit on one CPU. `progress(step, num_steps, loss)` is called after every
-    step. Raises InputError for a folder that teaches nothing, SettingsError when the
-    checkpoint is of another recipe or of other data, OutputError when the disk is full.
+    After an interruption the same call resumes from the last checkpoint in `folder` and ends with
+    the same weights, bit for bit on one CPU. `progress(step, num_steps, loss)` is called after
+    every step. Raises InputError for a folder without usable pictures, SettingsError when the
+    checkpoint has another recipe or other data, OutputError when a file cannot be written.
     """
     split = split_stills(stills, validation, recipe.seed)
-    trainer = Trainer(recipe, folder, split, start, device)
+    trainer = Trainer(recipe, folder, split, initialization, device)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"{folder} cannot be made: {error.strerror}") from error
     if trainer.resume():
         log.info("going on from step %d", trainer.step)
-    is_first = trainer.ranks.rank == 0
-    if is_first:
+    if trainer.processes.rank == 0:
         with atomic_write(folder / "split.csv") as partial:
             partial.write_text(split.to_csv(), encoding="utf-8")
-    if trainer.is_out_of_patience:
-        return folder / "best.safetensors"
-    records = Records(folder, trainer.step, is_silent=not is_first)
-    every = recipe.validate_every or trainer.steps_an_epoch
+    if not trainer.is_out_of_patience:
+        _train(trainer, split, num_workers, progress)
+    return folder / "best.safetensors"
+
+
+def _train(trainer: Trainer, split: Split, num_workers: int, progress: Progress | None) -> None:
+    is_first = trainer.processes.rank == 0
+    training_log = TrainingLog(trainer.folder, trainer.step, is_silent=not is_first)
+    validate_every = trainer.recipe.validate_every or trainer.steps_per_epoch
     saved = time.monotonic()
     try:
-        for pictures in records.timed(trainer.batches(num_workers)):
-            began = time.monotonic()
+        for pictures in training_log.time_batches(trainer.batches(num_workers)):
+            started = time.monotonic()
             loss = trainer.train_step(pictures)
+            seconds = time.monotonic() - started
             rate = trainer.optimizer.param_groups[0]["lr"]
-            records.learned(trainer.step, loss, rate, len(pictures), time.monotonic() - began)
+            training_log.add_step(trainer.step, loss, rate, len(pictures), seconds)
             if progress:
                 progress(trainer.step, trainer.num_steps, loss)
-            if trainer.step % every == 0 or trainer.step == trainer.num_steps:
-                score = trainer.keep_if_best()
+            if trainer.step % validate_every == 0 or trainer.step == trainer.num_steps:
+                score = trainer.validate()
                 trainer.save()
                 saved = time.monotonic()
-                records.judged(trainer.step, score)
+                training_log.add_validation(trainer.step, score)
                 if is_first:
-                    path = folder / "samples" / f"step-{trainer.step:07}.png"
+                    path = trainer.folder / "samples" / f"step-{trainer.step:07}.png"
                     save_samples(trainer.predictor(), split.validation, path)
-            elif trainer.ranks.num == 1 and time.monotonic() - saved > _SAVE_SECONDS:
+            elif trainer.processes.size == 1 and time.monotonic() - saved > _SAVE_SECONDS:
                 trainer.save()
                 saved = time.monotonic()
             if trainer.is_out_of_patience:
-                log.info("no better weights for %d validations: it ends here", recipe.patience)
+                log.info(
+                    "no better weights for %d validations: training stops",
+                    trainer.recipe.patience,
+                )
                 break
     finally:
-        records.close()
+        training_log.close()
     if trainer.unreadable:
         log.warning("%d pictures could not be read", len(trainer.unreadable))
-    return folder / "best.safetensors"

@@ -1,4 +1,4 @@
-"""The card of trained weights: what they learned from, how, on what, and how well."""
+"""Model cards of trained weights: data, recipe, hardware and scores."""
 
 import hashlib
 import json
@@ -24,8 +24,8 @@ def write_card(
 ) -> Path:
     """Write NAME.json beside NAME.safetensors and return its path.
 
-    `facts`: what only the run knows, say its steps and its best score. What the weights get
-    wrong is for a person to look at and to add.
+    `facts`: further entries, such as the run's steps and its best score. `limits` stays empty: a
+    person adds what the weights get wrong. Raises OutputError when the card cannot be written.
     """
     card = {
         "name": weights.stem,
@@ -52,7 +52,7 @@ def write_card(
 
 
 def hardware(device: torch.device) -> str:
-    """Return in words what a process computes on."""
+    """Return a description of the hardware that a process computes on."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     if device.type != "cpu":
@@ -62,9 +62,9 @@ def hardware(device: torch.device) -> str:
 
 
 def count_by_folder(paths: list[Path], folder: Path) -> dict[str, int]:
-    """Return how many pictures come from each sub-folder, by name."""
-    names = Counter(
+    """Return the number of pictures in each sub-folder, by its name."""
+    counts = Counter(
         path.relative_to(folder).parent.as_posix() if path.is_relative_to(folder) else "elsewhere"
         for path in paths
     )
-    return dict(sorted(names.items()))
+    return dict(sorted(counts.items()))

@@ -1,4 +1,4 @@
-"""How to train, in figures: one frozen type, and the recipes that have a name."""
+"""Recipes: the hyperparameters of a training run, and the named sets of them."""
 
 from dataclasses import dataclass, replace
 
@@ -12,30 +12,31 @@ SCHEDULES = ("constant", "one-cycle")
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How to train: `num_pictures` crops in batches, from one seed.
+    """The hyperparameters of a training run on `num_pictures` crops, from one seed.
 
-    The defaults are the film recipe's; `RECIPES` holds the others.
+    The defaults are the film recipe's; `RECIPES` holds the others. Raises SettingsError for values
+    that have no meaning. Field names are also the keys of checkpoints and model cards.
     """
 
     network: str = "film"
     loss: str = "huber"
-    rarity: float = 0.15  # how much more rare colours weigh: 0 none, 1 as Zhang et al. 2016
+    rarity: float = 0.15  # strength of the weights of rare colours: 0 none, 1 as Zhang et al. 2016
     num_pictures: int = 200_000
-    batch_size: int = 32  # of each process
-    sizes: tuple[int, ...] = (128, 160, 192)  # pixels, of the squares; one a batch
+    batch_size: int = 32  # per process
+    sizes: tuple[int, ...] = (128, 160, 192)  # pixels, of the square crops; one per batch
     smallest_crop: float = 0.2  # share of a picture's area
-    old_stock: float = 0.4  # share of pictures that are aged
-    consistency: float = 1.0  # weight of the difference between two agings of one still
-    learning_rate: float = 1e-3  # the highest
-    context_rate: float = 0.2  # of it, for the context branch
+    old_stock: float = 0.4  # share of pictures that are shown as old film stock
+    consistency: float = 1.0  # weight of the difference between two simulations of one still
+    learning_rate: float = 1e-3  # the highest of the schedule
+    context_rate: float = 0.2  # of the learning rate, for the context branch
     weight_decay: float = 0.02
     schedule: str = "one-cycle"
-    ema_decay: float = 0.999  # 0: no average
-    is_start_frozen: bool = False  # what the first layers see stays as it was
+    ema_decay: float = 0.999  # 0: no averaged weights
+    is_start_frozen: bool = False  # the first layers are not trained
     is_flip_averaged: bool = True  # at validation
-    validate_every: int = 500  # steps; 0: once an epoch
-    is_kept_by_epoch: bool = False  # each better network also as the tutorial names them
-    patience: int = 0  # validations without a better one before it ends; 0: never
+    validate_every: int = 500  # steps; 0: once per epoch
+    is_kept_by_epoch: bool = False  # improved weights also under the tutorial's names
+    patience: int = 0  # validations without improvement before it stops; 0: no limit
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -68,7 +69,7 @@ class Recipe:
 
 RECIPES = {
     "film": Recipe(),
-    # Luke Melas-Kyriazi's tutorial (2018), its batch size and number of epochs included
+    # Luke Melas-Kyriazi's tutorial (2018), with its batch size and number of epochs
     "tutorial": Recipe(
         network="tutorial",
         loss="mse",
@@ -86,7 +87,7 @@ RECIPES = {
         validate_every=0,
         is_kept_by_epoch=True,
     ),
-    # on from given weights, with one film's stills, in minutes
+    # fine-tunes given weights on the stills of one film, in minutes
     "adapt": Recipe(
         loss="mse",
         rarity=0.0,
@@ -100,18 +101,19 @@ RECIPES = {
         validate_every=60,
     ),
 }
-_NUM_EPOCHS = 100  # of the tutorial
+_NUM_EPOCHS = 100  # of the tutorial recipe
 
 
-def recipe(name: str, num_stills: int, **changes: object) -> Recipe:
-    """Return a named recipe with changes, for a number of stills.
+def get_recipe(name: str, num_stills: int, **changes: object) -> Recipe:
+    """Return a named recipe with some fields changed.
 
-    Raises SettingsError for a value that has no meaning.
+    `num_stills`: training stills, which decide the length of the tutorial recipe.
+    Raises SettingsError for an unknown name or a value that has no meaning.
     """
     if name not in RECIPES:
         raise SettingsError(f"recipe {name!r} must be one of {', '.join(RECIPES)}")
-    chosen = replace(RECIPES[name], **changes)  # type: ignore[arg-type]
+    recipe = replace(RECIPES[name], **changes)  # type: ignore[arg-type]
     if name == "tutorial" and "num_pictures" not in changes:
-        steps = _NUM_EPOCHS * max(1, round(num_stills / chosen.batch_size))
-        chosen = replace(chosen, num_pictures=steps * chosen.batch_size)
-    return chosen
+        num_steps = _NUM_EPOCHS * max(1, round(num_stills / recipe.batch_size))
+        recipe = replace(recipe, num_pictures=num_steps * recipe.batch_size)
+    return recipe

@@ -1,9 +1,13 @@
-"""One training run: its networks, its place in the data, its steps and checkpoints."""
+"""One training run: its networks, its steps, its checkpoints and its best weights.
+
+Training is a function of the step: the pictures, their crops and the simulated film stock come from
+seeds made of the step, the picture's number and the process, never from a state that runs along.
+"""
 
 import logging
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
@@ -13,225 +17,229 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
-from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader
 
-from filmcolor import weights
-from filmcolor.errors import SettingsError, WeightsError
+import filmcolor.weights as weights_store
+from filmcolor.errors import OutputError, SettingsError, WeightsError
 from filmcolor.files import atomic_write
 from filmcolor.network.device import choose_dtype
-from filmcolor.network.model import ColorNet, ContextNet
+from filmcolor.network.model import NUM_SHARED_LAYERS, ColorNet
 from filmcolor.network.predictor import Predictor
-from filmcolor.train.data.dataset import Draws, Split, StillsDataset
-from filmcolor.train.data.film_stock import luma_and_ab, old_stock
-from filmcolor.train.distributed import Ranks, own_device
-from filmcolor.train.initialization import SCRATCH, Start, build_network
-from filmcolor.train.losses import Loss, rarity_weights, survey
+from filmcolor.train.data.dataset import CropSampler, Split, StillsDataset
+from filmcolor.train.data.film_stock import luma_and_ab, simulate_film_stock
+from filmcolor.train.distributed import ProcessGroup, local_device
+from filmcolor.train.initialization import SCRATCH, Initialization, build_network
+from filmcolor.train.losses import Loss, color_frequencies, rarity_weights
 from filmcolor.train.model_card import write_card
+from filmcolor.train.optimization import (
+    build_average,
+    build_optimizer,
+    build_schedule,
+    frozen_modules,
+)
 from filmcolor.train.recipe import Recipe
 from filmcolor.train.validation import SHORT_SIDE, Score, validate
 
-Tensors = tuple[Tensor, ...] | list[Tensor]
-
 log = logging.getLogger(__name__)
-_NUM_CONTEXT_FROZEN = 7  # blocks of the context branch that a frozen start holds: to H/8
-_NUM_TRUNK_FROZEN = 5  # of the trunk: its first convolution and layer 1
-_NUM_BEFORE_BINS = 10  # of the decoder's layers
-_WARM_UP = 0.1  # share of the steps
-_COUNTS = ("best_loss", "num_without_better", "seconds")  # that a checkpoint holds
+
+_MODULES = ("net", "average", "optimizer", "schedule")  # with a state dict in the checkpoint
+# other values in the checkpoint, by attribute
+_VALUES = {
+    "best_loss": "best_loss",
+    "num_stale_validations": "num_without_better",
+    "seconds": "seconds",
+}
+_CONSISTENCY_SHARE = 8  # of a batch one part in so many gets a second simulation of film stock
 
 
-class Learner(nn.Module):
-    """The network with its loss, as one module that answers luma: what DDP wraps."""
+class NetWithLoss(nn.Module):
+    """A network and its loss as one module, for DistributedDataParallel."""
 
     def __init__(self, net: ColorNet, loss: Loss) -> None:
         super().__init__()
         self.net, self.loss = net, loss
 
     def forward(self, luma: Tensor) -> Tensor:
-        """Return what the loss judges, of luma (N, 1, H, W)."""
-        return self.loss.answer(self.net, luma)
+        """Return the output that the loss compares, of luma (N, 1, H, W)."""
+        return self.loss.predict(self.net, luma)
 
 
 class Trainer:
-    """One training run: its network, averaged weights, optimizer and place in the data."""
+    """The state of a training run, and its operations.
+
+    `folder` gets the checkpoint, the best weights and their model card. A checkpoint is only
+    resumed with the same recipe, the same pictures and the same initial weights.
+    """
 
     def __init__(
         self,
         recipe: Recipe,
         folder: Path,
         split: Split,
-        start: Start = SCRATCH,
+        initialization: Initialization = SCRATCH,
         device: str = "auto",
     ) -> None:
         torch.manual_seed(recipe.seed)
         self.recipe, self.folder, self.split = recipe, folder, split
-        self.device = own_device(device)
-        self.ranks = Ranks.join(self.device)
-        self.step, self.best_loss, self.num_without_better = 0, float("inf"), 0
-        self.seconds = 0.0  # learned for, in all
+        self.device = local_device(device)
+        self.processes = ProcessGroup.join(self.device)
+        self.step, self.best_loss, self.num_stale_validations = 0, float("inf"), 0
+        self.seconds = 0.0  # spent in training steps
         self.unreadable: set[str] = set()
-        self.begun_from, self.fingerprint = start.files, split.fingerprint
-        net = build_network(recipe, start).to(memory_format=torch.channels_last)
-        rarity = rarity_weights(survey(split.training), recipe.rarity)
+        self.initial_digests, self.fingerprint = initialization.digests, split.fingerprint
+        net = build_network(recipe, initialization).to(memory_format=torch.channels_last)
+        rarity = rarity_weights(color_frequencies(split.training), recipe.rarity)
         loss = Loss(recipe.loss, rarity)
         if net.bins is not None:
             net.bins.centers.copy_(loss.centers)
-            net.upsample[_NUM_BEFORE_BINS:].requires_grad_(False)  # what bins leave out
-        self.learner = Learner(net, loss).to(self.device)
-        self.net = self.learner.net
-        for module in self._frozen():
+            net.upsample[NUM_SHARED_LAYERS:].requires_grad_(False)  # not used with bins
+        self.net_with_loss = NetWithLoss(net, loss).to(self.device)
+        self.net = self.net_with_loss.net
+        self._frozen = frozen_modules(self.net, recipe)
+        for module in self._frozen:
             module.requires_grad_(False)
-        self.model: nn.Module = self.learner
-        if self.ranks.num > 1:
-            self.model = DistributedDataParallel(self.learner)
-        self.average = AveragedModel(
-            self.net, multi_avg_fn=_warm_average(recipe.ema_decay), use_buffers=True
-        )
-        self.optimizer = torch.optim.AdamW(self._groups(), weight_decay=recipe.weight_decay)
-        self.schedule = self._schedule()
+        self.model: nn.Module = self.net_with_loss
+        if self.processes.size > 1:
+            self.model = DistributedDataParallel(self.net_with_loss)
+        self.average = build_average(self.net, recipe)
+        self.optimizer = build_optimizer(self.net, recipe)
+        self.schedule = build_schedule(self.optimizer, recipe, self.num_steps)
 
     @property
     def num_steps(self) -> int:
-        """Optimizer steps in all."""
-        return max(1, self.recipe.num_pictures // (self.recipe.batch_size * self.ranks.num))
+        """Optimizer steps in total."""
+        return max(1, self.recipe.num_pictures // (self.recipe.batch_size * self.processes.size))
 
     @property
-    def steps_an_epoch(self) -> int:
-        """Steps after which every picture was seen once, on the average."""
-        batch = self.recipe.batch_size * self.ranks.num
+    def steps_per_epoch(self) -> int:
+        """Steps that see every picture once, on average."""
+        batch = self.recipe.batch_size * self.processes.size
         return max(1, round(len(self.split.training) / batch))
 
     @property
     def checkpoint(self) -> Path:
-        """Where the run's whole state is kept, to go on after an interruption."""
+        """The file with the run's complete state, for resuming after an interruption."""
         return self.folder / "checkpoint.pt"
 
     @property
     def is_out_of_patience(self) -> bool:
-        """True when validations have not become better for as long as the recipe waits."""
-        return 0 < self.recipe.patience <= self.num_without_better
+        """True after as many validations without improvement as the recipe allows."""
+        return 0 < self.recipe.patience <= self.num_stale_validations
 
-    def _frozen(self) -> list[nn.Module]:
-        if not self.recipe.is_start_frozen:
-            return []
-        frozen: list[nn.Module] = [self.net.midlevel_resnet[:_NUM_TRUNK_FROZEN]]
-        if isinstance(self.net, ContextNet):
-            frozen.append(self.net.context[:_NUM_CONTEXT_FROZEN])
-        return frozen
-
-    def _groups(self) -> list[dict[str, Any]]:
-        context: list[nn.Parameter] = []
-        others: list[nn.Parameter] = []
-        for name, parameter in self.net.named_parameters():
-            if parameter.requires_grad:
-                (context if name.startswith("context.") else others).append(parameter)
-        rate = self.recipe.learning_rate
-        groups: list[dict[str, Any]] = [{"params": others, "lr": rate}]
-        if context:
-            groups.append({"params": context, "lr": rate * self.recipe.context_rate})
-        return groups
-
-    def _schedule(self) -> torch.optim.lr_scheduler.LRScheduler:
-        if self.recipe.schedule == "constant":
-            return torch.optim.lr_scheduler.ConstantLR(self.optimizer, 1.0)
-        rates = [group["lr"] for group in self.optimizer.param_groups]
-        return torch.optim.lr_scheduler.OneCycleLR(
-            self.optimizer,
-            rates,
-            total_steps=self.num_steps + 1,
-            pct_start=max(_WARM_UP, 1.5 / (self.num_steps + 1)),  # never just one step
-        )
+    # ---------------------------------------------------------------- checkpoints
 
     def resume(self) -> bool:
-        """Take up the run where its last checkpoint left it; False when there is none.
+        """Restore the state of the last checkpoint; return False when there is none.
 
-        Raises SettingsError when the checkpoint is of another recipe or of other data,
-        WeightsError when it cannot be read.
+        Raises SettingsError when the checkpoint has another recipe or other data, WeightsError
+        when it cannot be read.
         """
         if not self.checkpoint.exists():
             return False
         try:
             state = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
-            told, data = state["recipe"], state["data"]
-        except Exception as error:  # a broken archive ends in anything
+            settings, data = state["recipe"], state["data"]
+        except Exception as error:  # a broken archive raises anything
             raise WeightsError(
                 f"{self.checkpoint} is broken; delete it to begin anew in the same folder"
             ) from error
-        if told != self._told():
-            strange = [k for k, v in self._told().items() if told.get(k) != v]
+        if settings != self._settings():
+            differing = [k for k, v in self._settings().items() if settings.get(k) != v]
             raise SettingsError(
-                f"{self.checkpoint} is of another recipe ({', '.join(strange)} differ); "
+                f"{self.checkpoint} is of another recipe ({', '.join(differing)} differ); "
                 "choose another folder or delete it"
             )
         if data != self.fingerprint:
             raise SettingsError(
-                f"{self.checkpoint} is of other data: pictures came, went or changed; "
+                f"{self.checkpoint} is of other data: pictures were added, removed or changed; "
                 "choose another folder or delete it"
             )
-        for name in ("net", "average", "optimizer", "schedule"):
+        for name in _MODULES:
             getattr(self, name).load_state_dict(state[name])
         self.step = state["step"]
-        for name in _COUNTS:
-            setattr(self, name, state[name])
-        if self.ranks.agree_on(self.step) != self.step:
+        for attribute, key in _VALUES.items():
+            setattr(self, attribute, state[key])
+        if self.processes.broadcast(self.step) != self.step:
             raise SettingsError(f"{self.folder} must be one folder for all processes of torchrun")
         return True
 
-    def _told(self) -> dict[str, Any]:
-        """Return what a checkpoint must agree in, as a checkpoint holds it."""
-        told = asdict(self.recipe) | {"sizes": list(self.recipe.sizes)}
-        return told | {"num_processes": self.ranks.num, "begun_from": self.begun_from}
-
     def save(self) -> None:
-        """Write the whole state, whole or not at all."""
-        self._agree()
-        if self.ranks.rank:
-            return
-        parts = ("net", "average", "optimizer", "schedule")
-        state: dict[str, Any] = {name: getattr(self, name).state_dict() for name in parts}
-        state |= {"recipe": self._told(), "data": self.fingerprint, "step": self.step}
-        state |= {name: getattr(self, name) for name in _COUNTS}
-        with atomic_write(self.checkpoint) as partial:
-            torch.save(state, partial)
+        """Write the complete state to the checkpoint, atomically; the first process writes it.
 
-    def _agree(self) -> None:
-        """Make all processes' running statistics the mean of theirs."""
-        if self.ranks.num == 1:
+        Raises OutputError when it cannot be written; the previous checkpoint is then kept.
+        """
+        self._average_buffers()
+        if self.processes.rank:
+            return
+        state: dict[str, Any] = {name: getattr(self, name).state_dict() for name in _MODULES}
+        state |= {"recipe": self._settings(), "data": self.fingerprint, "step": self.step}
+        state |= {key: getattr(self, attribute) for attribute, key in _VALUES.items()}
+        try:
+            with atomic_write(self.checkpoint) as partial:
+                torch.save(state, partial)
+        except OutputError as error:
+            raise OutputError(
+                f"{error}; the previous checkpoint is whole, and the same command goes on from it"
+            ) from error
+
+    def _settings(self) -> dict[str, Any]:
+        """Return the settings that a checkpoint must share with the run that resumes it."""
+        recipe = asdict(self.recipe) | {"sizes": list(self.recipe.sizes)}
+        return recipe | {
+            "num_processes": self.processes.size,
+            "begun_from": self.initial_digests,
+        }
+
+    def _average_buffers(self) -> None:
+        """Replace each process's running statistics by their mean over all processes."""
+        if self.processes.size == 1:
             return
         for module in (self.net, self.average.module):
             for buffer in module.buffers():
                 if buffer.is_floating_point():
                     dist.all_reduce(buffer)
-                    buffer /= self.ranks.num
+                    buffer /= self.processes.size
+
+    # ---------------------------------------------------------------- steps
+
+    def batches(self, num_workers: int) -> Iterator[Tensor]:
+        """Yield uint8 RGB batches (N, 3, size, size) for the remaining steps.
+
+        `num_workers`: processes that read pictures; 0 reads in this one.
+        """
+        if num_workers < 0:
+            raise SettingsError(f"{num_workers} workers: give 0 or more")
+        sampler = CropSampler(
+            len(self.split.training),
+            range(self.step, self.num_steps),
+            self.recipe.batch_size,
+            self.recipe.sizes,
+            self.recipe.seed,
+            self.processes.rank,
+            self.processes.size,
+        )
+        loader = DataLoader(
+            StillsDataset(self.split.training, self.recipe.smallest_crop),
+            batch_sampler=sampler,
+            num_workers=num_workers,
+            pin_memory=self.device.type == "cuda",
+        )
+        for pictures, unreadable in loader:
+            self._warn_unreadable(unreadable)
+            yield pictures
 
     def train_step(self, pictures: Tensor) -> float:
-        """Learn from one batch of uint8 RGB (N, 3, H, W) and return its loss."""
+        """Train on one batch of uint8 RGB (N, 3, H, W) and return its loss.
+
+        Raises SettingsError when the loss is not finite.
+        """
         started = time.monotonic()
         self.model.train()
-        for module in self._frozen():
+        for module in self._frozen:
             module.eval()
-        recipe = self.recipe
-        pictures = pictures.to(self.device, non_blocking=True)
-        seed = (recipe.seed * 1_000_003 + self.step) * 4096 + self.ranks.rank
-        generator = torch.Generator(self.device).manual_seed(seed)
-        luma, ab = luma_and_ab(pictures)
-        num = len(pictures)
-        num_twice = max(1, num // 8) if recipe.consistency else 0
-        views = [old_stock(pictures, luma, generator, recipe.old_stock)]
-        if num_twice:
-            views.append(old_stock(pictures[:num_twice], luma[:num_twice], generator, 1.0))
-            ab = torch.cat([ab, ab[:num_twice]])
-        shown = torch.cat(views).contiguous(memory_format=torch.channels_last)
-        with self._narrow():
-            answer = self.model(shown)
-        loss: Tensor = self.learner.loss(answer, ab)
-        if num_twice:
-            colors = answer.float() if self.net.bins is None else self.net.bins.colors(answer)
-            difference = nn.functional.mse_loss(colors[:num_twice], colors[num:])
-            loss = loss + recipe.consistency * difference * num_twice / num
-        told = loss.item()
-        if not math.isfinite(told):
+        loss = self._loss(pictures.to(self.device, non_blocking=True))
+        value = loss.item()
+        if not math.isfinite(value):
             raise SettingsError(
                 f"the loss is no number at step {self.step + 1}: lower --learning-rate; the same "
                 "command with a new folder begins anew"
@@ -240,49 +248,78 @@ class Trainer:
         loss.backward()
         self.optimizer.step()
         self.schedule.step()
-        if recipe.ema_decay:
+        if self.recipe.ema_decay:
             self.average.update_parameters(self.net)
         self.step += 1
         self.seconds += time.monotonic() - started
-        return told
+        return value
 
-    def _narrow(self) -> AbstractContextManager[Any]:
-        """Compute in bfloat16 where that is fast; float16 would need its losses scaled."""
+    def _loss(self, pictures: Tensor) -> Tensor:
+        """Return the loss of a batch of uint8 RGB (N, 3, H, W), with the consistency term.
+
+        The latter compares the colours predicted from two simulations of the same pictures.
+        """
+        recipe = self.recipe
+        seed = (recipe.seed * 1_000_003 + self.step) * 4096 + self.processes.rank
+        generator = torch.Generator(self.device).manual_seed(seed)
+        luma, ab = luma_and_ab(pictures)
+        num = len(pictures)
+        num_twice = max(1, num // _CONSISTENCY_SHARE) if recipe.consistency else 0
+        views = [simulate_film_stock(pictures, luma, generator, recipe.old_stock)]
+        if num_twice:
+            again = simulate_film_stock(pictures[:num_twice], luma[:num_twice], generator, 1.0)
+            views.append(again)
+            ab = torch.cat([ab, ab[:num_twice]])
+        inputs = torch.cat(views).contiguous(memory_format=torch.channels_last)
+        with self._autocast():
+            output = self.model(inputs)
+        loss: Tensor = self.net_with_loss.loss(output, ab)
+        if num_twice:
+            colors = output.float() if self.net.bins is None else self.net.bins.colors(output)
+            difference = nn.functional.mse_loss(colors[:num_twice], colors[num:])
+            loss = loss + recipe.consistency * difference * num_twice / num
+        return loss
+
+    def _autocast(self) -> AbstractContextManager[Any]:
+        """Compute in bfloat16 where it is fast; float16 would need loss scaling."""
         if choose_dtype(self.device) is torch.bfloat16:
             return torch.autocast(self.device.type, torch.bfloat16)
         return nullcontext()
 
+    # ---------------------------------------------------------------- validation
+
     @property
-    def judged(self) -> ColorNet:
-        """The network that is validated and kept: the average where there is one."""
+    def validated_net(self) -> ColorNet:
+        """The network that is validated and kept: the average of the weights, if there is one."""
         net = self.average.module if self.recipe.ema_decay else self.net
         assert isinstance(net, ColorNet)
         return net
 
     def predictor(self) -> Predictor:
-        """Return the judged network as a film's frames would meet it."""
-        return Predictor(self.judged, str(self.device))
+        """Return that network as films are coloured with it: folded, in the machine's dtype."""
+        return Predictor(self.validated_net, str(self.device))
 
-    def keep_if_best(self) -> Score:
-        """Validate, and keep the weights when they are the best so far."""
-        self._agree()
+    def validate(self) -> Score:
+        """Return the validation score, and keep the weights if it is the best so far."""
+        self._average_buffers()
         score = None
-        if self.ranks.rank == 0:
+        if self.processes.rank == 0:
             is_flipped = self.recipe.is_flip_averaged
             score = validate(self.predictor(), self.split.validation, is_flip_averaged=is_flipped)
-            self._tell_unreadable(score.unreadable)
-        score = self.ranks.agree_on(score)
+            self._warn_unreadable(score.unreadable)
+        score = self.processes.broadcast(score)
+        assert score is not None
         is_better = score.loss < self.best_loss
-        self.num_without_better = 0 if is_better else self.num_without_better + 1
+        self.num_stale_validations = 0 if is_better else self.num_stale_validations + 1
         if is_better:
             self.best_loss = score.loss
-        if self.ranks.rank == 0 and is_better:
-            self._keep(score)
+        if self.processes.rank == 0 and is_better:
+            self._save_best(score)
         return score
 
-    def _keep(self, score: Score) -> None:
-        path, state = self.folder / "best.safetensors", self.judged.state_dict()
-        weights.save(state, path)
+    def _save_best(self, score: Score) -> None:
+        path, state = self.folder / "best.safetensors", self.validated_net.state_dict()
+        weights_store.save(state, path)
         write_card(
             path,
             self.split,
@@ -290,58 +327,17 @@ class Trainer:
             self.device,
             num_steps=self.step,
             learning_seconds=round(self.seconds),
-            num_processes=self.ranks.num,
-            begun_from=self.begun_from,
+            num_processes=self.processes.size,
+            begun_from=self.initial_digests,
             validation=asdict(score) | {"short_side": SHORT_SIDE},
         )
         if self.recipe.is_kept_by_epoch:
-            epoch = self.step // self.steps_an_epoch
+            epoch = self.step // self.steps_per_epoch
             path = self.folder / f"model-epoch-{epoch}-losses-{score.loss:.3f}.pth"
             with atomic_write(path) as partial:
                 torch.save({name: value.cpu() for name, value in state.items()}, partial)
 
-    def _tell_unreadable(self, names: Iterable[str]) -> None:
+    def _warn_unreadable(self, names: Iterable[str]) -> None:
         for name in sorted(set(names) - self.unreadable - {""}):
             log.warning("%s cannot be read; passed over", name)
         self.unreadable |= set(names) - {""}
-
-    def batches(self, num_workers: int) -> Iterator[Tensor]:
-        """Yield uint8 RGB batches (N, 3, size, size) for the steps that are still to do.
-
-        `num_workers`: processes that read pictures; 0 reads in this one.
-        """
-        if num_workers < 0:
-            raise SettingsError(f"{num_workers} workers: give 0 or more")
-        draws = Draws(
-            len(self.split.training),
-            range(self.step, self.num_steps),
-            self.recipe.batch_size,
-            self.recipe.sizes,
-            self.recipe.seed,
-            self.ranks.rank,
-            self.ranks.num,
-        )
-        loader = DataLoader(
-            StillsDataset(self.split.training, self.recipe.smallest_crop),
-            batch_sampler=draws,
-            num_workers=num_workers,
-            pin_memory=self.device.type == "cuda",
-        )
-        for pictures, unreadable in loader:
-            self._tell_unreadable(unreadable)
-            yield pictures
-
-
-def _warm_average(decay: float) -> Callable[[Tensors, Tensors, Tensor | int], None]:
-    """Return an exponential average that forgets a run's first, untrained steps."""
-
-    def average(kept: Tensors, new: Tensors, num: Tensor | int) -> None:
-        weight = min(decay, (1.0 + float(num)) / (10.0 + float(num)))
-        floats = [(k, n) for k, n in zip(kept, new) if k.is_floating_point()]
-        if floats:
-            torch._foreach_lerp_([k for k, _ in floats], [n for _, n in floats], 1.0 - weight)
-        for k, n in zip(kept, new):
-            if not k.is_floating_point():  # how many batches the norms have seen
-                k.copy_(n)
-
-    return average

@@ -1,4 +1,4 @@
-"""What a training run tells of itself: scores, curves, sample pictures, TensorBoard."""
+"""The logs of a training run: scores, curves, sample pictures and TensorBoard."""
 
 import json
 import logging
@@ -15,9 +15,9 @@ from torch import Tensor
 from filmcolor.color.spaces import lightness_from_luma, rgb_from_lab
 from filmcolor.errors import InputError, OutputError
 from filmcolor.files import atomic_write
-from filmcolor.train.data.dataset import whole_picture
+from filmcolor.train.data.dataset import read_resized
 from filmcolor.train.data.film_stock import luma_and_ab
-from filmcolor.train.validation import Predicts, Score, predict_whole
+from filmcolor.train.validation import Score, SupportsPredict, predict_full_size
 from filmcolor.types.frames import FloatPlane, Picture
 from filmcolor.video.proxy import STRIDE
 
@@ -26,66 +26,70 @@ _NUM_SAMPLES = 8
 _SAMPLE_SIDE = 160  # pixels, short side
 
 
-class Records:
-    """Writes `scores.jsonl`, `curves.png` and, where it is installed, TensorBoard's logs.
+class TrainingLog:
+    """Writes `scores.jsonl`, `curves.png` and, if it is installed, TensorBoard's logs.
 
-    `is_silent`: nothing is written, for all processes but the first.
+    `step`: the step of the checkpoint that is resumed. `is_silent`: write nothing, for all
+    processes but the first.
     """
 
     def __init__(self, folder: Path, step: int = 0, is_silent: bool = False) -> None:
         self.folder, self.is_silent = folder, is_silent
-        self._losses: list[float] = []  # since the last validation, as is what follows
-        self._num_pictures, self._waited, self._learned = 0, 0.0, 0.0  # seconds
-        self._board: Any = None
+        # since the last validation; times in seconds
+        self._losses: list[float] = []
+        self._num_pictures, self._wait_seconds, self._train_seconds = 0, 0.0, 0.0
+        self._tensorboard: Any = None
         if not is_silent:
-            forget_later(folder / "scores.jsonl", step)
-            self._board = _board(folder, step)
+            drop_later_scores(folder / "scores.jsonl", step)
+            self._tensorboard = _open_tensorboard(folder, step)
 
-    def timed(self, batches: Iterable[Tensor]) -> Iterator[Tensor]:
-        """Yield batches, and note how long was waited for them, and what was made of them."""
-        asked = time.monotonic()
+    def time_batches(self, batches: Iterable[Tensor]) -> Iterator[Tensor]:
+        """Yield batches, and measure the time that passes waiting for them."""
+        requested = time.monotonic()
         for batch in batches:
-            came = time.monotonic()
-            self._waited += came - asked
+            self._wait_seconds += time.monotonic() - requested
             yield batch
-            asked = time.monotonic()
+            requested = time.monotonic()
 
-    def learned(self, step: int, loss: float, rate: float, num: int, seconds: float) -> None:
-        """Note one step on `num` pictures, which took that long once they were there."""
+    def add_step(self, step: int, loss: float, rate: float, num: int, seconds: float) -> None:
+        """Record one step on `num` pictures, and the time it took without waiting for them."""
         self._losses.append(loss)
         self._num_pictures += num
-        self._learned += seconds
-        if self._board is not None:
-            self._board.add_scalar("loss", loss, step)
-            self._board.add_scalar("learning rate", rate, step)
+        self._train_seconds += seconds
+        if self._tensorboard is not None:
+            self._tensorboard.add_scalar("loss", loss, step)
+            self._tensorboard.add_scalar("learning rate", rate, step)
 
-    def judged(self, step: int, score: Score) -> None:
-        """Write one validation, and draw the curves anew."""
-        seconds = max(self._waited + self._learned, 1e-9)
-        facts = {
+    def add_validation(self, step: int, score: Score) -> None:
+        """Write the score of a validation, and draw the curves again.
+
+        Raises OutputError when they cannot be written.
+        """
+        seconds = max(self._wait_seconds + self._train_seconds, 1e-9)
+        entry = {
             "step": step,
             "training_loss": float(np.mean(self._losses)),
             **asdict(score),
             "pictures_per_second": self._num_pictures / seconds,
-            "busy": self._learned / seconds,  # share of the time not spent on waiting for data
+            "busy": self._train_seconds / seconds,  # share of the time not spent waiting for data
         }
         self._losses = []
-        self._num_pictures, self._waited, self._learned = 0, 0.0, 0.0
+        self._num_pictures, self._wait_seconds, self._train_seconds = 0, 0.0, 0.0
         if self.is_silent:
             return
         path = self.folder / "scores.jsonl"
         try:
             with path.open("a", encoding="utf-8") as lines:
-                lines.write(json.dumps(facts) + "\n")
+                lines.write(json.dumps(entry) + "\n")
         except OSError as error:
             raise OutputError(
                 f"{path} cannot be written ({error.strerror}); make room, and the same command "
                 "goes on"
             ) from error
-        if self._board is not None:
+        if self._tensorboard is not None:
             for name in ("loss", "ab_rmse", "mean_chroma"):
-                self._board.add_scalar(f"validation/{name}", getattr(score, name), step)
-            self._board.add_scalar("busy", facts["busy"], step)
+                self._tensorboard.add_scalar(f"validation/{name}", getattr(score, name), step)
+            self._tensorboard.add_scalar("busy", entry["busy"], step)
         draw_curves(self.folder)
         log.info(
             "step %d: ab RMSE %.2f, %.1f %% under grey, chroma %.0f %%; "
@@ -94,33 +98,33 @@ class Records:
             score.ab_rmse,
             score.percent_under_grey,
             100.0 * score.mean_chroma / max(score.true_mean_chroma, 1e-9),
-            facts["pictures_per_second"],
-            100.0 * facts["busy"],
+            entry["pictures_per_second"],
+            100.0 * entry["busy"],
         )
 
     def close(self) -> None:
         """Finish TensorBoard's file."""
-        if self._board is not None:
-            self._board.close()
+        if self._tensorboard is not None:
+            self._tensorboard.close()
 
 
-def forget_later(scores: Path, step: int) -> None:
-    """Take out of `scores.jsonl` what a killed run wrote after its last checkpoint at `step`."""
+def drop_later_scores(scores: Path, step: int) -> None:
+    """Remove from `scores.jsonl` what a killed run wrote after its last checkpoint at `step`."""
     if not scores.exists():
         return
     kept = []
     for line in scores.read_text(encoding="utf-8").splitlines():
         try:
-            told = json.loads(line)
-        except ValueError:  # torn by the kill
+            entry = json.loads(line)
+        except ValueError:  # incomplete when the run was killed
             continue
-        if told.get("step", 0) <= step:
+        if entry.get("step", 0) <= step:
             kept.append(line + "\n")
     with atomic_write(scores) as partial:
         partial.write_text("".join(kept), encoding="utf-8")
 
 
-def _board(folder: Path, step: int) -> Any:
+def _open_tensorboard(folder: Path, step: int) -> Any:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
@@ -130,7 +134,7 @@ def _board(folder: Path, step: int) -> Any:
 
 
 def draw_curves(folder: Path) -> None:
-    """Draw `curves.png` of `scores.jsonl`: losses, ab RMSE beside grey's, chroma."""
+    """Draw `curves.png` from `scores.jsonl`: losses, ab RMSE and grey's, chroma and the truth's."""
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
@@ -156,18 +160,21 @@ def draw_curves(folder: Path) -> None:
         FigureCanvasAgg(figure).print_png(str(partial))
 
 
-def save_samples(net: Predicts, paths: Sequence[Path], target: Path) -> None:
-    """Write one PNG of some validation pictures: grey, the network's, the truth."""
+def save_samples(net: SupportsPredict, paths: Sequence[Path], target: Path) -> None:
+    """Write a PNG of some validation pictures, each in grey, as predicted and as it is.
+
+    Raises OutputError when it cannot be written.
+    """
     rows = []
     for path in list(paths)[:: max(1, len(paths) // _NUM_SAMPLES)][:_NUM_SAMPLES]:
         try:
-            picture = whole_picture(path, _SAMPLE_SIDE, STRIDE)[None]
+            picture = read_resized(path, _SAMPLE_SIDE, STRIDE)[None]
         except InputError:
             continue
         luma = luma_and_ab(picture)[0][0, 0].numpy()
-        guess = _rgb(luma, predict_whole(net, luma))
+        predicted = _rgb(luma, predict_full_size(net, luma))
         grey = _rgb(luma, np.zeros((*luma.shape, 2), np.float32))
-        rows.append(np.hstack([grey, guess, picture[0].permute(1, 2, 0).numpy()]))
+        rows.append(np.hstack([grey, predicted, picture[0].permute(1, 2, 0).numpy()]))
     if not rows:
         return
     width = max(row.shape[1] for row in rows)
@@ -178,6 +185,6 @@ def save_samples(net: Predicts, paths: Sequence[Path], target: Path) -> None:
 
 
 def _rgb(luma: FloatPlane, ab: FloatPlane) -> Picture:
-    """Return R'G'B' (H, W, 3) of luma (H, W) in 0..1 and ab (H, W, 2)."""
+    """Return 8-bit R'G'B' (H, W, 3) of luma (H, W) in 0..1 and ab (H, W, 2)."""
     rgb = np.dstack(rgb_from_lab(lightness_from_luma(luma), ab[..., 0], ab[..., 1]))
     return np.rint(rgb.clip(0.0, 1.0) * 255.0).astype(np.uint8)

@@ -1,7 +1,8 @@
-"""Find, verify, load and save weights. The files that ship stand beside this module.
+"""Find, verify, load and save weights. The shipped files are next to this module.
 
-Each shipped `NAME.safetensors` has a card `NAME.json` that says what it was trained on
-and holds its SHA-256.
+Each shipped `NAME.safetensors` has a model card `NAME.json`: training data, command, figures and
+the SHA-256 of the weights. The code is in this folder because a package and a module of the same
+name cannot both be `filmcolor.weights`.
 """
 
 import hashlib
@@ -46,7 +47,7 @@ def find(name_or_path: str | os.PathLike[str]) -> Path:
 
 
 def card(name: str) -> dict[str, Any]:
-    """Return the card of shipped weights: data, command, figures, SHA-256."""
+    """Return the model card of shipped weights: data, command, figures, SHA-256."""
     text = find(name).with_suffix(".json").read_text(encoding="utf-8")
     return dict(json.loads(text))
 
@@ -59,8 +60,8 @@ def sha256(path: Path) -> str:
 def load_state(path: Path) -> dict[str, Tensor]:
     """Return the float32 tensors of a .safetensors file or a .pth state dict, on the CPU.
 
-    A .pth file is read with `weights_only=True`: code inside it is never run.
-    Raises WeightsError when the file is broken, or holds something else.
+    A .pth file is read with `weights_only=True`, so code inside it never runs.
+    Raises WeightsError when the file is broken or holds something else.
     """
     advice = "give a .safetensors file or a .pth state dict"
     try:
@@ -68,15 +69,15 @@ def load_state(path: Path) -> dict[str, Tensor]:
             state: Any = load_file(path)
         else:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of old pickles, which are read all the same
+                warnings.simplefilter("ignore")  # about old pickles, which can be read
                 state = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise WeightsError(
             f"{path} cannot be read ({error.strerror or error}); {advice}"
         ) from error
     except Exception as error:
-        # A broken pickle ends in anything: KeyError, IndexError, struct.error, ... PyTorch's own
-        # words are not repeated: they advise to trust the file and run the code in it.
+        # A broken pickle raises anything: KeyError, IndexError, struct.error, ... PyTorch's message
+        # is left out, because it advises to trust the file and to run the code in it.
         raise WeightsError(f"{path} is broken, or holds more than tensors; {advice}") from error
     if not _is_state_dict(state):
         raise WeightsError(
@@ -93,35 +94,40 @@ def _is_state_dict(state: Any) -> bool:
 
 
 def save(state: dict[str, Tensor], path: Path) -> None:
-    """Write a state dict as float16 safetensors, whole or not at all; raises OutputError."""
+    """Write a state dict as float16 safetensors; an existing file is replaced atomically.
+
+    Raises OutputError when the file cannot be written.
+    """
     tensors = {
         name: (tensor.half() if tensor.is_floating_point() else tensor).contiguous().clone()
         for name, tensor in state.items()
     }
     with atomic_write(path) as partial:
-        partial.write_bytes(serialize(tensors))  # save_file would hide it from other users
+        # `save_file` would make the file unreadable for other users
+        partial.write_bytes(serialize(tensors))
 
 
 def load(name_or_path: str | os.PathLike[str]) -> ColorNet:
-    """Return the network with its weights, in float32 on the CPU, ready to predict.
+    """Return the network with its weights, in float32 on the CPU, in evaluation mode.
 
-    The names in the file tell which of the networks it is. Raises WeightsError when the
-    weights are missing, broken or another network's.
+    The tensor names decide which of the networks it is. Raises WeightsError when the weights are
+    missing, broken or of another network.
     """
     path = find(name_or_path)
     state = load_state(path)
     has_bins = any(name.startswith("bins.") for name in state)
-    is_film = any(name.startswith("context.") for name in state)
-    net = ContextNet(has_bins) if is_film else ColorNet(has_bins)
-    wanted = net.state_dict()
-    # tutorial-era checkpoints may lack the counters, which prediction does not use
-    counters = {k: v for k, v in wanted.items() if k.endswith("num_batches_tracked")}
+    has_context = any(name.startswith("context.") for name in state)
+    with torch.random.fork_rng(devices=()):  # new layers are random; the host's state stays
+        net = ContextNet(has_bins) if has_context else ColorNet(has_bins)
+    expected = net.state_dict()
+    # checkpoints of the tutorial's time may lack the counters, which prediction does not use
+    counters = {k: v for k, v in expected.items() if k.endswith("num_batches_tracked")}
     state = counters | state
-    strange = sorted(set(state) ^ set(wanted))
-    strange += [k for k in wanted if k in state and state[k].shape != wanted[k].shape]
-    if strange:
+    mismatches = sorted(set(state) ^ set(expected))
+    mismatches += [k for k in expected if k in state and state[k].shape != expected[k].shape]
+    if mismatches:
         raise WeightsError(
-            f"{path} holds another network's weights (first difference: {strange[0]}); "
+            f"{path} holds another network's weights (first difference: {mismatches[0]}); "
             "filmcolor loads midlevel_resnet.* and upsample.* of the tutorial's network, "
             "and its own with context.*"
         )

@@ -1,17 +1,28 @@
-"""The command line's judging half: evaluate."""
+"""The `evaluate` command: compares weights with true colours."""
 
-import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import click
 
-from filmcolor.cli.console import table
-from filmcolor.cli.options import quiet_option, range_options, time_range_of
+from filmcolor.cli.console import print_json, table
+from filmcolor.cli.help import command, option
+from filmcolor.cli.options import (
+    OUTPUT,
+    device_options,
+    force_option,
+    json_option,
+    path_option,
+    pop_time_range,
+    quiet_option,
+    range_options,
+)
 from filmcolor.cli.progress import progress_bar
 
-# (heading, field of Row, how its figures are written)
+_COMPARISON = "Comparison"
+# (heading, field of train.evaluation.table.Row, format)
 _COLUMNS = (
     ("weights", "name", "{}"),
     ("size", "size", "{}"),
@@ -25,65 +36,70 @@ _COLUMNS = (
     ("warp error", "warp_error", "{:.2f}"),
     ("over 24 frames", "long_warp_error", "{:.2f}"),
 )
-_NUM_NAMED = 5  # pictures that are named where some were left out
+_MAX_NAMES = 5  # of pictures in a message
 
 
-@click.command()
+@command()
 @click.argument("weights", nargs=-1, required=True, metavar="WEIGHTS...")
-@click.option(
+@path_option(
     "--data",
-    type=click.Path(path_type=Path),
     required=True,
     metavar="DIR|FILM",
-    help="Colour pictures, or a film in colour, that the weights have not learned from.",
+    section=_COMPARISON,
+    help="Colour pictures or a colour film that the weights were not trained on.",
 )
-@click.option(
+@option(
     "--size",
     "sizes",
     type=int,
     multiple=True,
     metavar="PIXELS",
-    help="Short side that the network sees; repeatable.  [default: 256]",
+    section=_COMPARISON,
+    help="Short side of the picture that the network sees. Repeatable.  [default: 256]",
 )
-@click.option(
+@option(
     "--saturation",
     "saturations",
     type=float,
     multiple=True,
     metavar="X",
-    help="1 is the network's own colour; repeatable.  [default: 1.1]",
+    section=_COMPARISON,
+    help="0 is grey, 1 is the network's own saturation. Repeatable.  [default: 1.1]",
 )
-@click.option(
+@option(
     "--old-stock",
     "is_old_stock",
     is_flag=True,
-    help="Show the network pictures as old film stock would have recorded them.",
+    section=_COMPARISON,
+    help="Let the network see the pictures as old film stock would have recorded them.",
 )
-@click.option(
+@option(
     "--flip",
     "is_flip_averaged",
     is_flag=True,
-    help="Average the colours of each picture with those of its mirror image.",
+    section=_COMPARISON,
+    help="Average the colours of each picture and of its mirror image.",
 )
-@range_options
-@click.option(
+@path_option(
     "--sheet",
-    type=click.Path(path_type=Path),
     metavar="PNG",
-    help="Also write one picture of some, in grey, in each colour, and as they are.",
+    section=OUTPUT,
+    help="Also write one picture that shows some pictures in grey, in each colour, and as they "
+    "are.",
 )
-@click.option(
+@option(
     "--sheet-pictures",
     type=int,
     default=8,
     show_default=True,
     metavar="N",
-    help="How many pictures or frames it shows.",
+    section=OUTPUT,
+    help="Number of pictures or frames on the sheet.",
 )
-@click.option("--device", metavar="NAME", help="auto, cpu, cuda or mps.  [default: auto]")
-@click.option("--batch-size", type=int, metavar="N", help="Frames to predict at a time.")
-@click.option("--force", is_flag=True, help="Overwrite the sheet.")
-@click.option("--json", "as_json", is_flag=True, help="For machines.")
+@force_option
+@json_option
+@range_options
+@device_options
 @quiet_option
 def evaluate(
     weights: tuple[str, ...],
@@ -93,38 +109,43 @@ def evaluate(
     force: bool,
     as_json: bool,
     quiet: bool,
-    **choices: Any,
+    **params: Any,
 ) -> None:
     """Compare WEIGHTS with the true colours of pictures or of a film.
 
-    Every combination of weights, size and saturation is one row, beside grey's and the
-    truth's. Of a film, also how smooth_ab the colours are. WEIGHTS are shipped names or files.
+    WEIGHTS are shipped names or files. Each combination of weights, size and saturation is a row,
+    beside rows for grey and for the true colours. For a film, the steadiness of the colours is
+    measured too.
     """
-    time_range = time_range_of(choices)
-    with progress_bar(quiet, unit="picture") as progress:
-        from filmcolor.train.evaluation.evaluate import Trial
-        from filmcolor.train.evaluation.evaluate import evaluate as compare
-        from filmcolor.train.evaluation.sheet import SheetWish
+    time_range = pop_time_range(params)
+    with progress_bar(quiet, data, unit="picture") as progress:
+        from filmcolor.train.evaluation.evaluate import evaluate as evaluate_weights
+        from filmcolor.train.evaluation.options import EvaluationOptions
+        from filmcolor.train.evaluation.sheet import SheetOptions
 
-        given = {name: choice for name, choice in choices.items() if choice not in (None, ())}
-        trial = Trial(weights, **given)
-        wish = None if sheet is None else SheetWish(sheet, sheet_pictures, force)
-        result = compare(data, trial, time_range=time_range, sheet=wish, progress=progress)
+        given = {name: value for name, value in params.items() if value not in (None, ())}
+        result = evaluate_weights(
+            data,
+            EvaluationOptions(weights, **given),
+            time_range=time_range,
+            sheet=None if sheet is None else SheetOptions(sheet, sheet_pictures, force),
+            progress=progress,
+        )
     for names, reason in (
         (result.unreadable, "cannot be read"),
         (result.colorless, "have no colour"),
     ):
         if names:
-            click.echo(f"filmcolor: left out, as they {reason}: {_listed(names)}", err=True)
+            click.echo(f"filmcolor: left out, as they {reason}: {_summarize(names)}", err=True)
     if as_json:
-        click.echo(json.dumps(asdict(result), default=str, indent=2, ensure_ascii=False))
+        print_json(asdict(result))
         return
-    things = "frames" if result.is_film else "pictures"
-    click.echo(f"{result.data}: {result.num_pictures} {things}")
+    noun = "frames" if result.is_film else "pictures"
+    click.echo(f"{result.data}: {result.num_pictures} {noun}")
     click.echo("\n".join(table(_COLUMNS, [asdict(row) for row in result.rows])))
 
 
-def _listed(names: tuple[str, ...]) -> str:
-    """Return how many there are, and the first of them by name."""
-    more = f" and {len(names) - _NUM_NAMED} more" if len(names) > _NUM_NAMED else ""
-    return f"{len(names)} of the pictures ({', '.join(names[:_NUM_NAMED])}{more})"
+def _summarize(names: Sequence[str]) -> str:
+    """Return the number of names, and the first of them."""
+    more = f" and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else ""
+    return f"{len(names)} of the pictures ({', '.join(names[:_MAX_NAMES])}{more})"

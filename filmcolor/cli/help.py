@@ -1,6 +1,8 @@
 """Help texts in sections, for commands with many options and for the list of commands."""
 
 import shlex
+import subprocess
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -51,7 +53,7 @@ class SectionGroup(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the sections of commands, each with the first sentence of its help."""
-        longest = max(map(len, self.commands))
+        longest = max(map(len, self.list_commands(ctx)))
         _write_sections(
             formatter,
             {
@@ -80,7 +82,7 @@ class MissingCommandError(click.UsageError):
     """A file is named where a command belongs."""
 
     def __init__(self, command: str, args: Sequence[str], ctx: click.Context) -> None:
-        words = shlex.join(args[:_MAX_WORDS]) + (" …" if len(args) > _MAX_WORDS else "")
+        words = _quote(args[:_MAX_WORDS]) + (" …" if len(args) > _MAX_WORDS else "")
         suggestion = f"{ctx.command_path} {command} {words}"
         super().__init__(f"no command {args[0]!r}; did you mean: {suggestion}", ctx)
 
@@ -93,6 +95,11 @@ def option(
 
 
 command = partial(click.command, cls=SectionCommand)
+
+
+def _quote(words: Sequence[str]) -> str:
+    """Return words as they are typed in the system's shell."""
+    return subprocess.list2cmdline(words) if sys.platform == "win32" else shlex.join(words)
 
 
 def _write_sections(

@@ -13,8 +13,11 @@ from filmcolor.errors import InputError
 _OUTPUT_STEM = re.compile(r"(.+)\.(?:color|preview(?:-\d+)?)")
 # of films; what other suffixes hold is decided by reading the file
 _FILM_SUFFIXES = frozenset(
-    ".3gp .avi .divx .dv .flv .h264 .h265 .m2ts .m2v .m4v .mkv .mov .mp4 .mpeg .mpg .mts .mxf "
-    ".nut .ogv .ts .vob .webm .wmv".split()
+    {
+        *(".3gp", ".avi", ".divx", ".dv", ".flv", ".h264", ".h265", ".m2ts", ".m2v", ".m4v"),
+        *(".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".mxf", ".nut", ".ogv", ".ts"),
+        *(".vob", ".webm", ".wmv"),
+    }
 )
 
 

@@ -1,19 +1,27 @@
-"""What the command line's modules share: parameter types, options, the bar, output lines."""
+"""Options that several commands share: parameter types, groups of options, and their values."""
 
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from filmcolor.cli.help import option
 from filmcolor.errors import SettingsError
 from filmcolor.timecodes import parse_timecode
-from filmcolor.types.film import TimeRange
+
+if TYPE_CHECKING:
+    from filmcolor.pipeline.options import ColorOptions
+    from filmcolor.types.film import TimeRange
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-EXIT_ERROR, EXIT_INTERRUPTED = 1, 130  # click itself exits 2 for wrong usage
+EXIT_ERROR, EXIT_INTERRUPTED = 1, 130  # click itself exits with 2 for wrong usage
+
+# sections of --help, see `cli.help`
+OUTPUT, RANGE, COLORS = "Output", "Range", "Colours"
+REFERENCES, FILM, LONG_RUNS = "References", "Film", "Long runs"
 
 
 class Timecode(click.ParamType):
@@ -32,7 +40,7 @@ class Timecode(click.ParamType):
 
 
 class FrameRange(click.ParamType):
-    """A:B, frame numbers from 0, half-open; either side may be left out."""
+    """A:B, frame numbers from 0, half-open; either number may be missing."""
 
     name = "range"
 
@@ -50,110 +58,147 @@ class FrameRange(click.ParamType):
         return numbers
 
 
-def options(*choices: Callable[[F], F]) -> Callable[[F], F]:
-    """Return one decorator for several options, which --help lists in this order."""
+def combine(*decorators: Callable[[F], F]) -> Callable[[F], F]:
+    """Return one decorator that adds several options, in this order."""
 
     def add(command: F) -> F:
         """Add the options to a command."""
-        for option in reversed(choices):
-            command = option(command)
+        for decorator in reversed(decorators):
+            command = decorator(command)
         return command
 
     return add
 
 
-range_options = options(
-    click.option("--from", "start", type=Timecode(), metavar="TIME", help="Begin at TIME."),
-    click.option("--to", "end", type=Timecode(), metavar="TIME", help="End before TIME."),
-    click.option(
-        "--frames", type=FrameRange(), metavar="A:B", help="Only frames A up to, not including, B."
+def path_option(*declarations: str, **attributes: Any) -> Callable[[F], F]:
+    """Return a decorator that adds an option with a path."""
+    return option(*declarations, type=click.Path(path_type=Path), **attributes)
+
+
+range_options = combine(
+    option(
+        "--from", "start", type=Timecode(), metavar="TIME", section=RANGE, help="Start at TIME."
+    ),
+    option("--to", "end", type=Timecode(), metavar="TIME", section=RANGE, help="Stop before TIME."),
+    option(
+        "--frames",
+        type=FrameRange(),
+        metavar="A:B",
+        section=RANGE,
+        help="Only frames A up to, not including, B; the first is 0.",
     ),
 )
-color_options = options(
-    click.option(
+device_options = combine(
+    option("--device", metavar="NAME", help="auto, cpu, cuda or mps.  [default: auto]"),
+    option(
+        "--batch-size", type=int, metavar="N", help="Frames that the network colours at a time."
+    ),
+)
+color_options = combine(
+    option(
         "--weights",
         metavar="NAME|PATH",
-        help="Shipped weights, a .safetensors file, or a tutorial .pth.",
+        section=COLORS,
+        help="Shipped weights, a .safetensors file, or the tutorial's .pth file.",
     ),
-    click.option("--device", metavar="NAME", help="auto, cpu, cuda or mps.  [default: auto]"),
-    click.option("--batch-size", type=int, metavar="N", help="Frames to predict at a time."),
-    click.option(
+    option(
         "--size",
         type=int,
         metavar="PIXELS",
-        help="Short side that the network sees.  [default: 256]",
+        section=COLORS,
+        help="Short side of the picture that the network sees.  [default: 256]",
     ),
-    click.option(
+    option(
         "--saturation",
         type=float,
         metavar="X",
-        help="1 is the network's own colour.  [default: 1.1]",
+        section=COLORS,
+        help="0 is grey, 1 is the network's own saturation.  [default: 1.1]",
     ),
-    click.option(
+    option(
         "--warmth",
         type=float,
         metavar="X",
-        help="-1 is as through a blue filter, 1 an amber one.  [default: 0.0]",
+        section=COLORS,
+        help="From -1, a blue filter, to 1, an amber filter.  [default: 0.0]",
     ),
-    click.option(
+    option(
         "--skin-protect",
         type=float,
         metavar="X",
-        help="How far skin keeps its colour in all that, 0 to 1.  [default: 0.0]",
+        section=COLORS,
+        help="How much skin is exempt from these changes, 0 to 1.  [default: 0.0]",
     ),
-    click.option(
+    option(
         "--smooth",
         type=click.Choice(["off", "light", "normal", "strong"]),
-        help="How far colours are steadied in time.  [default: normal]",
+        section=COLORS,
+        help="How strongly colours are smoothed over time.  [default: normal]",
     ),
+    device_options,
 )
-guidance_options = options(
-    click.option(
+guidance_options = combine(
+    option(
         "--reference",
         "references",
         multiple=True,
         metavar="DIR|PICTURE[@TIME]",
-        help="FrameBuilder in colour of some frames, whose colours their shots get; repeatable.",
+        section=REFERENCES,
+        help="Frames of the film in colour; their shots get these colours. Repeatable.",
     ),
-    click.option(
+    option(
         "--hints",
         multiple=True,
         metavar="DIR|PICTURE[@TIME]",
-        help="Strokes of colour on transparency, which spread to edges; repeatable.",
+        section=REFERENCES,
+        help="Colour strokes on a transparent picture, which fill the areas around them. "
+        "Repeatable.",
     ),
-    click.option(
+    option(
         "--palette",
         metavar="TOML",
-        help="A file of the three settings above for some shots or times.",
+        section=REFERENCES,
+        help="A file with saturation, warmth and skin protection for single shots or times.",
     ),
 )
-source_options = options(
-    click.option("--keep-tint", is_flag=True, help="Leave tinted and toned shots as they are."),
-    click.option("--recolor", is_flag=True, help="Colour shots too that are in colour already."),
-    click.option(
+source_options = combine(
+    option(
+        "--keep-tint", is_flag=True, section=FILM, help="Leave tinted and toned shots as they are."
+    ),
+    option(
+        "--recolor",
+        is_flag=True,
+        section=FILM,
+        help="Also colour shots that are in colour already.",
+    ),
+    option(
         "--deinterlace",
         is_flag=True,
-        help="Make one picture of each interlaced frame's two fields, with bwdif.",
+        section=FILM,
+        help="Merge the two fields of each interlaced frame with bwdif.",
     ),
 )
-force_option = click.option("--force", is_flag=True, help="Overwrite the output.")
-quiet_option = click.option("-q", "--quiet", is_flag=True, help="No progress, no facts.")
-output_option = click.option(
-    "-o", "--output", type=click.Path(path_type=Path), metavar="OUT", help="The file to write."
+output_option = path_option("-o", "--output", metavar="OUT", section=OUTPUT, help="File to write.")
+force_option = option(
+    "--force", is_flag=True, section=OUTPUT, help="Overwrite files that exist already."
 )
+json_option = option("--json", "as_json", is_flag=True, section=OUTPUT, help="Print JSON.")
+quiet_option = option("-q", "--quiet", is_flag=True, help="Print neither progress nor results.")
 film_argument = click.argument("film", type=click.Path(path_type=Path), metavar="FILM")
 
 
-def color_options_of(choices: dict[str, Any]) -> Any:
-    """Return the look that a command's look options ask for."""
+def make_color_options(params: dict[str, Any]) -> "ColorOptions":
+    """Return the ColorOptions of a command's parameters; those that are None get their default."""
     from filmcolor.pipeline.options import ColorOptions
 
-    return ColorOptions(**{name: value for name, value in choices.items() if value is not None})
+    return ColorOptions(**{name: value for name, value in params.items() if value is not None})
 
 
-def time_range_of(choices: dict[str, Any]) -> TimeRange:
-    """Take the range options out of a command's choices and return their span."""
-    start, end, frames = (choices.pop(name) for name in ("start", "end", "frames"))
+def pop_time_range(params: dict[str, Any]) -> "TimeRange":
+    """Remove the range options from a command's parameters, and return their range."""
+    from filmcolor.types.film import TimeRange
+
+    start, end, frames = (params.pop(name) for name in ("start", "end", "frames"))
     if frames and (start is not None or end is not None):
         raise click.UsageError("choose --frames or --from/--to, not both")
     if start is not None and end is not None and end <= start:

@@ -1,39 +1,54 @@
-"""The `photo` command."""
+"""The `photo` command: photographs in colour."""
 
 from pathlib import Path
 from typing import Any
 
 import click
 
-from filmcolor.cli.console import say
-from filmcolor.cli.options import color_options, color_options_of, force_option, quiet_option
+from filmcolor.cli.console import print_line
+from filmcolor.cli.help import command
+from filmcolor.cli.options import (
+    OUTPUT,
+    color_options,
+    force_option,
+    make_color_options,
+    path_option,
+    quiet_option,
+)
 
 
-@click.command()
+@command()
 @click.argument(
     "pictures", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="IMAGE..."
 )
-@click.option(
-    "-o", "--output", type=click.Path(path_type=Path), metavar="FILE|DIR", help="A folder for many."
+@path_option(
+    "-o",
+    "--output",
+    metavar="FILE|DIR",
+    section=OUTPUT,
+    help="File to write; for several pictures an existing folder.",
 )
-@color_options
 @force_option
+@color_options
 @quiet_option
 def photo(
-    pictures: tuple[Path, ...], output: Path | None, force: bool, quiet: bool, **choices: Any
+    pictures: tuple[Path, ...], output: Path | None, force: bool, quiet: bool, **params: Any
 ) -> None:
-    """Colour stills: JPEG, PNG, TIFF; 16-bit stays 16-bit. NAME.color.ext by default."""
-    into_folder = output is not None and output.is_dir()
-    if len(pictures) > 1 and output is not None and not into_folder:
+    """Colour photographs: JPEG, PNG or TIFF.
+
+    The result is beside the picture as NAME.color.ext, unless -o is given. 16-bit pictures stay
+    16-bit.
+    """
+    is_folder = output is not None and output.is_dir()
+    if len(pictures) > 1 and output is not None and not is_folder:
         raise click.UsageError(f"{output} is no folder, and there are {len(pictures)} pictures")
     from filmcolor.pipeline.colorizer import Colorizer
-    from filmcolor.pipeline.options import ColorOptions
     from filmcolor.pipeline.photo import colorize_photo
 
-    colorizer = Colorizer(color_options_of(choices) or ColorOptions())
+    colorizer = Colorizer(make_color_options(params))
     for picture in pictures:
         target = output
-        if output is not None and into_folder:
+        if output is not None and is_folder:
             target = output / f"{picture.stem}.color{picture.suffix}"
         path = colorize_photo(picture, target, colorizer=colorizer, force=force)
-        say(str(path), quiet)
+        print_line(str(path), quiet)

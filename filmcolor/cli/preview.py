@@ -1,86 +1,94 @@
-"""The `preview` command."""
+"""The `preview` command: before and after of a film."""
 
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from filmcolor.cli.console import say
+from filmcolor.cli.console import print_line
+from filmcolor.cli.help import command, option
 from filmcolor.cli.options import (
+    OUTPUT,
+    RANGE,
     Timecode,
     color_options,
-    color_options_of,
     film_argument,
     force_option,
     guidance_options,
+    make_color_options,
     output_option,
+    pop_time_range,
     quiet_option,
     range_options,
     source_options,
-    time_range_of,
 )
 from filmcolor.cli.progress import progress_bar
-from filmcolor.types.film import TimeRange
+
+if TYPE_CHECKING:
+    from filmcolor.types.film import TimeRange
 
 
-@click.command("preview")
+@command("preview")
 @film_argument
 @output_option
-@range_options
-@click.option(
-    "--at",
-    "moments",
-    type=Timecode(),
-    multiple=True,
-    metavar="TIME",
-    help="Around TIME; repeatable.",
-)
-@click.option(
+@option(
     "--sheet",
     type=int,
     metavar="N",
-    help="One PNG of N frames instead of a clip; with --at, of the frames at those times.",
+    section=OUTPUT,
+    help="Write one PNG with N frames instead of a clip; with --at, the frames at these times.",
+)
+@force_option
+@range_options
+@option(
+    "--at",
+    "times",
+    type=Timecode(),
+    multiple=True,
+    metavar="TIME",
+    section=RANGE,
+    help="The frames around this time. Repeatable.",
 )
 @color_options
 @guidance_options
 @source_options
-@force_option
 @quiet_option
 def preview_command(
     film: Path,
     output: Path | None,
-    moments: tuple[Fraction, ...],
+    times: tuple[Fraction, ...],
     sheet: int | None,
     force: bool,
     quiet: bool,
-    **choices: Any,
+    **params: Any,
 ) -> None:
-    """Show before and after of FILM: a side-by-side clip, or with --sheet one picture.
+    """Write a side-by-side clip of FILM, or a sheet of frames.
 
-    Without a range: the first five seconds, or frames from the whole film. It shows the
-    frames that run would give.
+    Without a range the clip shows the first five seconds, and the sheet frames of the whole film.
+    The frames are exactly those that run writes with the same options.
     """
-    if len(moments) > 1 and output is not None and sheet is None:
+    if len(times) > 1 and output is not None and sheet is None:
         raise click.UsageError("several --at make several clips: leave -o out")
-    time_range = time_range_of(choices)
-    if moments and not time_range.is_whole:
+    time_range = pop_time_range(params)
+    if times and not time_range.is_whole:
         raise click.UsageError("choose --at or a range, not both")
-    with progress_bar(quiet) as progress:
-        from filmcolor.previews.clip import moment, preview
+    with progress_bar(quiet, film) as progress:
+        from filmcolor.previews.clip import clip_around, preview
         from filmcolor.previews.contact_sheet import contact_sheet
 
-        options = color_options_of(choices)
+        options = make_color_options(params)
         common: dict[str, Any] = {"options": options, "force": force, "progress": progress}
         if sheet is not None:
             path = contact_sheet(
-                film, output, num_frames=sheet, time_range=time_range, at_seconds=moments, **common
+                film, output, num_frames=sheet, time_range=time_range, at_seconds=times, **common
             )
-            say(str(path), quiet)
+            print_line(str(path), quiet)
             return
-        asked: list[TimeRange | None] = [None if time_range.is_whole else time_range]
-        spans = [moment(m) for m in moments] or asked
-        for number, wanted in enumerate(spans, 1):
-            label = "preview" if len(spans) == 1 else f"preview-{number}"
-            report = preview(film, output, time_range=wanted, label=label, **common)
-            say(str(report), quiet)
+        ranges: list[TimeRange | None] = [clip_around(time) for time in times]
+        if not times:
+            ranges = [None if time_range.is_whole else time_range]
+        for number, clip_range in enumerate(ranges, 1):
+            label = "preview" if len(ranges) == 1 else f"preview-{number}"
+            report = preview(film, output, time_range=clip_range, label=label, **common)
+            print_line(str(report), quiet)

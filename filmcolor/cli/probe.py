@@ -1,71 +1,74 @@
-"""The `probe` command."""
+"""The `probe` command: facts about a film."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from filmcolor.cli.options import film_argument
+from filmcolor.cli.console import print_json
+from filmcolor.cli.help import command
+from filmcolor.cli.options import film_argument, json_option
 from filmcolor.errors import FilmcolorError
-from filmcolor.types.film import FilmInfo
+
+if TYPE_CHECKING:
+    from filmcolor.types.film import FilmInfo
 
 
-@click.command("probe")
+@command("probe")
 @film_argument
-@click.option("--json", "as_json", is_flag=True, help="For machines.")
+@json_option
 def probe_command(film: Path, as_json: bool) -> None:
-    """Print what is known of FILM, and what run would do with each stream."""
+    """Print facts about FILM and the fate of each stream.
+
+    It also names the file that run would write."""
     from filmcolor.video.frame_index import FrameIndex
     from filmcolor.video.probe import probe
 
     info = probe(film)
     index = FrameIndex(info)
-    target, notes, stream_plan = _foretold(info)
+    output, notes, fates = _plan_run(info)
     facts = {
         "num_frames": len(index.pts),
         "is_vfr": index.is_vfr,
-        "output": target,
+        "output": output,
         "notes": notes,
-        "fates": stream_plan,
+        "fates": fates,
     }
     if as_json:
-        click.echo(json.dumps({**asdict(info), **facts}, default=str, indent=2, ensure_ascii=False))
+        print_json({**asdict(info), **facts})
     else:
-        click.echo("\n".join(_described(info, facts)))
+        click.echo("\n".join(_format(info, facts)))
 
 
-def _foretold(info: FilmInfo) -> tuple[str, list[str], dict[int, str]]:
-    """Return what a run would write, "" for nothing, with its notes and each stream's fate."""
+def _plan_run(info: "FilmInfo") -> tuple[str, list[str], dict[int, str]]:
+    """Return a run's output, notes, and the fate of each stream by its index.
+
+    Where a run would refuse the film, the output is "" and the only note is the reason.
+    """
     from filmcolor.output.options import Encoding
     from filmcolor.output.plan import plan_output
 
-    lost, problem = "cannot be kept", ""
-    stream_plan = {stream.index: lost for stream in info.streams}
+    problem = ""
     try:
         plan = plan_output(info, None, Encoding())
-        lost = "left out"
     except FilmcolorError as error:
         problem = str(error)
         try:
             plan = plan_output(info, None, Encoding(drop_unsupported=True))
         except FilmcolorError:
-            return "", [problem], stream_plan
-    kept = {s.index: "copied" for s in plan.stream_plan.copied}
-    kept |= {
-        index: f"converted to {codec}" for index, codec in plan.stream_plan.conversions.items()
-    }
-    kept |= {s.index: "kept as a tag" for s in info.streams if s.is_timecode}
-    kept[info.video_index] = "coloured"
-    stream_plan = {s.index: kept.get(s.index, lost) for s in info.streams}
-    return (
-        ("", [problem], stream_plan) if problem else (str(plan.path), list(plan.notes), stream_plan)
-    )
+            return "", [problem], {stream.index: "cannot be kept" for stream in info.streams}
+    fates = {s.index: "cannot be kept" if problem else "left out" for s in info.streams}
+    fates |= {s.index: "copied" for s in plan.stream_plan.copied}
+    fates |= {i: f"converted to {codec}" for i, codec in plan.stream_plan.conversions.items()}
+    fates |= {s.index: "kept as a tag" for s in info.streams if s.is_timecode}
+    fates[info.video_index] = "coloured"
+    return ("", [problem], fates) if problem else (str(plan.path), list(plan.notes), fates)
 
 
-def _described(info: FilmInfo, facts: dict[str, Any]) -> Iterator[str]:
+def _format(info: "FilmInfo", facts: dict[str, Any]) -> Iterator[str]:
+    """Yield the lines about a film."""
     from filmcolor.video.interlacing import is_bottom_first
 
     coding = info.coding

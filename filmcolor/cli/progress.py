@@ -134,7 +134,7 @@ class _Count:
     """How far a film is."""
 
     start_time: float  # seconds, of the first progress
-    num_before: int  # frames that were done before it
+    num_before: int  # frames that were done by then
     done: int
     total: int | None
     line_time: float  # seconds, of its last line; at first start_time
@@ -156,7 +156,7 @@ class PlainProgress:
         now = _clock()
         entry = self._counts.get(film)
         if entry is None or done < entry.done:  # a second clip of the same film begins again
-            entry = self._counts[film] = _Count(now, done - 1, done, total, now)
+            entry = self._counts[film] = _Count(now, done, done, total, now)
         entry.done, entry.total = done, total
         if self._line_time is None:
             self._line_time = now
@@ -180,9 +180,9 @@ class PlainProgress:
         if entry.total:
             line += f" of {max(entry.total, entry.done)}"
         line += f" {self._unit}s"
-        seconds = now - entry.start_time
-        if seconds > 0.0:
-            rate = (entry.done - entry.num_before) / seconds
+        num_done, seconds = entry.done - entry.num_before, now - entry.start_time
+        if num_done and seconds:
+            rate = num_done / seconds
             line += f", {rate:.1f} {self._unit}s/s"
             if entry.total:
                 line += f", {_format_duration(max(entry.total - entry.done, 0) / rate)} left"

@@ -1,46 +1,65 @@
-"""The command that lists a film's shots, and exports a frame of each."""
+"""The `shots` command: lists a film's shots, and exports a frame of each."""
 
 import csv
 import io
-import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from filmcolor.cli.console import say
+from filmcolor.cli.console import print_json, print_line, table
+from filmcolor.cli.help import command, option
 from filmcolor.cli.options import (
+    OUTPUT,
     color_options,
-    color_options_of,
     film_argument,
+    force_option,
+    json_option,
+    make_color_options,
+    path_option,
+    pop_time_range,
     quiet_option,
     range_options,
     source_options,
-    time_range_of,
 )
 from filmcolor.cli.progress import progress_bar
 
+if TYPE_CHECKING:
+    from filmcolor.shots.listing import Shot
 
-@click.command()
+# (heading, key of a row, format)
+_COLUMNS = (
+    ("shot", "number", "{}"),
+    ("first", "first", "{}"),
+    ("frames", "num_frames", "{}"),
+    ("start", "start", "{}"),
+    ("end", "end", "{}"),
+    ("seconds", "seconds", "{:.3f}"),
+    ("begins by", "kind", "{}"),
+)
+
+
+@command()
 @film_argument
-@range_options
-@click.option("--json", "as_json", is_flag=True, help="For machines.")
-@click.option("--csv", "as_csv", is_flag=True, help="For spreadsheets.")
-@click.option(
+@json_option
+@option("--csv", "as_csv", is_flag=True, section=OUTPUT, help="Print CSV, for spreadsheets.")
+@path_option(
     "--sheet",
-    type=click.Path(path_type=Path),
     metavar="PNG",
-    help="Also write one picture of the first frames of all shots.",
+    section=OUTPUT,
+    help="Also write one picture with the first frame of each shot.",
 )
-@click.option(
+@path_option(
     "--export",
-    type=click.Path(path_type=Path),
     metavar="DIR",
-    help="Also write one good frame of each shot, coloured, to be painted and handed back.",
+    section=OUTPUT,
+    help="Also write one good frame of each shot in colour, to be painted and used as --reference.",
 )
+@force_option
+@range_options
 @color_options
 @source_options
-@click.option("--force", is_flag=True, help="Overwrite the sheet, and pictures.")
 @quiet_option
 def shots(
     film: Path,
@@ -50,73 +69,77 @@ def shots(
     export: Path | None,
     force: bool,
     quiet: bool,
-    **choices: Any,
+    **params: Any,
 ) -> None:
-    """List the shots of FILM: where each begins and ends, and how it begins.
+    """List the shots of FILM, and what begins each.
 
-    Hard cuts, dissolves and fades; the shots of a run, across which no colour is averaged.
+    A shot begins with a cut, a dissolve or a fade. Colours are never averaged across shots.
 
-    With --export, DIR gets frame-NUMBER.png of each shot in colour, and the grey one beside
-    it. Paint on the coloured ones, and give DIR to run as --reference. How they are coloured,
-    the options from --weights to --deinterlace say, as for run.
+    With --export, DIR gets frame-NUMBER.png of each shot in colour and its grey version. Paint over
+    the coloured ones, and give DIR to run as --reference. The options from --weights to
+    --deinterlace apply to these frames, as in run.
     """
     if as_json and as_csv:
         raise click.UsageError("choose --json or --csv, not both")
-    time_range = time_range_of(choices)
-    with progress_bar(quiet) as progress:
-        from filmcolor.previews.shot_sheet import shot_sheet
-        from filmcolor.shots.listing import find_shots
-        from filmcolor.timecodes import format_timecode
-
+    time_range = pop_time_range(params)
+    with progress_bar(quiet, film) as progress:
         common: dict[str, Any] = {"time_range": time_range, "progress": progress}
+        film_shots: Sequence[Shot]
         if sheet:
-            found = shot_sheet(film, sheet, force=force, **common)
+            from filmcolor.previews.shot_sheet import shot_sheet
+
+            film_shots = shot_sheet(film, sheet, force=force, **common)
         elif not export:
-            found = find_shots(film, **common)
+            from filmcolor.shots.listing import find_shots
+
+            film_shots = find_shots(film, **common)
         if export:
             from filmcolor.previews.shot_export import export_shots
 
-            options = color_options_of(choices)
+            options = make_color_options(params)
             exported = export_shots(film, export, options=options, force=force, **common)
-            found = [shot for shot, _ in exported]
-    rows = [
-        {
-            "number": shot.number,
-            "first": shot.first,
-            "stop": shot.stop,
-            "start_seconds": float(shot.start_seconds),
-            "end_seconds": float(shot.end_seconds),
-            "start": format_timecode(float(shot.start_seconds)),
-            "end": format_timecode(float(shot.end_seconds)),
-            "transition": shot.transition,
-        }
-        for shot in found
-    ]
+            film_shots = [shot for shot, _ in exported]
+    rows = [_make_row(shot) for shot in film_shots]
     if as_json:
-        click.echo(json.dumps(rows, indent=2))
+        print_json(rows)
     elif as_csv:
-        click.echo(_csv(rows), nl=False)
+        click.echo(_format_csv(rows), nl=False)
     else:
-        click.echo(_table(rows))
-        for written in (sheet, export):
-            if written:
-                say(str(written), quiet)
+        figures = [
+            {
+                **row,
+                "num_frames": row["stop"] - row["first"],
+                "seconds": row["end_seconds"] - row["start_seconds"],
+            }
+            for row in rows
+        ]
+        click.echo("\n".join(table(_COLUMNS, figures)))
+        for path in (sheet, export):
+            if path:
+                print_line(str(path), quiet)
 
 
-def _csv(rows: list[dict[str, Any]]) -> str:
+def _make_row(shot: "Shot") -> dict[str, Any]:
+    """Return a shot as JSON and CSV have it."""
+    from filmcolor.timecodes import format_timecode
+
+    start, end = float(shot.start_seconds), float(shot.end_seconds)
+    return {
+        "number": shot.number,
+        "first": shot.first,
+        "stop": shot.stop,
+        "start_seconds": start,
+        "end_seconds": end,
+        "start": format_timecode(start),
+        "end": format_timecode(end),
+        "kind": shot.transition,
+    }
+
+
+def _format_csv(rows: Sequence[dict[str, Any]]) -> str:
+    """Return rows as CSV with a heading."""
     text = io.StringIO()
     writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()
-
-
-def _table(rows: list[dict[str, Any]]) -> str:
-    lines = ["shot    first   frames  start         end            seconds  begins by"]
-    for row in rows:
-        frames, seconds = row["stop"] - row["first"], row["end_seconds"] - row["start_seconds"]
-        lines.append(
-            f"{row['number']:4} {row['first']:8} {frames:8}  {row['start']}  {row['end']} "
-            f"{seconds:9.3f}  {row['transition']}"
-        )
-    return "\n".join(lines)

@@ -1,48 +1,64 @@
-"""The command line's way from films to stills: stills."""
+"""The `stills` command: selects training pictures from films."""
 
 from pathlib import Path
 from typing import Any
 
 import click
 
-from filmcolor.cli.console import say
-from filmcolor.cli.options import force_option, quiet_option, range_options, time_range_of
+from filmcolor.cli.console import print_line
+from filmcolor.cli.help import command, option
+from filmcolor.cli.options import (
+    OUTPUT,
+    force_option,
+    path_option,
+    pop_time_range,
+    quiet_option,
+    range_options,
+)
 from filmcolor.cli.progress import progress_bar
 
+_SELECTION = "Selection"
 
-@click.command()
+
+@command()
 @click.argument(
     "sources", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILM|FOLDER..."
 )
-@click.option(
+@path_option(
     "-o",
     "--output",
-    type=click.Path(path_type=Path),
     required=True,
     metavar="DIR",
-    help="The stills and their manifest.csv go here.",
+    section=OUTPUT,
+    help="Folder for the stills and their manifest.csv.",
 )
-@click.option(
+@force_option
+@option(
     "--per-shot",
     type=int,
     default=1,
     show_default=True,
     metavar="N",
-    help="At most N of a shot, one for every four seconds.",
+    section=_SELECTION,
+    help="At most N stills of a shot, and at most one per four seconds.",
 )
-@click.option(
+@option(
     "--short-side",
     type=int,
     default=256,
     show_default=True,
     metavar="PIXELS",
-    help="Larger pictures are made so small; 0 keeps their size.",
+    section=_SELECTION,
+    help="Shrink larger pictures to this short side; 0 keeps their size.",
 )
-@click.option(
-    "--limit", type=int, metavar="N", help="At most N of a film, spread over it.  [default: all]"
+@option(
+    "--limit",
+    type=int,
+    metavar="N",
+    section=_SELECTION,
+    help="At most N stills of a film, spread over its length.  [default: all]",
 )
 @range_options
-@force_option
 @quiet_option
 def stills(
     sources: tuple[Path, ...],
@@ -52,25 +68,26 @@ def stills(
     limit: int | None,
     force: bool,
     quiet: bool,
-    **choices: Any,
+    **params: Any,
 ) -> None:
-    """Pick stills for training out of colour films, or out of folders of photographs.
+    """Select training stills from films or photographs.
 
-    The sharpest frame of each shot is kept, without black bars; what is blank, grey, tinted
-    or like another still is left out, and counted. A range is of one film.
+    Sources are colour films and folders of photographs. Of a film it keeps the sharpest frame of
+    each shot, without black bars. Pictures that are blank, grey, tinted or similar to another one
+    are skipped and counted. A range needs a single film.
     """
-    time_range = time_range_of(choices)
+    time_range = pop_time_range(params)
     if not time_range.is_whole and len(sources) > 1:
         raise click.UsageError("a range is of one film, and several are named")
-    with progress_bar(quiet) as progress:
-        from filmcolor.train.stills.pick import Picking, pick_stills
+    with progress_bar(quiet, output) as progress:
+        from filmcolor.train.stills.pick import PickOptions, pick_stills
 
         report = pick_stills(
             sources,
             output,
-            picking=Picking(per_shot, short_side, limit),
+            options=PickOptions(per_shot, short_side, limit),
             time_range=time_range,
             force=force,
             progress=progress,
         )
-    say(str(report), quiet)
+    print_line(str(report), quiet)

@@ -1,4 +1,4 @@
-"""The command line of training: train."""
+"""The `train` command: trains a network on colour pictures."""
 
 import logging
 import os
@@ -7,12 +7,15 @@ from typing import Any
 
 import click
 
-from filmcolor.cli.console import say
-from filmcolor.cli.options import EXIT_INTERRUPTED, quiet_option
+from filmcolor.cli.console import print_line
+from filmcolor.cli.help import command, option
+from filmcolor.cli.options import EXIT_INTERRUPTED, OUTPUT, path_option, quiet_option
 from filmcolor.cli.progress import progress_bar
 
+_START, _DATA, _LEARNING, _VALIDATION = "Start", "Data", "Learning", "Validation"
 
-class Sizes(click.ParamType):
+
+class SizeList(click.ParamType):
     """One number, or several with commas."""
 
     name = "sizes"
@@ -25,68 +28,130 @@ class Sizes(click.ParamType):
             self.fail(f"{value!r} is no number, nor several with commas", param, ctx)
 
 
-@click.command()
+@command()
 @click.argument("stills", type=click.Path(path_type=Path), metavar="DIR")
-@click.option(
+@path_option(
     "-o",
     "--output",
-    type=click.Path(path_type=Path),
     required=True,
     metavar="DIR",
-    help="Weights, checkpoint, curves and samples go here.",
+    section=OUTPUT,
+    help="Folder for weights, checkpoint, curves and samples.",
 )
-@click.option(
+@option(
     "--recipe",
     "recipe_name",
     default="film",
     show_default=True,
     metavar="NAME",
-    help="film; adapt: on from given weights with one film's stills; tutorial: as of 2018.",
+    section=_START,
+    help="film; adapt, to fine-tune given weights on stills of one film; tutorial, as of 2018.",
 )
-@click.option(
-    "--validation",
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    help="FrameBuilder to judge by.  [default: DIR/val, else whole films held back]",
-)
-@click.option("--init", metavar="NAME|PATH", help="Begin from these weights.")
-@click.option(
+@option("--init", metavar="NAME|PATH", section=_START, help="Start from these weights.")
+@path_option(
     "--teacher",
-    type=click.Path(path_type=Path),
     metavar="TFLITE",
-    help="Begin the film network's context from a quantised MobileNetV2.",
+    section=_START,
+    help="Start the film network's context branch from a quantised MobileNetV2.",
 )
-@click.option("--network", metavar="NAME", help="film or tutorial.")
-@click.option("--loss", metavar="NAME", help="mse, huber or bins.")
-@click.option("--rarity", type=float, metavar="X", help="How much rare colours weigh, 0 to 1.")
-@click.option(
-    "--num-pictures", type=int, metavar="N", help="How many to learn from, repeats counted."
-)
-@click.option("--batch-size", type=int, metavar="N", help="Pictures to learn from at a time.")
-@click.option(
-    "--size", "sizes", type=Sizes(), metavar="PIXELS", help="Side of the squares; several: 128,160."
-)
-@click.option("--smallest-crop", type=float, metavar="X", help="Least share of a picture's area.")
-@click.option("--old-stock", type=float, metavar="X", help="Share of pictures to age, 0 to 1.")
-@click.option(
-    "--consistency", type=float, metavar="X", help="Weight of agreement between two agings."
-)
-@click.option("--learning-rate", type=float, metavar="X", help="The highest.")
-@click.option("--schedule", metavar="NAME", help="one-cycle or constant.")
-@click.option("--ema-decay", type=float, metavar="X", help="Of the averaged weights; 0: none.")
-@click.option(
+@option("--network", metavar="NAME", section=_START, help="film or tutorial.")
+@option(
     "--freeze-start/--train-start",
     "is_start_frozen",
     default=None,
-    help="Leave the first layers as they begin, which is quicker.",
+    section=_START,
+    help="Keep the first layers as they are, which is faster, or train them.",
 )
-@click.option("--validate-every", type=int, metavar="STEPS", help="0: once an epoch.")
-@click.option(
-    "--patience", type=int, metavar="N", help="End after N validations without a better one."
+@option(
+    "--num-pictures",
+    type=int,
+    metavar="N",
+    section=_DATA,
+    help="Number of pictures to train on, repeats included.",
 )
-@click.option("--seed", type=int, metavar="N", help="The same seed, the same training.")
-@click.option("--device", default="auto", show_default=True, metavar="NAME", help="cpu, cuda, mps.")
-@click.option("--num-workers", type=int, default=2, show_default=True, metavar="N", help="Readers.")
+@option("--batch-size", type=int, metavar="N", section=_DATA, help="Pictures per step.")
+@option(
+    "--size",
+    "sizes",
+    type=SizeList(),
+    metavar="PIXELS",
+    section=_DATA,
+    help="Side of the square crops; several: 128,160.",
+)
+@option(
+    "--smallest-crop",
+    type=float,
+    metavar="X",
+    section=_DATA,
+    help="Smallest crop, as a share of the picture's area.",
+)
+@option(
+    "--old-stock",
+    type=float,
+    metavar="X",
+    section=_DATA,
+    help="Share of pictures that are made to look like old film, 0 to 1.",
+)
+@option("--loss", metavar="NAME", section=_LEARNING, help="mse, huber or bins.")
+@option(
+    "--rarity",
+    type=float,
+    metavar="X",
+    section=_LEARNING,
+    help="Extra weight of rare colours, 0 to 1.",
+)
+@option(
+    "--consistency",
+    type=float,
+    metavar="X",
+    section=_LEARNING,
+    help="Weight of the agreement between two aged versions of a picture.",
+)
+@option("--learning-rate", type=float, metavar="X", section=_LEARNING, help="Peak learning rate.")
+@option("--schedule", metavar="NAME", section=_LEARNING, help="one-cycle or constant.")
+@option(
+    "--ema-decay",
+    type=float,
+    metavar="X",
+    section=_LEARNING,
+    help="Decay of the averaged weights; 0: no averaging.",
+)
+@option(
+    "--seed",
+    type=int,
+    metavar="N",
+    section=_LEARNING,
+    help="Seed: the same seed gives the same training.",
+)
+@path_option(
+    "--validation",
+    metavar="DIR",
+    section=_VALIDATION,
+    help="Validation pictures.  [default: DIR/val, otherwise whole films are held out]",
+)
+@option(
+    "--validate-every",
+    type=int,
+    metavar="STEPS",
+    section=_VALIDATION,
+    help="Steps between validations; 0: one per epoch.",
+)
+@option(
+    "--patience",
+    type=int,
+    metavar="N",
+    section=_VALIDATION,
+    help="Stop after N validations without improvement.",
+)
+@option("--device", default="auto", show_default=True, metavar="NAME", help="cpu, cuda or mps.")
+@option(
+    "--num-workers",
+    type=int,
+    default=2,
+    show_default=True,
+    metavar="N",
+    help="Processes that read pictures.",
+)
 @quiet_option
 def train(
     stills: Path,
@@ -98,39 +163,40 @@ def train(
     device: str,
     num_workers: int,
     quiet: bool,
-    **changes: Any,
+    **params: Any,
 ) -> None:
-    """Train a network on the colour pictures in DIR; stopped, the same command goes on.
+    """Train a network on the colour pictures in DIR.
 
-    The best weights are kept as best.safetensors in the output folder. Under torchrun,
-    several processes train one network together.
+    After an interruption the same command continues from the last checkpoint. The best weights are
+    kept as best.safetensors in the output folder. Under torchrun, several processes train one
+    network. Options without a default get it from the recipe.
     """
     from tqdm.contrib.logging import logging_redirect_tqdm
 
-    quiet = quiet or os.environ.get("RANK", "0") != "0"  # of torchrun's processes one speaks
+    quiet = quiet or os.environ.get("RANK", "0") != "0"  # under torchrun only one process prints
     if not quiet:
         logging.basicConfig(format="%(message)s")
         logging.getLogger("filmcolor").setLevel(logging.INFO)
-    with progress_bar(quiet, unit="step") as progress, logging_redirect_tqdm():
+    with progress_bar(quiet, stills, unit="step") as progress, logging_redirect_tqdm():
         from filmcolor.train.data.dataset import split_stills
-        from filmcolor.train.distributed import leave_others
+        from filmcolor.train.distributed import leave_process_group
         from filmcolor.train.fit import fit
-        from filmcolor.train.initialization import Start, network_of
-        from filmcolor.train.recipe import recipe
+        from filmcolor.train.initialization import Initialization, network_name
+        from filmcolor.train.recipe import get_recipe
 
-        chosen = {name: value for name, value in changes.items() if value is not None}
+        changes = {name: value for name, value in params.items() if value is not None}
         if recipe_name == "adapt" and init is not None:
-            chosen.setdefault("network", network_of(init))
+            changes.setdefault("network", network_name(init))
         num_stills = 0
-        if recipe_name == "tutorial":  # its length is told in epochs
-            num_stills = len(split_stills(stills, validation, chosen.get("seed", 0)).training)
+        if recipe_name == "tutorial":  # its length is given in epochs
+            num_stills = len(split_stills(stills, validation, changes.get("seed", 0)).training)
         try:
             path = fit(
                 stills,
                 output,
-                recipe(recipe_name, num_stills, **chosen),
+                get_recipe(recipe_name, num_stills, **changes),
                 validation=validation,
-                start=Start(init, teacher),
+                initialization=Initialization(init, teacher),
                 device=device,
                 num_workers=num_workers,
                 progress=progress,
@@ -140,5 +206,5 @@ def train(
             click.echo(line, err=True)
             raise click.exceptions.Exit(EXIT_INTERRUPTED) from None
         finally:
-            leave_others()
-    say(str(path), quiet)
+            leave_process_group()
+    print_line(str(path), quiet)

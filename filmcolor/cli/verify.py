@@ -1,41 +1,41 @@
-"""The command line's way to compare a film with its output: verify."""
+"""The `verify` command: compares an output with its film."""
 
 import math
 from pathlib import Path
 
 import click
 
-from filmcolor.cli.console import say
+from filmcolor.cli.console import print_line
+from filmcolor.cli.help import command, option
 from filmcolor.cli.options import film_argument, quiet_option
 from filmcolor.cli.progress import progress_bar
 
 
-@click.command()
+@command()
 @film_argument
 @click.argument("output", type=click.Path(path_type=Path), metavar="OUTPUT")
-@click.option("--luma", is_flag=True, help="Also decode both and compare every frame's luma.")
+@option("--luma", is_flag=True, help="Also decode both and compare the luma of every frame.")
 @quiet_option
 def verify(film: Path, output: Path, luma: bool, quiet: bool) -> None:
-    """Compare OUTPUT with the FILM that it was made from.
+    """Check that OUTPUT holds everything of FILM.
 
-    Frames and their times, the shape of pixels, chapters, and every packet of sound and
-    subtitles. Exit code 0 says that nothing was lost; else one line says what differs.
+    Compares the frames and their times, the pixel aspect, the chapters, and every packet of sound
+    and subtitles. Exit code 0: nothing was lost. Otherwise one line names the first difference.
     """
-    from filmcolor.output import verify as verification
+    from filmcolor.output.verify import compare_luma
+    from filmcolor.output.verify import verify as verify_film
     from filmcolor.video.probe import probe
 
-    num_frames = verification.verify(film, output)
-    told = f"{output} is whole: {num_frames} frames, at their times, with all that {film} holds"
+    num_frames = verify_film(film, output)
+    message = f"{output} is whole: {num_frames} frames, at their times, with all that {film} holds"
     if luma:
         source = probe(film)
-        with progress_bar(quiet) as progress:
-            difference = verification.compare_luma(
-                source, probe(output, source.video_number), progress
-            )
-        told += (
+        with progress_bar(quiet, film) as progress:
+            difference = compare_luma(source, probe(output, source.video_number), progress)
+        message += (
             "; luma is the film's own, to the bit"
             if math.isinf(difference.psnr)
             else f"; luma differs in {difference.num_different} frames, PSNR "
             f"{difference.psnr:.1f} dB"
         )
-    say(told, quiet)
+    print_line(message, quiet)

@@ -1,1 +1,1 @@
-"""Image files, and sheets of pictures."""
+"""Image files, sheets of pictures, and measures of sharpness."""

@@ -1,4 +1,8 @@
-"""Reads and writes image files: JPEG, PNG, TIFF, with orientation, metadata and 16 bits."""
+"""Reads and writes image files: JPEG, PNG, TIFF, with orientation, metadata and 16 bits.
+
+Stills have EXIF, ICC profiles and 16 bits, films do not. Pillow reads pictures of 8 bits and
+metadata; it reduces 16-bit colour to 8 bits, so OpenCV reads and writes those.
+"""
 
 import struct
 import warnings
@@ -18,11 +22,12 @@ from filmcolor.errors import InputError, OutputError
 from filmcolor.files import atomic_write
 
 # suffixes of image files, in lower case
-PHOTO_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff"})  # `write_photo` writes them
+JPEG_SUFFIXES = frozenset({".jpg", ".jpeg"})
+PHOTO_SUFFIXES = JPEG_SUFFIXES | {".png", ".tif", ".tiff"}  # `write_photo` writes them
 REFERENCE_SUFFIXES = PHOTO_SUFFIXES | {".webp"}  # painting programs save references in them
 STILL_SUFFIXES = REFERENCE_SUFFIXES | {".bmp"}  # collections of training stills have them
 
-# what Pillow raises over broken files
+# what Pillow raises for broken files
 _PILLOW_ERRORS = (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError)
 
 
@@ -34,14 +39,14 @@ def find_images(folder: Path) -> list[Path]:
 
 @contextmanager
 def readable(path: Path) -> Iterator[None]:
-    """Raise InputError, in words, for whatever a picture file cannot be read for."""
+    """Raise InputError with a clear message for any error while a picture file is read."""
     if not path.exists():
         raise InputError(f"{path}: no such file; check the spelling and the folder")
     if path.is_dir():
         raise InputError(f"{path} is a folder; name pictures inside it")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of tags that are not used here, of large scans
+            warnings.simplefilter("ignore")  # about unused tags and large scans
             yield
     except UnidentifiedImageError as error:
         raise InputError(f"{path} is not a picture; give a JPEG, PNG or TIFF") from error
@@ -54,25 +59,25 @@ def readable(path: Path) -> Iterator[None]:
 
 
 def as_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
-    """Return a picture of 8 bits, without transparency, as sRGB: converted from its ICC profile.
+    """Return an opaque 8-bit picture as sRGB, converted from its ICC profile.
 
-    Where the profile is broken or of another kind of picture, values are taken as sRGB.
+    Without a profile, or with one that is broken or for other pixels, values are taken as sRGB.
     """
     if profile:
         try:
-            given = ImageCms.ImageCmsProfile(BytesIO(profile))
+            source = ImageCms.ImageCmsProfile(BytesIO(profile))
             srgb = ImageCms.createProfile("sRGB")
-            image = ImageCms.profileToProfile(image, given, srgb, outputMode="RGB") or image
+            image = ImageCms.profileToProfile(image, source, srgb, outputMode="RGB") or image
         except (ImageCms.PyCMSError, OSError):
             pass
     return image.convert("RGB")
 
 
 def read_rgba(path: Path) -> NDArray[np.uint8]:
-    """Return an upright picture as R'G'B' and opacity (H, W, 4), sRGB of 8 bits.
+    """Return an upright picture as R'G'B' and opacity (H, W, 4), 8-bit sRGB.
 
-    Opacity is 255 where the picture has no transparency; deeper ones are rounded. Raises
-    InputError when the file is missing or no picture.
+    Opacity is 255 for pictures without transparency; 16-bit values are rounded. Raises InputError
+    when the file is missing or not a picture.
     """
     with readable(path), path.open("rb") as file, Image.open(file) as image:
         upright = ImageOps.exif_transpose(image)
@@ -90,8 +95,9 @@ def read_rgba(path: Path) -> NDArray[np.uint8]:
 
 _JPEG_QUALITY = 95
 
-_ORIENTATION = 0x0112  # tags by their numbers in Exif 2.32 and TIFF 6.0
-# of a TIFF's tags only those that tell of the picture; the others tell of the file's layout
+# tags by their numbers in Exif 2.32 and TIFF 6.0
+_ORIENTATION = 0x0112
+# tags that describe the picture; a TIFF's other tags describe the layout of the file
 _KEPT_TAGS = (
     0x010E,  # ImageDescription
     0x010F,  # Make
@@ -102,7 +108,7 @@ _KEPT_TAGS = (
     0x8298,  # Copyright
 )
 _KEPT_FOLDERS = (0x8769, 0x8825)  # Exif, GPS
-_INTEROP = 0xA005  # within Exif: a place in the old file
+_INTEROP = 0xA005  # within Exif: an offset in the old file
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -120,19 +126,19 @@ class Photo:
 
 
 def read_photo(path: Path) -> Photo:
-    """Return an upright sRGB picture of a JPEG, PNG or TIFF file, its bit depth kept.
+    """Return a JPEG, PNG or TIFF file as an upright sRGB picture in its own bit depth.
 
-    Raises InputError when it is missing or no such picture.
+    Raises InputError when the file is missing or not such a picture.
     """
     with readable(path):
         return _read(path)
 
 
 def _read(path: Path) -> Photo:
-    # a file, not its path: Pillow maps the latter, and then turns TIFFs wrongly
+    # pass a file, not its path: Pillow memory-maps paths, and then rotates TIFFs wrongly
     with path.open("rb") as file, Image.open(file) as image:
         exif = image.getexif()
-        orientation = exif.get(_ORIENTATION, 1)  # asked first: loading may forget it
+        orientation = exif.get(_ORIENTATION, 1)  # before loading, which may drop it
         is_deep = image.mode.startswith(("I", "F")) or _has_deep_channels(image, path)
         upright = ImageOps.exif_transpose(image)
         rgb = _read_deep(path, orientation) if is_deep else _read_srgb(upright, path)
@@ -140,7 +146,7 @@ def _read(path: Path) -> Photo:
 
 
 def _kept(exif: Image.Exif) -> bytes:
-    """Return what EXIF tells of the picture; its orientation is applied and gone."""
+    """Return the EXIF tags that describe the picture, without the orientation, now applied."""
     kept = Image.Exif()
     for tag in _KEPT_TAGS:
         if tag in exif:
@@ -152,7 +158,7 @@ def _kept(exif: Image.Exif) -> bytes:
 
 
 def _has_deep_channels(image: Image.Image, path: Path) -> bool:
-    """Tell whether Pillow has cut 16-bit colour channels down to 8 bits."""
+    """Return whether Pillow reduced 16-bit colour channels to 8 bits."""
     if image.format == "TIFF":
         bits = image.tag_v2.get(258, (8,))  # type: ignore[attr-defined]  # BitsPerSample
         return max(bits if isinstance(bits, tuple) else (bits,)) > 8
@@ -166,7 +172,7 @@ def _read_srgb(upright: Image.Image, path: Path) -> NDArray[np.uint8]:
     """Return 8-bit R'G'B', converted from the picture's ICC profile."""
     profile = upright.info.get("icc_profile")
     try:
-        if upright.has_transparency_data:  # what is transparent becomes white paper
+        if upright.has_transparency_data:  # over white paper
             clear = upright.convert("RGBA")
             paper = Image.new("RGBA", clear.size, "white")
             upright = Image.alpha_composite(paper, clear).convert("RGB")
@@ -180,15 +186,15 @@ def _read_srgb(upright: Image.Image, path: Path) -> NDArray[np.uint8]:
 
 
 def _read_deep(path: Path, orientation: int) -> NDArray[np.uint16]:
-    """Return 16-bit R'G'B', upright; values are taken as sRGB, whatever the profile."""
-    data = np.frombuffer(_unturned(path.read_bytes()), np.uint8)
+    """Return upright 16-bit R'G'B'; values are taken as sRGB, whatever the profile."""
+    data = np.frombuffer(_reset_orientation(path.read_bytes()), np.uint8)
     values = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
     if values is None or values.dtype not in (np.uint8, np.uint16):
         raise InputError(f"{path}: its kind of pixels is not known; save it as 16-bit PNG or TIFF")
     values = values.astype(np.uint16) * (257 if values.dtype == np.uint8 else 1)
     if values.ndim == 2:
         values = np.repeat(values[..., None], 3, axis=2)
-    if values.shape[2] == 4:  # what is transparent becomes white paper
+    if values.shape[2] == 4:  # over white paper
         opacity = values[..., 3:] / np.float32(65535)
         values = np.rint(values * opacity + 65535 * (1 - opacity)).astype(np.uint16)
     rgb = values[..., 2::-1]
@@ -198,8 +204,11 @@ def _read_deep(path: Path, orientation: int) -> NDArray[np.uint16]:
     return np.ascontiguousarray(np.rot90(rgb, turns))
 
 
-def _unturned(data: bytes) -> bytes:
-    """Return a picture file whose orientation, if a TIFF, is 1: OpenCV fails on 5 to 8."""
+def _reset_orientation(data: bytes) -> bytes:
+    """Return the data of a picture file with a TIFF's orientation set to 1.
+
+    OpenCV fails on orientations 5 to 8.
+    """
     order = {b"II": "<", b"MM": ">"}.get(data[:2])
     if order is None:
         return data
@@ -211,10 +220,10 @@ def _unturned(data: bytes) -> bytes:
         first += struct.calcsize(order + count)
         for entry in range(first, first + size * num_tags, size):
             if struct.unpack_from(f"{order}H", data, entry) == (_ORIENTATION,):
-                place = entry + value
-                return data[:place] + struct.pack(f"{order}H", 1) + data[place + 2 :]
+                start = entry + value
+                return data[:start] + struct.pack(f"{order}H", 1) + data[start + 2 :]
     except struct.error:
-        pass  # cut short: the decoder says so
+        pass  # truncated: the decoder reports it
     return data
 
 
@@ -231,7 +240,7 @@ def write_photo(photo: Photo, target: Path) -> None:
             partial.write_bytes(data.tobytes())
             return
         options: dict[str, Any] = {}
-        if target.suffix.lower() in (".jpg", ".jpeg"):
+        if target.suffix.lower() in JPEG_SUFFIXES:
             options["quality"] = _JPEG_QUALITY
         if photo.dpi:
             options["dpi"] = photo.dpi

@@ -76,7 +76,7 @@ void two_colors(
     float *lines[14];
     for (int n = 0; n < 14; n++) lines[n] = scratch + (size_t)n * pitch + WINDOW_RADIUS;
     Columns columns = {
-        (int32_t *)lines[0], (int32_t *)lines[1], (int32_t *)lines[2],
+        (int32_t *)lines[0], (int32_t *)lines[1], (int32_t *)lines[2], /* the others are floats */
         {lines[3], lines[4]}, {lines[5], lines[6]}, lines[7],
         {lines[8], lines[9]}, {lines[10], lines[11]}, {lines[12], lines[13]}};
     /* widened first: loops over values of several widths are slow */
@@ -95,7 +95,8 @@ void two_colors(
         sum_luma(width, luma_rows, &columns);
         sum_chroma(width, cb_rows, luma_rows, 0, &columns);
         sum_chroma(width, cr_rows, luma_rows, 1, &columns);
-        for (int n = 0; n < 14; n++) REPEAT_ENDS(lines[n]);
+        for (int n = 0; n < 3; n++) REPEAT_ENDS((int32_t *)lines[n]);
+        for (int n = 3; n < 14; n++) REPEAT_ENDS(lines[n]);
 
         const int32_t *RESTRICT luma_sums = columns.luma;
         const int32_t *RESTRICT luma_squares = columns.luma_squares;

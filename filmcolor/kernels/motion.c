@@ -282,10 +282,10 @@ void blend_warped(
         upsample_row(&sources[0], y, height, width, low_height, low_width, &first);
         upsample_row(&sources[1], y, height, width, low_height, low_width, &second);
         for (int x = 0; x < width; x++) {
-            Float4 b = sample(sources[1].values, &second.sampler.samples, x, right, below);
             Float4 a = sample(sources[0].values, &first.sampler.samples, x, right, below);
-            b = scale4(b, second.weight[x]);
-            Float4 sum = add4(scale4(a, first.weight[x]), b);
+            a = scale4(a, first.weight[x]); /* before b: decides which product is fused */
+            Float4 b = sample(sources[1].values, &second.sampler.samples, x, right, below);
+            Float4 sum = add4(a, scale4(b, second.weight[x]));
             sum = scale4(sum, 1.0f / (first.weight[x] + second.weight[x]));
             out[2 * x] = CHANNEL(sum, 0);
             out[2 * x + 1] = CHANNEL(sum, 1);

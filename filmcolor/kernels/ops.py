@@ -1,9 +1,9 @@
 """The per-frame hot loops: compiled C where the extension was built, else NumPy and OpenCV.
 
-This is the only place that chooses between the two; callers never ask. Both give the same results
-but for rounding, the compiled ones in a half to a tenth of the time. The extension is optional,
-because filmcolor must install without a compiler. Plain C rather than Numba (a second of start-up
-and a compiler in every install) or Cython (a build step for every checkout).
+Only this module chooses between the two. Both give the same results but for rounding, the compiled
+ones in a half to a tenth of the time. The extension is optional, because filmcolor must install
+without a compiler. Plain C rather than Numba (a second of start-up and a compiler in every install)
+or Cython (a build step for every checkout).
 
 Luma is 0 to 255, Cb and Cr are -0.5 to 0.5, ab is in CIELAB units, flows are in pixels. The
 compiled functions raise ValueError for arrays whose sizes do not match.
@@ -94,7 +94,7 @@ def choose_colors(
 ) -> NDArray[Any]:
     """Return coded Cb and Cr (2, H, W), of the dtype of luma.
 
-    `luma`: code values at the chroma samples (H, W); `guide`: the same, denoise; `planes`: from
+    `luma`: code values at the chroma samples (H, W); `guide`: the same, denoised; `planes`: from
     `two_colors`; `noise`: (2, TILE, TILE), dither in code values.
     """
     if _compiled is None:

@@ -22,6 +22,7 @@ from filmcolor.types.yuv import Coding
 
 K = TypeVar("K")
 
+GREY, FILM, TRUTH = "grey", "film", "truth"  # names of renditions, in this order
 SIZE = 256  # short side at which a film's frames are compared, pixels
 
 

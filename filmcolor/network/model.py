@@ -11,7 +11,7 @@ pictures; that gained more than everything else that was tried (`train/LOG.md`).
 was the alternative: 11 M parameters, more than the 16 MB allowed, and untrained.
 
 Both can predict a distribution over `NUM_BINS` colours instead of one colour (Zhang et al. 2016);
-their state dict then has ``bins.*``. `filmcolor.weights.load` recognises the network by these names.
+their state dict then has ``bins.*``. `filmcolor.weights.load` recognises networks by these names.
 """
 
 import math

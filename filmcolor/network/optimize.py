@@ -215,7 +215,8 @@ class _FusedInvertedResidual(nn.Module):
 def _merge_with_upsampling(conv: nn.Conv2d) -> nn.ConvTranspose2d:
     """Return a 3×3 convolution of nearest-neighbour upsampled features as one layer."""
     assert conv.kernel_size == (3, 3) and conv.padding == (1, 1) and conv.bias is not None
-    merged = nn.ConvTranspose2d(conv.in_channels, conv.out_channels, 4, stride=2, padding=1)
+    with torch.random.fork_rng(devices=()):  # new layers are random; the host's state stays
+        merged = nn.ConvTranspose2d(conv.in_channels, conv.out_channels, 4, stride=2, padding=1)
     assert merged.bias is not None
     with torch.no_grad():
         weight = conv.weight.transpose(0, 1)  # (num_in, num_out, 3, 3)

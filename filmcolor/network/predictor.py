@@ -1,6 +1,6 @@
 """Runs the network: batches of luma in, batches of ab out. Owns the device and the dtype.
 
-The network sees denoise luma, because networks paint grain as blotches of colour: a Gaussian of
+The network sees denoised luma, because networks paint grain as blotches of colour: a Gaussian of
 1 pixel. Sharper and softer ones, a median, bilateral and non-local means were all worse on
 held-back stills (`train/LOG.md`).
 """
@@ -25,17 +25,30 @@ from filmcolor.network.optimize import (
 from filmcolor.types.frames import FloatPlane, Gray, PredictedFrame, TrackedFrame
 from filmcolor.video.proxy import STRIDE
 
+BATCH_SIZE = 4  # pictures, by default: on a CPU larger batches leave the cache, and are slower
+_SIZES, _BATCH_SIZES = (32, 2048), (1, 256)  # least and greatest
+
 _DENOISING_SIGMA = 1.0  # pixels
 _NUM_LAYERS = 3  # that features are made of: with fewer, each counts more
 _LUMA_SCALE = 3.0  # of luma in 0..1 among the features
 
 
+def check_batch_shape(size: int, batch_size: int) -> None:
+    """Raise SettingsError for a short side in pixels, or a number of pictures, out of range."""
+    if not _SIZES[0] <= size <= _SIZES[1]:
+        raise SettingsError(f"size {size} must be {_SIZES[0]} to {_SIZES[1]} pixels")
+    if not _BATCH_SIZES[0] <= batch_size <= _BATCH_SIZES[1]:
+        raise SettingsError(
+            f"batch size {batch_size} must be {_BATCH_SIZES[0]} to {_BATCH_SIZES[1]}"
+        )
+
+
 def denoise(luma: Gray) -> FloatPlane:
-    """Return 8-bit luma (h, w) in 0..1, denoise for the network."""
+    """Return 8-bit luma (h, w) in 0..1, denoised for the network."""
     values = luma.astype(np.float32)
     values *= 1.0 / 255.0
-    denoise: FloatPlane = cv2.GaussianBlur(values, (0, 0), _DENOISING_SIGMA)
-    return denoise
+    denoised: FloatPlane = cv2.GaussianBlur(values, (0, 0), _DENOISING_SIGMA)
+    return denoised
 
 
 class Predictor:

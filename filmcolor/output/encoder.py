@@ -18,7 +18,7 @@ from filmcolor.types.film import PROGRESSIVE, FilmInfo
 from filmcolor.types.frames import ColorFrame, Plane
 from filmcolor.types.yuv import SUBSAMPLING_420, SUBSAMPLING_422, SUBSAMPLING_444, Subsampling
 from filmcolor.video.demux import JPEG_RANGE, MPEG_RANGE
-from filmcolor.video.interlacing import Marker
+from filmcolor.video.interlacing import FieldOrderMarker
 
 _SUBSAMPLINGS = {"420": SUBSAMPLING_420, "422": SUBSAMPLING_422, "444": SUBSAMPLING_444}
 _FIELD_ENCODERS = frozenset({"libx264", "prores_ks", "mpeg2video"})  # code a frame as two fields
@@ -29,7 +29,7 @@ class FrameBuilder:
 
     def __init__(self, info: FilmInfo, plan: OutputPlan) -> None:
         self._plan, self._time_base = plan, info.time_base
-        self._marker = Marker(info.field_order)
+        self._marker = FieldOrderMarker(info.field_order)
         # an encoder that codes fields takes a frame without a mark for bottom field first
         self._marks_all = is_coded_as_fields(info, plan)
 
@@ -42,7 +42,7 @@ class FrameBuilder:
         built.pts, built.time_base = pts, self._time_base
         built.duration = frame.duration
         is_marked = frame.is_interlaced or self._marks_all
-        return self._marker.marked(built) if is_marked else built
+        return self._marker.mark(built) if is_marked else built
 
 
 def _fill(plane: Any, values: Plane, bit_depth: int) -> None:
@@ -128,8 +128,8 @@ def add_video_stream(output: OutputContainer, info: FilmInfo, plan: OutputPlan) 
     context.color_range = JPEG_RANGE if plan.coding.is_full_range else MPEG_RANGE
     context.colorspace = plan.coding.matrix
     context.color_primaries, context.color_trc = plan.primaries, plan.transfer
-    if info.shown_order:
-        context.field_order = info.shown_order
+    if info.output_field_order:
+        context.field_order = info.output_field_order
     if is_coded_as_fields(info, plan):
         context.flags |= Flags.interlaced_dct | Flags.interlaced_me
     context.flags |= Flags.frame_duration  # packets last as long as their frames, not 1 / rate
@@ -166,4 +166,4 @@ def is_coded_as_fields(info: FilmInfo, plan: OutputPlan) -> bool:
     # x264 codes blocks of a field's rows, two chroma rows at a time
     rows = 2 * plan.subsampling.y if plan.codec == "libx264" else 1
     is_possible = plan.codec in _FIELD_ENCODERS and plan.height % rows == 0
-    return is_possible and info.shown_order > PROGRESSIVE
+    return is_possible and info.output_field_order > PROGRESSIVE

@@ -53,7 +53,7 @@ class PacketComparison:
                 shorter = self.output.path if copy is None else self.source.path
                 raise VerifyError(f"{self.original.name}: {shorter} ends after packet {number}")
             if not self._has_same_content(bytes(original), bytes(copy)):
-                if self.original.kind != "audio":
+                if self.original.type != "audio":
                     raise self._difference(number, "is not the source's")
                 rest = chain([original], originals), chain([copy], copies)
                 self._compare_bytes(*rest, number)

@@ -21,7 +21,7 @@ import av.error
 from av.bitstream import BitStreamFilterContext
 
 from filmcolor.types.film import StreamInfo
-from filmcolor.video.demux import open_film, packets_of
+from filmcolor.video.demux import open_film, read_packets
 
 _NO_TIME = -(1 << 63)
 _RETIMED = "had times that do not fit the others', set right after the one before"
@@ -46,7 +46,7 @@ class PacketRepair:
             self._adts_streams = {s.index for s in source_streams if _has_adts(container, s)}
             times = {index: array("q") for index in self._streams}
             durations = {index: array("q") for index in self._streams}
-            for packet in packets_of(container, source_streams) if source_streams else ():
+            for packet in read_packets(container, source_streams) if source_streams else ():
                 if packet.size:
                     time = _NO_TIME if packet.dts is None else packet.dts
                     times[packet.stream_index].append(time)

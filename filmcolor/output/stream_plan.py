@@ -9,7 +9,7 @@ from filmcolor.output.options import FORMATS, StreamPlan
 from filmcolor.output.subtitles import MOV_TEXT, SUBRIP, is_convertible
 from filmcolor.output.trial import can_hold
 from filmcolor.types.film import FilmInfo, StreamInfo
-from filmcolor.video.demux import open_film, packets_of
+from filmcolor.video.demux import open_film, read_packets
 
 
 def plan_streams(info: FilmInfo, path: Path, convert: bool, drop: bool) -> StreamPlan:
@@ -32,7 +32,7 @@ def plan_streams(info: FilmInfo, path: Path, convert: bool, drop: bool) -> Strea
             elif codec and can_hold(format_name, source, stream, codec):
                 copied.append(stream)
                 conversions[stream.index] = codec
-            elif drop or stream.kind in ("data", "unknown") or _is_empty(info.path, stream):
+            elif drop or stream.type in ("data", "unknown") or _is_empty(info.path, stream):
                 left_out.append(stream)
             else:
                 suffixes = _suffixes_that_hold(source, stream)
@@ -56,7 +56,7 @@ def _overlaps(path: Path, stream: StreamInfo) -> bool:
     """Return True when two titles are shown at a time: in MP4 each ends where the next begins."""
     end = None
     with open_film(path) as source:
-        for packet in packets_of(source, source.streams[stream.index]):
+        for packet in read_packets(source, source.streams[stream.index]):
             if packet.size and packet.pts is not None:
                 if end is not None and packet.pts < end:
                     return True
@@ -66,10 +66,10 @@ def _overlaps(path: Path, stream: StreamInfo) -> bool:
 
 def _is_empty(path: Path, stream: StreamInfo) -> bool:
     """Return True for a stream without packets, which a damaged header announces."""
-    if stream.kind == "attachment":
+    if stream.type == "attachment":
         return False
     with open_film(path) as source:
-        packets = packets_of(source, source.streams[stream.index])
+        packets = read_packets(source, source.streams[stream.index])
         return not any(packet.size for packet in packets)
 
 

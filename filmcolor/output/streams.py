@@ -17,7 +17,7 @@ from filmcolor.output.options import OutputPlan
 from filmcolor.output.packet_repair import PacketRepair
 from filmcolor.output.subtitles import HEADER, MOV_TEXT, convert_text
 from filmcolor.types.film import FilmInfo, Part, StreamInfo
-from filmcolor.video.demux import open_film, packets_of
+from filmcolor.video.demux import open_film, read_packets
 
 
 class StreamCopier:
@@ -31,7 +31,7 @@ class StreamCopier:
         self, info: FilmInfo, plan: OutputPlan, part: Part, source: InputContainer
     ) -> None:
         """Read the timestamps of the copied streams. The caller closes `source`."""
-        self._info, self._plan, self._part, self._source = info, plan, part, source
+        self._plan, self._part, self._source = plan, part, source
         self._copies: dict[int, Any] = {}  # index in the source → stream of the output
         self._last_dts: dict[int, int] = {}  # by stream of the output, in its ticks
         self.repair = PacketRepair(info.path, plan.stream_plan.copied)
@@ -50,17 +50,20 @@ class StreamCopier:
 
     def copy_until(self, seconds: Fraction | None) -> None:
         """Copy the packets up to a time on the output's clock; all the others when None."""
-        while (packet := self._next) is not None:
+        while (packet := self._next) is not None and self._is_due(packet, seconds):
             base = Fraction(packet.time_base)
-            time = packet.dts if packet.dts is not None else packet.pts
-            is_known = seconds is not None and time is not None
-            if is_known and time * base - self._part.offset > seconds:
-                return
             offset = round(self._part.offset / base)
             packet.pts = None if packet.pts is None else packet.pts - offset
             packet.dts = None if packet.dts is None else packet.dts - offset
             self._mux(packet)
             self._next = next(self._packets, None)
+
+    def _is_due(self, packet: av.Packet, seconds: Fraction | None) -> bool:
+        """Return whether a packet is not later than a time; packets without a time are due."""
+        time = packet.pts if packet.dts is None else packet.dts
+        if seconds is None or time is None:
+            return True
+        return time * Fraction(packet.time_base) - self._part.offset <= seconds
 
     def _converted_packets(self) -> Iterator[av.Packet]:
         """Yield the packets, with subtitles converted as planned."""
@@ -120,7 +123,7 @@ def copied_packets(
     if part.start and (packet_repair is None or not packet_repair.changes_times):
         with suppress(av.error.FFmpegError):  # a damaged index: read from the beginning
             container.seek(int(part.start * av.time_base))
-    for packet in packets_of(container, source_streams):
+    for packet in read_packets(container, source_streams):
         if packet.size == 0:
             continue
         if packet_repair is not None:
@@ -130,7 +133,7 @@ def copied_packets(
             packet = repaired
         time = packet.dts if packet.pts is None else packet.pts
         is_picture = packet.stream_index in pictures
-        if is_picture or time is None or part.holds(time * Fraction(packet.time_base)):
+        if is_picture or time is None or part.contains(time * Fraction(packet.time_base)):
             yield packet
 
 

@@ -18,7 +18,7 @@ from filmcolor.output.encoder import add_video_stream, start_encoding
 from filmcolor.output.options import OutputPlan
 from filmcolor.output.streams import add_copy, convert_packet
 from filmcolor.types.film import FilmInfo, StreamInfo
-from filmcolor.video.demux import open_film, packets_of
+from filmcolor.video.demux import open_film, read_packets
 
 _MAX_PACKETS = 1000  # read in search of a stream's first packet
 
@@ -139,7 +139,7 @@ def _write_first_packet(
 def _first_packet(path: Path, stream: StreamInfo) -> av.Packet | None:
     """Return a stream's first packet; None if it comes late, as with subtitles."""
     with open_film(path) as source:
-        for packet in islice(packets_of(source, list(source.streams)), _MAX_PACKETS):
+        for packet in islice(read_packets(source, list(source.streams)), _MAX_PACKETS):
             if packet.stream_index == stream.index and packet.size:
                 return packet
     return None

@@ -75,7 +75,7 @@ def verify_output(
     """
     part = part or Part(origin=source.origin)
     if pts is None:
-        pts = [p for p in FrameIndex(source).pts if part.holds(p * source.time_base)]
+        pts = [p for p in FrameIndex(source).pts if part.contains(p * source.time_base)]
     types: tuple[str, ...] = ("audio", "subtitle", "attachment", "data", "video")
     if copied is None:
         copied = [s for s in source.streams if s.index != source.video_index]
@@ -184,7 +184,7 @@ def _has_packets(
 
 def _type_of(stream: StreamInfo) -> str:
     """Return a stream's type, with cover art as an attachment: Matroska keeps it as one."""
-    return "attachment" if stream.is_picture else stream.kind
+    return "attachment" if stream.is_picture else stream.type
 
 
 def _is_quicktime(film: FilmInfo) -> bool:

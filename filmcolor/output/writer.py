@@ -12,7 +12,7 @@ import av
 import av.error
 
 from filmcolor.errors import OutputError
-from filmcolor.files import sync, sync_folder
+from filmcolor.files import move_into_place, partial_path
 from filmcolor.output.encoder import FrameBuilder, add_video_stream, start_encoding
 from filmcolor.output.muxing import (
     close_quietly,
@@ -47,7 +47,7 @@ class FilmWriter:
     ) -> None:
         self.info, self.plan, self.part = info, plan, part
         self._profiler = profiler
-        self.partial = partial or plan.path.with_name(f".{plan.path.name}.partial")
+        self.partial = partial or partial_path(plan.path)
         self._build_frame = FrameBuilder(info, plan)
         self._last_packet: av.Packet | None = None  # of the picture: its duration may change
         self._delay = 0  # of display after decoding, ticks
@@ -142,9 +142,7 @@ class FilmWriter:
     def keep(self) -> None:
         """Rename the finished file to its target, once its bytes are on the disk."""
         with translate_write_errors(self.plan.path):
-            sync(self.partial)
-            self.partial.replace(self.plan.path)
-            sync_folder(self.plan.path.parent)
+            move_into_place(self.partial, self.plan.path, durable=True)
 
     def _mux_video(self, packets: list[av.Packet]) -> None:
         for packet in packets:

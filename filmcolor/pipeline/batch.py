@@ -1,4 +1,7 @@
-"""Colours many films: what can be refused is refused before the first."""
+"""Colours one film or many: the public entry points, and the checks before the first film.
+
+Errors that can be found before a film is decoded are raised or reported first, for all films.
+"""
 
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,13 +17,7 @@ from filmcolor.pipeline.colorizer import Colorizer
 from filmcolor.pipeline.options import ColorOptions
 from filmcolor.pipeline.report import Report
 from filmcolor.pipeline.run import Progress, Run, RunSettings, run_film
-from filmcolor.pipeline.workers import (
-    FilmProgress,
-    Finished,
-    Outcome,
-    Task,
-    run_tasks,
-)
+from filmcolor.pipeline.workers import FilmProgress, Finished, Outcome, Task, run_tasks
 from filmcolor.runtime.profiler import Profiler
 from filmcolor.segments.journal import Segment
 from filmcolor.types.film import WHOLE, TimeRange
@@ -87,8 +84,8 @@ def colorize_many(
 
     A film that fails does not stop the others. Outputs go into `output_dir`, which is created if
     missing, or beside their films, as NAME.color.*. With `skip_existing`, films that have an output
-    are skipped. `progress(film, done, total)` is called after every frame, `finished(outcome)` after
-    every film. The other arguments are those of `colorize`.
+    are skipped. `progress(film, done, total)` is called after every frame, and
+    `finished(outcome)` after every film. The other arguments are those of `colorize`.
     Raises a FilmcolorError before the first film for errors that concern all of them, and when two
     outputs would have the same path. With more than one job each film is coloured in a process of
     its own, so a script must run under `if __name__ == "__main__":`.
@@ -121,7 +118,7 @@ def colorize_many(
         if isinstance(outcome, Outcome):
             finish(outcome)
     if tasks:
-        with _made(folder):
+        with _new_folder(folder):
             run_tasks(tasks, settings, min(jobs, len(tasks)), report_progress, finish)
     return [outcomes[film] for film in sources.values()]
 
@@ -132,9 +129,9 @@ def _check_jobs(jobs: int) -> None:
 
 
 def _color_in_jobs(run: Run, settings: RunSettings, jobs: int, progress: Progress | None) -> None:
-    """Colour a run's missing segments in processes; raises the first error of one of them."""
-    shares = _shares(run.missing(), jobs)
-    tasks = [Task(run.info.path, run.plan.path, segments) for segments in shares]
+    """Colour a run's missing segments in worker processes; raises the first error of a worker."""
+    parts = _divide(run.missing(), jobs)
+    tasks = [Task(run.info.path, run.plan.path, segments) for segments in parts]
     num_done_before = run.num_done()
     num_done: dict[Task, int] = {}
     errors: list[FilmcolorError] = []
@@ -154,20 +151,22 @@ def _color_in_jobs(run: Run, settings: RunSettings, jobs: int, progress: Progres
         raise errors[0]
 
 
-def _shares(missing: Sequence[Sequence[Segment]], jobs: int) -> list[tuple[Segment, ...]]:
-    """Divide segments among about `jobs` tasks of consecutive ones."""
-    num = sum(map(len, missing))
-    most = max(1, -(-num // jobs))
-    return [tuple(run[n : n + most]) for run in missing for n in range(0, len(run), most)]
+def _divide(missing: Sequence[Sequence[Segment]], jobs: int) -> list[tuple[Segment, ...]]:
+    """Divide runs of consecutive segments into about `jobs` parts of consecutive segments."""
+    max_length = max(1, -(-sum(map(len, missing)) // jobs))
+    return [
+        tuple(run[n : n + max_length]) for run in missing for n in range(0, len(run), max_length)
+    ]
 
 
 def output_path(film: str | Path, folder: str | Path | None, encoding: Encoding) -> Path:
-    """Return where a film's output goes: into a folder, or beside its source when None."""
+    """Return the path of a film's output, in a folder, or beside its source when None."""
     path = plan_output(probe(film), None, encoding).path
     return path if folder is None else Path(folder) / path.name
 
 
 def _check_folder(folder: Path) -> None:
+    """Raise OutputError for a path that is not meant as a folder."""
     if folder.exists() and not folder.is_dir():
         raise OutputError(f"{folder} is a file, and many films go into a folder; name another")
     if not folder.exists() and folder.suffix.lower() in FORMATS:
@@ -177,6 +176,7 @@ def _check_folder(folder: Path) -> None:
 def _plan(
     film: Path, folder: Path | None, settings: RunSettings, skip_existing: bool
 ) -> Task | Outcome:
+    """Return the task of a film; its outcome when it is skipped or cannot be coloured."""
     try:
         output = output_path(film, folder, settings.encoding)
         if skip_existing and output.is_file():
@@ -188,26 +188,29 @@ def _plan(
 
 
 def _check_clashes(tasks: Iterable[Task], sources: Mapping[Path, Path]) -> None:
-    """Raise OutputError when an output would be where another is, or where a film is."""
+    """Raise OutputError when two outputs, or an output and a film, have the same path.
+
+    `sources`: the films of this run by resolved path.
+    """
     outputs: dict[Path, Path] = {}
     for task in tasks:
-        where = task.output.resolve()
-        if where in sources:
+        path = task.output.resolve()
+        if path in sources:
             raise OutputError(
                 f"{task.film} would become {task.output}, which is a film of this run too; "
                 "leave one out, or choose another output folder"
             )
-        if where in outputs:
+        if path in outputs:
             raise OutputError(
-                f"{outputs[where]} and {task.film} would both become {task.output}; "
+                f"{outputs[path]} and {task.film} would both become {task.output}; "
                 "colour them one by one, or into folders of their own"
             )
-        outputs[where] = task.film
+        outputs[path] = task.film
 
 
 @contextmanager
-def _made(folder: Path | None) -> Iterator[None]:
-    """Make a folder and its parents; those in which nothing came to be are taken away again."""
+def _new_folder(folder: Path | None) -> Iterator[None]:
+    """Create a folder and its parents; remove those of them that are empty afterwards."""
     missing = [p for p in (folder, *folder.parents) if not p.exists()] if folder else []
     try:
         if folder:

@@ -29,7 +29,14 @@ from filmcolor.shots.source_chroma import (
 from filmcolor.temporal.anchors import REACH, every_frame, track
 from filmcolor.temporal.smoothing import Window, smooth_ab, window_for
 from filmcolor.types.film import FilmInfo, Part
-from filmcolor.types.frames import AbFrame, ColorFrame, GuidedFrame, ProxyFrame, TrackedFrame
+from filmcolor.types.frames import (
+    AbFrame,
+    ColorFrame,
+    GuidedFrame,
+    PredictedFrame,
+    ProxyFrame,
+    TrackedFrame,
+)
 from filmcolor.types.yuv import SUBSAMPLING_420, Coding, Subsampling
 from filmcolor.video.decoder import read_luma
 from filmcolor.video.frame_index import FrameIndex
@@ -161,8 +168,8 @@ class Colorizer:
         propagator: ReferencePropagator | None,
         profiler: Profiler | None,
     ) -> Iterable[GuidedFrame]:
-        """Yield the frames with the ab of anchors: predicted, grade_frames, guided by references."""
-        predicted: Iterable = self.predictor.predict_frames(
+        """Yield the frames with the ab of anchors: predicted, graded, guided."""
+        predicted: Iterable[PredictedFrame] = self.predictor.predict_frames(
             frames,
             self.options.batch_size,
             info.quarter_turns,

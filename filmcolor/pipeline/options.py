@@ -6,6 +6,7 @@ import filmcolor.weights as weights_store
 from filmcolor.errors import SettingsError
 from filmcolor.guidance.grading import SATURATION, Grade
 from filmcolor.guidance.guidance import Guidance, read_guidance
+from filmcolor.network.predictor import BATCH_SIZE, check_batch_shape
 from filmcolor.temporal.smoothing import DEFAULT, LEVELS
 from filmcolor.types.film import FilmInfo
 from filmcolor.types.frames import COLORED, TINTED
@@ -28,7 +29,7 @@ class ColorOptions:
 
     weights: str = weights_store.DEFAULT
     device: str = "auto"
-    batch_size: int = 4  # on a CPU larger batches leave the cache, and are slower
+    batch_size: int = BATCH_SIZE
     size: int = DEFAULT_SIZE
     saturation: float = SATURATION
     warmth: float = 0.0
@@ -42,10 +43,7 @@ class ColorOptions:
     recolor: bool = False
 
     def __post_init__(self) -> None:
-        if not 32 <= self.size <= 2048:
-            raise SettingsError(f"size {self.size} must be 32 to 2048 pixels")
-        if not 1 <= self.batch_size <= 256:
-            raise SettingsError(f"batch size {self.batch_size} must be 1 to 256")
+        check_batch_shape(self.size, self.batch_size)
         if self.smooth not in LEVELS:
             raise SettingsError(f"smooth {self.smooth!r} must be one of {', '.join(LEVELS)}")
         _ = self.grade  # checks its values

@@ -1,4 +1,7 @@
-"""Stills in, the same stills in colour out: size, bit depth, orientation and format kept."""
+"""Colours stills; size, bit depth, orientation and format are kept.
+
+Stills have a path of their own: unlike films they have EXIF, ICC profiles and 16 bits.
+"""
 
 from pathlib import Path
 
@@ -9,8 +12,15 @@ from filmcolor.color.chroma import chroma_planes
 from filmcolor.color.spaces import luma_from_rgb, rgb_from_ycc
 from filmcolor.errors import OutputError
 from filmcolor.files import check_target
-from filmcolor.images.image_file import PHOTO_SUFFIXES, Photo, read_photo, write_photo
+from filmcolor.images.image_file import (
+    JPEG_SUFFIXES,
+    PHOTO_SUFFIXES,
+    Photo,
+    read_photo,
+    write_photo,
+)
 from filmcolor.pipeline.colorizer import Colorizer
+from filmcolor.pipeline.options import ColorOptions
 from filmcolor.types.yuv import SUBSAMPLING_444, Coding
 from filmcolor.video.proxy import downscale, halve, proxy_size
 
@@ -21,14 +31,18 @@ def colorize_photo(
     picture: str | Path,
     output: str | Path | None = None,
     *,
+    options: ColorOptions | None = None,
     colorizer: Colorizer | None = None,
     force: bool = False,
 ) -> Path:
-    """Colour one still and return where it was written, NAME.color.ext by default.
+    """Colour one still and return the path of the result, NAME.color.ext by default.
 
-    EXIF orientation is applied and an ICC profile converted, so the result is upright
-    sRGB. 16-bit PNG and TIFF stay 16-bit: their values are taken as sRGB, and the result
-    holds the pixels alone. `colorizer`: share one over many stills.
+    EXIF orientation is applied and an ICC profile converted, so the result is upright sRGB. 16-bit
+    PNG and TIFF stay 16-bit: their values are taken as sRGB, and the result holds only the pixels.
+    `options`: weights, device, size and the grade; those of films alone have no effect.
+    `colorizer`: loaded weights with their own options, to share over many stills.
+    Raises InputError when the picture cannot be read, OutputError when the result cannot be
+    written, or exists and `force` is False.
     """
     source = Path(picture)
     photo = read_photo(source)
@@ -38,11 +52,11 @@ def colorize_photo(
     if not target.parent.is_dir():
         raise OutputError(f"{target.parent} is no folder; make it first")
     check_target(target, source, force)
-    if photo.bit_depth == 16 and target.suffix.lower() in (".jpg", ".jpeg"):
+    if photo.bit_depth == 16 and target.suffix.lower() in JPEG_SUFFIXES:
         raise OutputError(
             f"{target}: JPEG would lose the 16 bits of {source}; name it .png or .tif"
         )
-    colored = colorize_rgb(photo.rgb, colorizer or Colorizer())
+    colored = colorize_rgb(photo.rgb, colorizer or Colorizer(options))
     write_photo(Photo(colored, photo.exif, photo.dpi), target)
     return target
 
@@ -50,16 +64,19 @@ def colorize_photo(
 def colorize_rgb(
     rgb: NDArray[np.uint8] | NDArray[np.uint16], colorizer: Colorizer
 ) -> NDArray[np.uint8] | NDArray[np.uint16]:
-    """Return R'G'B' (H, W, 3) in colour; only its luma is used, and kept to a code value."""
+    """Return R'G'B' (H, W, 3) in colour, of the same dtype.
+
+    Only the luma of `rgb` is used; it is kept to within one code value.
+    """
     depth = 8 * rgb.dtype.itemsize
     coding = Coding(_BT709, True, depth)
     peak = (1 << depth) - 1
-    exact = luma_from_rgb(*(rgb[..., c].astype(np.float32) for c in range(3)))
-    luma = np.rint(exact).astype(rgb.dtype)
+    exact_luma = luma_from_rgb(*(rgb[..., c].astype(np.float32) for c in range(3)))
+    luma = np.rint(exact_luma).astype(rgb.dtype)
     height, width = luma.shape
-    small = downscale(luma, proxy_size(width, height, colorizer.options.size), coding)
-    ab = colorizer.options.grade.apply(colorizer.predictor.predict(small[None])[0])
-    cb, cr = chroma_planes(luma, halve(small), ab, coding, SUBSAMPLING_444)
+    proxy = downscale(luma, proxy_size(width, height, colorizer.options.size), coding)
+    ab = colorizer.options.grade.apply(colorizer.predictor.predict(proxy[None])[0])
+    cb, cr = chroma_planes(luma, halve(proxy), ab, coding, SUBSAMPLING_444)
     cb, cr = ((p.astype(np.float32) - coding.chroma_offset) / peak for p in (cb, cr))
-    colored = np.dstack(rgb_from_ycc(exact / peak, cb, cr, coding))
+    colored = np.dstack(rgb_from_ycc(exact_luma / peak, cb, cr, coding))
     return np.rint(colored.clip(0.0, 1.0) * peak).astype(rgb.dtype)

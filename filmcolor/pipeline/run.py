@@ -158,7 +158,7 @@ class Run:
         kept = self.options.kept_classes
         is_colored = bool(set(classes) - kept)
         plan = self.plan if is_colored else replace(self.plan, tag="")
-        partial = self.journal.partial("joined")
+        partial = self.journal.partial_path("joined")
         with FilmWriter(self.info, plan, self.part, profiler, partial) as writer:
             pts = concatenate(self.journal, self.segments, writer)
             writer.finish()

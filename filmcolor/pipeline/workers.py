@@ -1,7 +1,7 @@
-"""Colours films, or segments of one, one after the other, here or in several processes.
+"""Colours films, or segments of one, in this process or in several worker processes.
 
-A process keeps its weights for its next task. One that dies takes no other with it: its task
-is given to a new one, once, which goes on from the segments that were finished.
+A worker keeps its weights for the next task. A worker that dies affects no other: its task goes to
+a new worker, once, which resumes after the segments that were finished.
 """
 
 import logging
@@ -9,9 +9,9 @@ import signal
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
-from multiprocessing import get_context, resource_tracker
+from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
@@ -20,19 +20,20 @@ from filmcolor.errors import FilmcolorError
 from filmcolor.pipeline.colorizer import Colorizer
 from filmcolor.pipeline.report import Report
 from filmcolor.pipeline.run import Run, RunSettings, color_missing, run_film
-from filmcolor.segments.journal import Segment, tidy
+from filmcolor.runtime.platform import STOP_SIGNALS, block_interrupts
+from filmcolor.segments.journal import Segment, remove_leftovers
 
-FilmProgress = Callable[[Path, int, int | None], None]  # film, frames done, in all where known
+FilmProgress = Callable[[Path, int, int | None], None]  # film, frames done, total if known
 TaskProgress = Callable[["Task", int, int | None], None]
 Finished = Callable[["Outcome"], None]
-_NUM_TRIES = 2  # of a film whose process dies
-_STOP_SECONDS = 10.0  # for a process to clean up in; then it is killed
+_MAX_ATTEMPTS = 2  # at a task whose worker dies
+_STOP_SECONDS = 10.0  # for a worker to clean up before it is killed
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One film to colour, and where to; some segments of it where its others are not ours."""
+    """A film to colour and its output; `segments` when only some of its segments are asked for."""
 
     film: Path
     output: Path
@@ -41,9 +42,9 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one film: its report, or the error that stopped it.
+    """The result for one film: its report, or the error that stopped it.
 
-    Neither where only some of its segments were asked for.
+    Neither where only some of its segments were coloured.
     """
 
     film: Path
@@ -59,127 +60,121 @@ def run_tasks(
     progress: TaskProgress,
     finished: Finished,
 ) -> None:
-    """Do tasks one by one in this process, or in `num_workers` processes if there are several."""
+    """Do tasks one after the other in this process, or in `num_workers` processes if above 1.
+
+    Calls `progress(task, done, total)` after every frame, `finished(outcome)` after every task.
+    Raises a FilmcolorError that concerns every task, as one of the weights.
+    """
     if num_workers > 1:
-        _run_in_workers(tasks, settings, num_workers, progress, finished)
+        _WorkerPool(settings, num_workers, progress, finished).run(tasks)
         return
     colorizer = Colorizer(settings.options)
     for task in tasks:
         finished(_color(task, settings, colorizer, progress))
 
 
-def _run_in_workers(
-    tasks: Sequence[Task],
-    settings: RunSettings,
-    num_workers: int,
-    progress: TaskProgress,
-    finished: Finished,
-) -> None:
-    """Do tasks in `num_workers` processes, which are stopped whatever ends this."""
-    waiting = deque(tasks)
-    num_deaths = dict.fromkeys(tasks, 0)
-    workers: dict[Connection, _Worker] = {}
-    try:
-        while waiting or workers:
-            while waiting and len(workers) < num_workers:
-                worker = _Worker(settings, num_workers, waiting.popleft())
-                workers[worker.pipe] = worker
-            for pipe in wait(list(workers)):
-                worker = workers[pipe]  # type: ignore[index]  # only pipes were waited for
-                task = worker.task
-                kind, facts = worker.hear()
-                if kind == "progress":
-                    progress(task, *facts)
-                elif kind == "refused":  # what no film of this run could do without
-                    raise facts[0]
-                elif kind == "finished":
-                    if waiting:
-                        worker.give(waiting.popleft())
-                    else:
-                        workers.pop(worker.pipe).stop()
-                    finished(facts[0])
-                else:
-                    reason = workers.pop(worker.pipe).stop()
-                    num_deaths[task] += 1
-                    if num_deaths[task] < _NUM_TRIES:
-                        waiting.appendleft(task)
-                    else:
-                        reason += ": out of memory? try --jobs 1"
-                        tidy(task.output)
-                        finished(Outcome(task.film, error=FilmcolorError(reason)))
-    finally:
-        for worker in workers.values():
+class _WorkerPool:
+    """Worker processes that share a queue of tasks."""
+
+    def __init__(
+        self,
+        settings: RunSettings,
+        num_workers: int,
+        progress: TaskProgress,
+        finished: Finished,
+    ) -> None:
+        self._settings, self._num_workers = settings, num_workers
+        self._progress, self._finished = progress, finished
+        self._queue: deque[Task] = deque()
+        self._num_deaths: dict[Task, int] = {}
+        self._workers: dict[Connection, _Worker] = {}
+
+    def run(self, tasks: Sequence[Task]) -> None:
+        """Do all tasks; stops the workers however it ends."""
+        self._queue.extend(tasks)
+        self._num_deaths = dict.fromkeys(tasks, 0)
+        try:
+            while self._queue or self._workers:
+                while self._queue and len(self._workers) < self._num_workers:
+                    worker = _Worker(self._settings, self._num_workers, self._queue.popleft())
+                    self._workers[worker.pipe] = worker
+                for pipe in wait(list(self._workers)):
+                    self._handle_message(self._workers[pipe])  # type: ignore[index]  # a pipe
+        finally:
+            self._stop()
+
+    def _handle_message(self, worker: "_Worker") -> None:
+        message, args = worker.receive()
+        if message == "progress":
+            self._progress(worker.task, *args)
+        elif message == "refused":
+            raise args[0]
+        elif message == "finished":
+            if self._queue:
+                worker.assign(self._queue.popleft())
+            else:
+                self._workers.pop(worker.pipe).stop()
+            self._finished(args[0])
+        else:
+            self._handle_death(worker)
+
+    def _handle_death(self, worker: "_Worker") -> None:
+        """Queue a dead worker's task once more; report it as failed the second time."""
+        task = worker.task
+        reason = self._workers.pop(worker.pipe).stop()
+        self._num_deaths[task] += 1
+        if self._num_deaths[task] < _MAX_ATTEMPTS:
+            self._queue.appendleft(task)
+        else:
+            remove_leftovers(task.output)
+            error = FilmcolorError(f"{reason}: out of memory? try --jobs 1")
+            self._finished(Outcome(task.film, error=error))
+
+    def _stop(self) -> None:
+        """Terminate all workers, and report the tasks that they finish meanwhile."""
+        for worker in self._workers.values():
             worker.process.terminate()
-        for worker in workers.values():
+        for worker in self._workers.values():
             worker.join()
-            for outcome in worker.last_words():
-                finished(outcome)
+            for outcome in worker.remaining_outcomes():
+                self._finished(outcome)
             worker.pipe.close()
 
 
-def work(pipe: Connection, settings: RunSettings, num_workers: int) -> None:
-    """Do the tasks that come through a pipe, until it is close_quietly: a process's whole life."""
-    for name in ("SIGINT", "SIGHUP"):  # these are for the parent, who then stops us
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, _exit)
-    from filmcolor.runtime.threads import set_num_processes
-
-    def tell(kind: str, *facts: Any) -> None:
-        try:
-            pipe.send((kind, facts))
-        except OSError:  # nobody is there any more
-            sys.exit(1)
-
-    set_num_processes(num_workers)
-    try:
-        colorizer = Colorizer(settings.options)
-    except FilmcolorError as error:
-        tell("refused", error)
-        return
-    while True:
-        try:
-            task = pipe.recv()
-        except (EOFError, OSError):
-            return
-        outcome = _color(task, settings, colorizer, lambda _, *done: tell("progress", *done))
-        tell("finished", outcome)
-
-
 class _Worker:
-    """A process that colours, seen from its parent. It always has a task."""
+    """A worker process, seen from its parent. It always has a task."""
 
     def __init__(self, settings: RunSettings, num_workers: int, task: Task) -> None:
-        context = get_context("spawn")  # a fork would copy threads' locks, not the threads
-        self.pipe, theirs = context.Pipe()
+        context = get_context("spawn")  # a fork would copy the locks of threads, not the threads
+        self.pipe, child_pipe = context.Pipe()
         self.process = context.Process(
-            target=work, args=(theirs, settings, num_workers), daemon=True
+            target=work, args=(child_pipe, settings, num_workers), daemon=True
         )
-        with _no_interrupt():
+        with block_interrupts():
             self.process.start()
-        theirs.close()  # the process has the only one: when it dies, ours ends
-        self.give(task)
+        child_pipe.close()  # the worker holds the only other end: our end closes when it dies
+        self.assign(task)
 
-    def give(self, task: Task) -> None:
-        """Send the next film to colour."""
+    def assign(self, task: Task) -> None:
+        """Send the worker a task."""
         self.task = task
-        with suppress(OSError):  # it has just died: `hear` will say so
+        with suppress(OSError):  # it has just died: `receive` will return that
             self.pipe.send(task)
 
-    def hear(self) -> tuple[str, tuple[Any, ...]]:
-        """Return what the process says: (kind, facts); "died" when it says no more."""
+    def receive(self) -> tuple[str, tuple[Any, ...]]:
+        """Return the worker's next message and its arguments; "died" when there is no more."""
         try:
             return self.pipe.recv()
         except (EOFError, OSError):
             return "died", ()
 
     def stop(self) -> str:
-        """End the process, which has nothing more to do or is dead, and say how it ended."""
+        """End a worker that is idle or dead; return how it ended."""
         self.pipe.close()
         return self.join()
 
     def join(self) -> str:
-        """Wait for the process's end and say how it ended."""
+        """Wait for the worker to end, kill it if it does not; return how it ended."""
         self.process.join(_STOP_SECONDS)
         if self.process.exitcode is None:
             self.process.kill()
@@ -187,30 +182,63 @@ class _Worker:
         code = self.process.exitcode or 0
         return f"its process died ({f'signal {-code}' if code < 0 else f'exit code {code}'})"
 
-    def last_words(self) -> Iterator[Outcome]:
-        """Yield the outcome of a film that was finished as its process was stopped."""
-        kind = ""
-        while kind != "died":
-            kind, facts = self.hear()
-            if kind == "finished":
-                yield facts[0]
+    def remaining_outcomes(self) -> Iterator[Outcome]:
+        """Yield the outcomes that the worker sent before it ended."""
+        message = ""
+        while message != "died":
+            message, args = self.receive()
+            if message == "finished":
+                yield args[0]
+
+
+def work(pipe: Connection, settings: RunSettings, num_workers: int) -> None:
+    """Do the tasks that come through a pipe until it is closed: the main function of a worker.
+
+    Sends ("progress", (done, total)) and ("finished", (Outcome,)) for each task, and
+    ("refused", (error,)) when no task can be done.
+    """
+    # all but SIGTERM are meant for the parent, which then stops us
+    for number in {signal.SIGINT, *STOP_SIGNALS} - {signal.SIGTERM}:
+        signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _exit)
+    from filmcolor.runtime.threads import set_num_processes
+
+    def send(message: str, *args: Any) -> None:
+        try:
+            pipe.send((message, args))
+        except OSError:  # the parent is gone
+            sys.exit(1)
+
+    set_num_processes(num_workers)
+    try:
+        colorizer = Colorizer(settings.options)
+    except FilmcolorError as error:
+        send("refused", error)
+        return
+    while True:
+        try:
+            task = pipe.recv()
+        except (EOFError, OSError):
+            return
+        outcome = _color(task, settings, colorizer, lambda _, *done: send("progress", *done))
+        send("finished", outcome)
 
 
 def _color(
     task: Task, settings: RunSettings, colorizer: Colorizer, progress: TaskProgress
 ) -> Outcome:
-    def tell(done: int, total: int | None) -> None:
+    def report_progress(done: int, total: int | None) -> None:
         progress(task, done, total)
 
     try:
         if task.segments:
             run = Run.prepare(task.film, task.output, settings)
-            color_missing(run, colorizer, tell, task.segments)
+            color_missing(run, colorizer, report_progress, task.segments)
             return Outcome(task.film)
-        report = run_film(task.film, task.output, settings, colorizer, tell)
+        report = run_film(task.film, task.output, settings, colorizer, report_progress)
     except FilmcolorError as error:
         return Outcome(task.film, error=error)
-    except Exception as error:  # a bug, or the machine's fault: the other films go on
+    except Exception as error:  # a bug, or a fault of the machine: the other films go on
         _log.exception("%s", task.film)
         reason = " ".join(f"{type(error).__name__} {error}".split())
         message = f"{reason}; the traceback says where"
@@ -219,20 +247,6 @@ def _color(
 
 
 def _exit(*_: object) -> None:
-    """Leave as an interrupt does, through everything that cleans up; and only once."""
+    """Handle SIGTERM: exit through all clean-up code, and only once."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     sys.exit(1)
-
-
-@contextmanager
-def _no_interrupt() -> Iterator[None]:
-    """Let Ctrl-C wait. Processes begin as deaf to it, or would die of it in their imports."""
-    if not hasattr(signal, "pthread_sigmask"):  # Windows
-        yield
-        return
-    resource_tracker.ensure_running()  # else it begins with the first process, and ends the wait
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)

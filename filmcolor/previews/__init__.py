@@ -1,1 +1,1 @@
-"""Clips, contact sheets and shot exports to look at."""
+"""Previews of a run: clips, contact sheets, shot sheets and exported frames of shots."""

@@ -1,4 +1,4 @@
-"""Ranges to look at: before/after clips and contact sheets, with the very frames of a run."""
+"""Before/after clips of a part of a film, with exactly the frames of a run."""
 
 import time
 from contextlib import closing
@@ -17,8 +17,10 @@ from filmcolor.pipeline.colorizer import Colorizer
 from filmcolor.pipeline.options import ColorOptions
 from filmcolor.pipeline.report import Report, describe_chroma_classes
 from filmcolor.pipeline.run import Progress
+from filmcolor.previews.neutral import remove_color
+from filmcolor.timecodes import Seconds, exact_seconds
 from filmcolor.types.film import TimeRange
-from filmcolor.types.frames import ColorFrame, Plane
+from filmcolor.types.frames import ColorFrame
 from filmcolor.types.yuv import Coding
 from filmcolor.video.decoder import resolve
 from filmcolor.video.frame_index import FrameIndex
@@ -38,25 +40,26 @@ def preview(
     progress: Progress | None = None,
     label: str = "preview",
 ) -> Report:
-    """Write a clip of a span, grey on the left and coloured on the right, with its sound.
+    """Write a clip with the grey film on the left, the coloured one on the right, and its sound.
 
-    `span` None takes the first five seconds; `output` None is NAME.LABEL.* beside the
-    film. The right half holds what `colorize` would give for those frames before encoding.
+    `time_range` None is the first five seconds; `output` None is NAME.LABEL.* beside the film. The
+    right half holds what `colorize` gives for those frames before encoding.
+    Raises a FilmcolorError when the film cannot be read or the clip cannot be written.
     """
     started = time.monotonic()
     options = options or ColorOptions()
     info = replace(probe(film), is_deinterlaced=options.deinterlace)
     index = FrameIndex(info)
     part = resolve(info, time_range or TimeRange(end_seconds=CLIP_SECONDS), index)
-    wide = replace(info, width=2 * _even(info.width))
+    wide = replace(info, width=2 * _round_up_to_even(info.width))
     plan = plan_output(wide, None if output is None else Path(output), encoding or Encoding())
     if output is None:
         stem = info.path.with_suffix("").name
         plan = replace(plan, path=plan.path.with_name(f"{stem}.{label}{plan.path.suffix}"))
     check_target(plan.path, info.path, force)
     total = None if part.stop is None else part.stop - part.first
-    numbers: list[tuple[int, int]] = []  # and times
-    kinds: list[str] = []
+    written: list[tuple[int, int]] = []  # (number, pts)
+    classes: list[str] = []
     guidance = options.read_guidance(info, index)
     colored = Colorizer(options).frames(
         info, part, target=plan.coding, index=index, guidance=guidance
@@ -64,38 +67,36 @@ def preview(
     with closing(colored), FilmWriter(wide, plan, part) as writer:
         for frame in colored:
             writer.write(side_by_side(frame, plan.coding))
-            numbers.append((frame.number, frame.pts))
-            kinds.append(frame.chroma_class)
+            written.append((frame.number, frame.pts))
+            classes.append(frame.chroma_class)
             if progress:
-                progress(len(numbers), total)
+                progress(len(written), total)
         writer.finish()
         writer.keep()
-    seconds = float(len(numbers) / info.frame_rate)
-    notes = (*plan.notes, *describe_chroma_classes(info, numbers, kinds, options.kept_classes))
-    return Report(plan.path, len(numbers), seconds, time.monotonic() - started, notes)
+    seconds = float(len(written) / info.frame_rate)
+    notes = (*plan.notes, *describe_chroma_classes(info, written, classes, options.kept_classes))
+    return Report(plan.path, len(written), seconds, time.monotonic() - started, notes)
 
 
 def side_by_side(frame: ColorFrame, coding: Coding) -> ColorFrame:
-    """Return a frame twice as wide: without its colour, then with it (4:2:0)."""
+    """Return a 4:2:0 frame twice as wide: without its colour on the left, with it on the right."""
     width = frame.luma.shape[1]
-    luma = cv2.copyMakeBorder(frame.luma, 0, 0, 0, _even(width) - width, cv2.BORDER_REPLICATE)
+    padding = _round_up_to_even(width) - width
+    luma = cv2.copyMakeBorder(frame.luma, 0, 0, 0, padding, cv2.BORDER_REPLICATE)
+    neutral = remove_color(frame, coding)
     return replace(
         frame,
         luma=np.hstack([luma, luma]),
-        cb=_beside_neutral(frame.cb, coding),
-        cr=_beside_neutral(frame.cr, coding),
+        cb=np.hstack([neutral.cb, frame.cb]),
+        cr=np.hstack([neutral.cr, frame.cr]),
     )
 
 
-def moment(seconds: Fraction) -> TimeRange:
-    """Return the span of a preview clip around a moment of the film."""
-    start = max(Fraction(0), seconds - CLIP_SECONDS / 2)
+def clip_around(seconds: Seconds) -> TimeRange:
+    """Return the range of a preview clip around a time (a number or timecode, as in TimeRange)."""
+    start = max(Fraction(0), exact_seconds(seconds) - CLIP_SECONDS / 2)
     return TimeRange(start_seconds=start, end_seconds=start + CLIP_SECONDS)
 
 
-def _even(width: int) -> int:
+def _round_up_to_even(width: int) -> int:
     return width + width % 2
-
-
-def _beside_neutral(plane: Plane, coding: Coding) -> Plane:
-    return np.hstack([np.full_like(plane, coding.chroma_offset), plane])

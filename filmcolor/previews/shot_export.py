@@ -1,9 +1,9 @@
-"""One good frame of each shot as a picture in colour, to be painted and handed back.
+"""Exports one good frame of each shot in colour, to be painted on and used as references.
 
 DIR/
-    frame-001234.png        in colour, as a run would give it: paint on this one
-    frame-001234.grey.png   the same frame without colour, for whoever begins anew
-    exported.json           digests, by which pictures that nobody painted are known
+    frame-001234.png        in colour, as a run gives it: paint on this one
+    frame-001234.grey.png   the same frame without colour, to start from scratch
+    exported.json           digests, which identify pictures that nobody has painted on
 """
 
 import json
@@ -24,23 +24,25 @@ from filmcolor.guidance.references import (
     exported_digests,
     file_digest,
 )
+from filmcolor.images.sharpness import laplacian_deviation_ratio
 from filmcolor.images.sheet import save_sheet
 from filmcolor.pipeline.colorizer import Colorizer
 from filmcolor.pipeline.options import ColorOptions
+from filmcolor.previews.neutral import remove_color
 from filmcolor.shots.detector import CUT, DISSOLVE, FADE
 from filmcolor.shots.listing import START, Shot, iter_shots
 from filmcolor.types.film import WHOLE, FilmInfo, Part, TimeRange
-from filmcolor.types.frames import DAMAGED, ColorFrame, FloatPlane, ProxyFrame
+from filmcolor.types.frames import DAMAGED, ColorFrame, FloatPlane, Picture, ProxyFrame
 from filmcolor.types.yuv import SUBSAMPLING_444
 from filmcolor.video.frame_index import FrameIndex
 from filmcolor.video.probe import probe
 
-# frames beside a shot's ends that show the other shot too, or a splice
+# by transition: frames at a shot's ends that also show the other shot, or a splice
 _MARGINS = {START: 0, CUT: 4, DISSOLVE: 16, FADE: 16}
 _MAX_CANDIDATES = 240  # of a shot
-_MAX_DISTANCE = 1.5  # of a frame from its shot's mean, times the median one
-_GRAIN = 2.0  # codes from the mean that say nothing
-_TINY = (24, 18)  # (width, height) of the pictures that are compared with a shot's mean
+_MAX_DISTANCE = 1.5  # of a frame from its shot's mean, relative to the median distance
+_GRAIN = 2.0  # 8-bit codes: a smaller distance from the mean is noise
+_THUMBNAIL_SIZE = (24, 18)  # (width, height) at which frames are compared with their shot's mean
 
 
 def export_shots(
@@ -54,12 +56,12 @@ def export_shots(
 ) -> list[tuple[Shot, Path | None]]:
     """Write one good frame of each shot into a folder; return each shot with its picture.
 
-    A frame that is sharp and like most of its shot, not beside a cut, in a dissolve or a fade:
-    in colour as `frame-NUMBER.png`, and grey beside it. Both have the film's own frame size,
-    upright. A folder that is handed back as it is, painted, names the frames again. Of a shot
-    that cannot be decoded there is no picture, so None. Raises an OutputError where a picture
-    is there already, unless `force`. `progress` is told the frames that are looked at, then the
-    pictures.
+    A good frame is sharp and typical of its shot, and neither beside a cut nor in a dissolve or a
+    fade. It is written in colour as `frame-NUMBER.png`, with the grey frame beside it; both have
+    the film's frame size, upright. The folder, painted, can be passed as references: file names
+    give the frames. The path is None for a shot that cannot be decoded. `progress(done, total)`
+    counts the frames that are searched, then the pictures.
+    Raises OutputError where a picture exists, unless `force`, and for a folder that cannot be made.
     """
     options = options or ColorOptions()
     info = replace(probe(film), is_deinterlaced=options.deinterlace)
@@ -84,7 +86,7 @@ def export_shots(
             guidance=guidance,
         )
         for frame in colored:
-            paths[number] = _written(frame, info, target)
+            paths[number] = _write_pair(frame, info, target)
             digests[paths[number].name] = file_digest(paths[number])
             _write_digests(target, digests)
         if progress:
@@ -99,14 +101,14 @@ def choose_frames(
 ) -> list[tuple[Shot, int | None]]:
     """Return each shot with the number of its best frame, in one pass over the film's luma.
 
-    None where no frame is whole.
+    The number is None where no frame is undamaged.
     """
     candidates = _Candidates()
     shots = list(iter_shots(info, time_range, candidates, progress))
-    kinds = [*(shot.transition for shot in shots[1:]), CUT]  # by which each ends
+    endings = [*(shot.transition for shot in shots[1:]), CUT]
     return [
-        (shot, _best(shot, ending, candidates.of_shots.get(shot.number, [])))
-        for shot, ending in zip(shots, kinds, strict=True)
+        (shot, _choose_best(shot, ending, candidates.by_shot.get(shot.number, [])))
+        for shot, ending in zip(shots, endings, strict=True)
     ]
 
 
@@ -114,71 +116,80 @@ def choose_frames(
 class _Candidate:
     number: int
     sharpness: float
-    tiny: FloatPlane
+    thumbnail: FloatPlane  # (h, w), less its mean
 
 
 class _Candidates:
-    """What is known of the frames of shots: of long ones every second, or fourth, and so on."""
+    """Collects the frames of each shot; of a long shot every second, or fourth, and so on."""
 
     def __init__(self) -> None:
-        self.of_shots: dict[int, list[_Candidate]] = {}
-        self._every = 1
+        self.by_shot: dict[int, list[_Candidate]] = {}
+        self._step = 1
 
-    def add(self, number: int, _kind: str, position: int, frame: ProxyFrame) -> None:
-        """Look at the frame at a position of a shot."""
+    def add(self, number: int, _transition: str, position: int, frame: ProxyFrame) -> None:
+        """Receive a frame at a position of a shot."""
         if position == 0:
-            self._every = 1
-        if position % self._every or frame.source.fault == DAMAGED:
+            self._step = 1
+        if position % self._step or frame.source.fault == DAMAGED:
             return
         guide = frame.guide.astype(np.float32)
-        tiny = cv2.resize(guide, _TINY, interpolation=cv2.INTER_AREA)
-        tiny -= tiny.mean()
-        sharpness = float(cv2.Laplacian(guide, cv2.CV_32F).std() / (guide.std() + 4.0))
-        found = self.of_shots.setdefault(number, [])
-        found.append(_Candidate(frame.source.number, sharpness, tiny))
-        if len(found) > _MAX_CANDIDATES:
-            self._every *= 2
-            del found[1::2]
+        thumbnail = cv2.resize(guide, _THUMBNAIL_SIZE, interpolation=cv2.INTER_AREA)
+        thumbnail -= thumbnail.mean()
+        sharpness = laplacian_deviation_ratio(frame.guide)
+        candidates = self.by_shot.setdefault(number, [])
+        candidates.append(_Candidate(frame.source.number, sharpness, thumbnail))
+        if len(candidates) > _MAX_CANDIDATES:
+            self._step *= 2
+            del candidates[1::2]
 
 
-def _best(shot: Shot, ending: str, candidates: Sequence[_Candidate]) -> int | None:
-    """Return the sharpest of those frames which are most like their shot's mean."""
+def _choose_best(shot: Shot, ending: str, candidates: Sequence[_Candidate]) -> int | None:
+    """Return the number of the sharpest frame among those closest to their shot's mean.
+
+    `ending`: the transition to the next shot.
+    """
     if not candidates:
         return None
     first, stop = shot.first + _MARGINS[shot.transition], shot.stop - _MARGINS[ending]
     inside = [c for c in candidates if first <= c.number < stop]
     inside = inside or [candidates[len(candidates) // 2]]
-    mean = np.mean([c.tiny for c in inside], axis=0)
-    distances = [float(np.abs(c.tiny - mean).mean()) for c in inside]
-    furthest = max(_GRAIN, _MAX_DISTANCE * float(np.median(distances)))
-    typical = [c for c, distance in zip(inside, distances, strict=True) if distance <= furthest]
+    mean = np.mean([c.thumbnail for c in inside], axis=0)
+    distances = [float(np.abs(c.thumbnail - mean).mean()) for c in inside]
+    max_distance = max(_GRAIN, _MAX_DISTANCE * float(np.median(distances)))
+    typical = [c for c, distance in zip(inside, distances, strict=True) if distance <= max_distance]
     return max(typical, key=lambda c: c.sharpness).number
 
 
-def _names(number: int) -> tuple[str, str]:
+def _file_names(number: int) -> tuple[str, str]:
+    """Return the names of a frame's pictures, in colour and in grey."""
     return f"frame-{number:06}.png", f"frame-{number:06}{GREY_SUFFIX}"
 
 
 def _check_free(folder: Path, numbers: Sequence[int]) -> None:
-    there = [folder / name for n in numbers for name in _names(n) if (folder / name).exists()]
-    if there:
-        more = f" (and {len(there) - 1} more)" if len(there) > 1 else ""
+    """Raise OutputError when a picture of these frames exists."""
+    paths = [folder / name for n in numbers for name in _file_names(n)]
+    existing = [path for path in paths if path.exists()]
+    if existing:
+        more = f" (and {len(existing) - 1} more)" if len(existing) > 1 else ""
         raise OutputError(
-            f"{there[0]}{more} exists, and may have been painted; "
+            f"{existing[0]}{more} exists, and may have been painted; "
             "choose another folder, or overwrite with --force"
         )
 
 
-def _written(frame: ColorFrame, info: FilmInfo, folder: Path) -> Path:
-    """Write a frame in colour and in grey; return the path of the former."""
-    neutral = np.full_like(frame.cb, info.coding.chroma_offset)
-    grey = replace(frame, cb=neutral, cr=neutral)
-    path, grey_path = (folder / name for name in _names(frame.number))
-    turns = info.quarter_turns
-    for shown, target in ((grey, grey_path), (frame, path)):
-        rgb = np.rint(np.rot90(rgb_picture(shown, info.coding), turns) * 255.0).astype(np.uint8)
-        save_sheet(Image.fromarray(rgb if shown is frame else rgb[..., 1]), target)
+def _write_pair(frame: ColorFrame, info: FilmInfo, folder: Path) -> Path:
+    """Write a frame in colour and in grey; return the path of the coloured one."""
+    path, grey_path = (folder / name for name in _file_names(frame.number))
+    save_sheet(
+        Image.fromarray(_upright_rgb(remove_color(frame, info.coding), info)[..., 1]), grey_path
+    )
+    save_sheet(Image.fromarray(_upright_rgb(frame, info)), path)
     return path
+
+
+def _upright_rgb(frame: ColorFrame, info: FilmInfo) -> Picture:
+    upright = np.rot90(rgb_picture(frame, info.coding), info.quarter_turns)
+    return np.rint(upright * 255.0).astype(np.uint8)
 
 
 def _write_digests(folder: Path, digests: dict[str, str]) -> None:

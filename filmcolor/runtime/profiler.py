@@ -1,4 +1,4 @@
-"""Where the time of a run goes, stage by stage."""
+"""Measures where the time of a run goes, stage by stage."""
 
 import threading
 import time
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 T = TypeVar("T")
-_WAITING = ""  # for another thread: nobody's work
+_WAITING = ""  # for another thread: belongs to no stage
 STAGES = (
     "decode",
     "downscale",
@@ -30,7 +30,7 @@ REST = "codecs' own threads, start and end"
 
 @dataclass(frozen=True, slots=True)
 class StageCost:
-    """What a stage cost: seconds of the processor, and of the clock without waiting for others."""
+    """The cost of a stage: seconds of processor time, and of wall time without waiting."""
 
     stage: str
     processor_seconds: float
@@ -38,20 +38,21 @@ class StageCost:
 
 
 class Profiler:
-    """Adds up the time that each stage takes in the threads it runs in.
+    """Adds up the time that each stage takes, over all threads it runs in.
 
-    What a stage asks of the one before it, in the same thread, is that one's. Threads that
-    a codec starts itself are nobody's: what they and everything else cost is REST.
+    Stages nest: time spent in an inner stage, such as the one that supplies the items, is not
+    counted for the outer one. Threads that a codec starts itself belong to no stage; they and
+    everything else are counted as REST.
     """
 
     def __init__(self) -> None:
         self._costs = {stage: [0.0, 0.0] for stage in (*STAGES, _WAITING)}
-        self._own = threading.local()
+        self._thread = threading.local()  # stack: the open sections; mark: time counted so far
         self._lock = threading.Lock()
         self._processor, self._wall = time.process_time(), time.perf_counter()
 
     def timed(self, stage: str, items: Iterable[T]) -> Iterator[T]:
-        """Yield the same items; the time spent on making them is the stage's."""
+        """Yield the same items; the time it takes to make them counts for the stage."""
         iterator = iter(items)
         try:
             while True:
@@ -62,13 +63,16 @@ class Profiler:
                         return
                 yield item
         finally:
-            close = getattr(iterator, "close", None)
-            if close:
-                close()
+            close_iterator(iterator)
 
     @contextmanager
     def section(self, stage: str) -> Iterator[None]:
-        """Count the time inside as the stage's, but for what other stages take of it."""
+        """Count the time inside for the stage, except that of sections inside.
+
+        Raises ValueError for a stage that is not in STAGES.
+        """
+        if stage not in self._costs:
+            raise ValueError(f"unknown stage {stage!r}; add it to profiler.STAGES")
         stack = self._stack()
         self._charge(stack)
         stack.append(stage)
@@ -79,13 +83,13 @@ class Profiler:
             stack.pop()
 
     def waiting(self) -> AbstractContextManager[None]:
-        """Count the time inside as no stage's."""
+        """Count the time inside for no stage."""
         return self.section(_WAITING)
 
     def costs(self) -> list[StageCost]:
-        """Return each stage's cost, in the order of STAGES, and the rest of the process's.
+        """Return the cost of each stage, in the order of STAGES, and the rest of the process.
 
-        The rest has the wall time of the whole.
+        The wall time of the rest is that of the whole.
         """
         with self._lock:
             costs = [StageCost(stage, *self._costs[stage]) for stage in STAGES]
@@ -94,15 +98,17 @@ class Profiler:
         return [*costs, StageCost(REST, max(0.0, rest), time.perf_counter() - self._wall)]
 
     def _stack(self) -> list[str]:
-        if not hasattr(self._own, "stack"):
-            self._own.stack = []
-            self._own.mark = time.thread_time(), time.perf_counter()
-        stack: list[str] = self._own.stack
+        """Return the calling thread's open sections, the innermost last."""
+        if not hasattr(self._thread, "stack"):
+            self._thread.stack = []
+            self._thread.mark = time.thread_time(), time.perf_counter()
+        stack: list[str] = self._thread.stack
         return stack
 
     def _charge(self, stack: list[str]) -> None:
-        before, now = self._own.mark, (time.thread_time(), time.perf_counter())
-        self._own.mark = now
+        """Count the thread's time since the last call for the innermost section."""
+        before, now = self._thread.mark, (time.thread_time(), time.perf_counter())
+        self._thread.mark = now
         if stack:
             with self._lock:
                 cost = self._costs[stack[-1]]
@@ -111,10 +117,17 @@ class Profiler:
 
 
 def section(profiler: Profiler | None, stage: str) -> AbstractContextManager[None]:
-    """Return what counts the time inside as a stage's, where there is a profile."""
+    """Return `profiler.section`, or a context that does nothing without a profiler."""
     return profiler.section(stage) if profiler else nullcontext()
 
 
 def timed(profiler: Profiler | None, stage: str, items: Iterable[T]) -> Iterable[T]:
-    """Return the same items, their making counted as a stage's where there is a profile."""
+    """Return `profiler.timed`, or the items themselves without a profiler."""
     return profiler.timed(stage, items) if profiler else items
+
+
+def close_iterator(iterator: Iterable[object]) -> None:
+    """Close an iterator that can be closed: a generator then runs its clean-up code."""
+    close = getattr(iterator, "close", None)
+    if close:
+        close()

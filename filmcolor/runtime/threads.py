@@ -5,29 +5,28 @@ inside the stages would compete with them for the same cores, so OpenCV's pool i
 network has one core, except where it colours every frame (`--smooth off`).
 """
 
-import os
-import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 import cv2
 
+from filmcolor.runtime.platform import lower_thread_priority, num_cores
+
 _num_processes = 1
+_lock = threading.Lock()
+_num_users = 0  # of `thread_pools`, at this moment
+_host_threads = 0, 0  # OpenCV's and PyTorch's, before the first of them
 _NICENESS = 10  # of 19, added to a stage's thread; 1, 5 and 19 measured about the same
 _LARGE_FRAME = 24 << 10  # bytes of a coded frame
 _MAX_DECODER_THREADS = 16  # each holds frames; FFmpeg's own limit
 
 
-def num_cores() -> int:
-    """Return the number of cores that this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def set_num_processes(num_processes: int) -> None:
-    """Declare that `num_processes` processes like this one share the machine's cores."""
+    """Declare that `num_processes` processes like this one share the machine's cores.
+
+    Workers call it once, when they start.
+    """
     global _num_processes
     _num_processes = num_processes
 
@@ -36,20 +35,30 @@ def set_num_processes(num_processes: int) -> None:
 def thread_pools(*, is_network_busy: bool) -> Iterator[None]:
     """Limit the thread pools of OpenCV and PyTorch while colouring; restore them at the end.
 
+    Contexts may overlap, as those of two generators do that are read in turn: the last one to end
+    restores OpenCV's pool. PyTorch's setting belongs to the calling thread, so each context
+    restores it.
     `is_network_busy`: the network colours every frame and the other stages wait for it; else one
     core is more than it needs.
     """
+    global _num_users, _host_threads
     import torch
 
-    before = cv2.getNumThreads(), torch.get_num_threads()
     share = max(1, num_cores() // _num_processes)
-    cv2.setNumThreads(1)
-    torch.set_num_threads(share if is_network_busy else 1)
+    with _lock:
+        if _num_users == 0:
+            _host_threads = cv2.getNumThreads(), torch.get_num_threads()
+        _num_users += 1
+        cv2.setNumThreads(1)
+        torch.set_num_threads(share if is_network_busy else 1)
     try:
         yield
     finally:
-        cv2.setNumThreads(before[0])
-        torch.set_num_threads(before[1])
+        with _lock:
+            _num_users -= 1
+            if _num_users == 0:
+                cv2.setNumThreads(_host_threads[0])
+            torch.set_num_threads(_host_threads[1])
 
 
 def num_decoder_threads(bytes_per_frame: float) -> int:
@@ -70,8 +79,4 @@ def lower_priority() -> None:
     The encoder sets the pace where cores are few; the other stages run ahead of it, in the time
     that it waits. Saves 2 to 3 % of a run on two cores.
     """
-    if sys.platform == "linux":
-        thread = threading.get_native_id()
-        with suppress(OSError):  # sandboxes may forbid it
-            niceness = os.getpriority(os.PRIO_PROCESS, thread) + _NICENESS
-            os.setpriority(os.PRIO_PROCESS, thread, min(19, niceness))
+    lower_thread_priority(_NICENESS)

@@ -1,12 +1,21 @@
-"""What a run has finished, kept in a folder beside its output until the output is whole.
+"""What a run has finished, in a folder beside its output, until the output is finished.
 
     OUT.filmcolor/
         lock            held by the run that writes here
-        journal.json    whose film, which settings, which segments
-        000003.nut      a finished segment: a close_quietly group of pictures, of the picture alone
-        000003.json     the times of its frames; a segment is finished when this is there
+        journal.json    {"format": 1, "source": {"size", "ends"}, "settings": {...},
+                        "segments": [[number, first, stop], ...]}
+        000003.nut      a finished segment: a closed group of pictures, the picture alone
+        000003.json     its content: {"pts", "end_pts", "delay", "format", "faults",
+                        "chroma_classes"}, the fields of `FinishedSegment`
+        *.PID.partial   a file that process PID is writing
 
-A run that was cut off, however roughly, goes on from the last finished segment.
+A segment is finished when its JSON file exists. That file is written last, after the segment itself
+is on the disk (fsync, then rename), so a run that was cut off in any way, even by a power cut, is
+resumed after its last finished segment.
+
+A run resumes if its settings, the versions of filmcolor and the encoder, and the source are equal.
+The source is compared by its size and both its ends, not by name or date, so that it may be moved
+in between.
 """
 
 import hashlib
@@ -27,14 +36,14 @@ from filmcolor.files import move_into_place, remedy_for
 
 SUFFIX = ".filmcolor"  # of the folder's name
 _FORMAT = 1  # of the journal
-_MAX_NAME = 255  # bytes, of nearly all file systems
-_SAMPLE = 1 << 16  # bytes at either end of a film that tell it from others
+_MAX_NAME = 255  # bytes, on nearly all file systems
+_SAMPLE_BYTES = 1 << 16  # at either end of a film, to identify it
 _JOURNAL, _LOCK = "journal.json", "lock"
 
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A stretch of the film that is encoded by itself: frames `first` to `stop`, half-open."""
+    """A part of the film that is encoded by itself: frames `first` to `stop`, half-open."""
 
     number: int
     first: int
@@ -43,55 +52,60 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class FinishedSegment:
-    """What a finished segment holds."""
+    """The content of a finished segment."""
 
-    pts: tuple[int, ...]  # of its frames in order of display, FilmInfo.time_base units
+    pts: tuple[int, ...]  # of its frames in display order, FilmInfo.time_base units
     end_pts: int  # when its last frame ends
     delay: int  # frames by which decoding runs ahead of display
     format: str  # FFmpeg's name of its container
-    faults: tuple[tuple[int, str], ...] = ()  # (pts, fault) of frames that were not whole
-    chroma_classes: tuple[
-        tuple[str, int], ...
-    ] = ()  # (chroma_class, number of frames), in order of display
+    faults: tuple[tuple[int, str], ...] = ()  # (pts, fault) of damaged frames
+    chroma_classes: tuple[tuple[str, int], ...] = ()  # runs (class, number of frames) in order
 
     @property
     def classes_of_frames(self) -> tuple[str, ...]:
-        """The chroma_class of each frame."""
-        return tuple(chroma_class for chroma_class, num in self.chroma_classes for _ in range(num))
+        """The chroma class of each frame."""
+        return tuple(name for name, num_frames in self.chroma_classes for _ in range(num_frames))
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What makes two runs one: the film, and all settings that decide how its segments look."""
+    """What two runs must share to share segments: the film, and all settings that affect them."""
 
     source: Mapping[str, Any]
     settings: Mapping[str, Any]
 
 
 def identify_source(path: Path) -> dict[str, Any]:
-    """Return what tells a film from others wherever it lies: its size, and both its ends."""
+    """Return a film's size and a digest of both its ends, which identify it under any name.
+
+    Raises InputError when it cannot be read.
+    """
     try:
         size = path.stat().st_size
         with path.open("rb") as file:
-            ends = file.read(_SAMPLE)
-            file.seek(max(0, size - _SAMPLE))
-            ends += file.read(_SAMPLE)
+            ends = file.read(_SAMPLE_BYTES)
+            file.seek(max(0, size - _SAMPLE_BYTES))
+            ends += file.read(_SAMPLE_BYTES)
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}); is it still there?") from error
     return {"size": size, "ends": hashlib.sha256(ends).hexdigest()}
 
 
 class Journal:
-    """The folder of a run. Enter it to hold it: a second run on the same output is refused."""
+    """The folder of a run. Its context locks it against a second run on the same output.
+
+    Leaving the context removes a folder without finished segments. Every method that writes raises
+    OutputError, with a remedy, if it fails.
+    """
 
     def __init__(self, target: Path) -> None:
         self.target = target
-        self.folder = _folder_of(target)
+        self.folder = _folder_for(target)
         self._lock = FileLock(self.folder / _LOCK, blocking=False)
 
     def __enter__(self) -> "Journal":
         while True:
-            self._make()
+            self._make_folder()
             try:
                 self._lock.acquire()
                 return self
@@ -100,130 +114,135 @@ class Journal:
                     f"another run is writing {self.target}; wait for it, or choose another output"
                 ) from None
             except FileNotFoundError:
-                continue  # that other run has just finished
+                continue  # another run has just finished and removed the folder
             except NotImplementedError:  # some network drives have no locks
                 return self
             except OSError as error:
-                raise self._refused(_LOCK, error) from error
+                raise self._write_error(_LOCK, error) from error
 
     def __exit__(self, *_: object) -> None:
         if self.folder.exists() and not self.finished():
             self.remove()
         self._lock.release()
+        with suppress(OSError):  # still there on Windows, where an open lock cannot be removed
+            self.folder.rmdir()
 
     def begin(
         self, identity: Identity, segments: Sequence[Segment], restart: bool = False
     ) -> tuple[Segment, ...]:
-        """Return the run's segments: those of the run that was cut off here, if there was one.
+        """Start or resume a run; return its segments, those of the interrupted run if there is one.
 
-        Raises OutputError when that was of another film or had other settings, unless
-        `restart`.
+        Discards the interrupted run's segments with `restart`. Raises OutputError when they are of
+        another film or of other settings.
         """
-        before = None if restart else self._read()
-        if before is not None and self.finished():
-            self._compare(before, identity)
-            segments = [Segment(*fields) for fields in before["segments"]]
+        previous = None if restart else self._read()
+        if previous is not None and self.finished():
+            self._compare(previous, identity)
+            segments = [Segment(*fields) for fields in previous["segments"]]
         try:
             for path in self.folder.iterdir():
-                is_old = before is None and path.name != _LOCK
-                if path.name.endswith(".partial") or is_old:
+                if path.name.endswith(".partial"):
+                    with suppress(PermissionError):  # Windows: its process may still have it open
+                        path.unlink()
+                elif previous is None and path.name != _LOCK:
                     path.unlink()
         except OSError as error:
-            raise self._refused(self.folder.name, error) from error
-        listed = [[p.number, p.first, p.stop] for p in segments]
-        self._write(_JOURNAL, {"format": _FORMAT, **asdict(identity), "segments": listed})
+            raise self._write_error(self.folder.name, error) from error
+        fields = [[segment.number, segment.first, segment.stop] for segment in segments]
+        self._write(_JOURNAL, {"format": _FORMAT, **asdict(identity), "segments": fields})
         return tuple(segments)
 
-    def partial(self, name: str) -> Path:
-        """Return where this process writes something until it is whole.
+    def partial_path(self, name: str) -> Path:
+        """Return the path under which this process writes a file until it is finished.
 
-        One that was orphaned may not have noticed yet, and must not take ours for its own.
+        It carries the process's number: a process whose parent was killed may still be writing.
         """
         return self.folder / f"{name}.{os.getpid()}.partial"
 
-    def media(self, segment: Segment, format_name: str) -> Path:
-        """Return where a finished segment lies."""
+    def media_path(self, segment: Segment, format_name: str) -> Path:
+        """Return the path of a finished segment."""
         return self.folder / f"{segment.number:06d}.{format_name}"
 
-    def keep(self, segment: Segment, written: Path, facts: FinishedSegment) -> None:
-        """Take a segment that is written in as finished; it outlives a power cut from now on."""
-        if facts.pts:
+    def keep(self, segment: Segment, partial: Path, content: FinishedSegment) -> None:
+        """Record a segment, written to `partial`, as finished; it survives a power cut now."""
+        if content.pts:
             try:
-                move_into_place(written, self.media(segment, facts.format), durable=True)
+                move_into_place(partial, self.media_path(segment, content.format), durable=True)
             except OSError as error:
-                raise self._refused(written.name, error) from error
-        self._write(f"{segment.number:06d}.json", asdict(facts))
+                raise self._write_error(partial.name, error) from error
+        self._write(f"{segment.number:06d}.json", asdict(content))
 
     def finished(self) -> dict[int, FinishedSegment]:
-        """Return what is finished, by the numbers of the segments."""
-        found = {}
+        """Return the finished segments, by number; files that cannot be read are ignored."""
+        segments = {}
         for path in self.folder.glob("[0-9]*.json"):
             with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
-                facts = json.loads(path.read_text(encoding="utf-8"))
-                pts = tuple(facts.pop("pts"))
-                faults, chroma_classes = (
-                    tuple(map(tuple, facts.pop(k))) for k in ("faults", "chroma_classes")
-                )
-                number = int(path.stem)
-                segment = FinishedSegment(
-                    pts, faults=faults, chroma_classes=chroma_classes, **facts
-                )
-                if not pts or self.media(Segment(number, 0, None), segment.format).exists():
-                    found[number] = segment
-        return found
+                fields = json.loads(path.read_text(encoding="utf-8"))
+                fields["pts"] = tuple(fields["pts"])
+                for name in ("faults", "chroma_classes"):
+                    fields[name] = tuple(map(tuple, fields[name]))
+                number, content = int(path.stem), FinishedSegment(**fields)
+                media = self.media_path(Segment(number, 0, None), content.format)
+                if not content.pts or media.exists():
+                    segments[number] = content
+        return segments
 
     def missing(self, segments: Sequence[Segment]) -> list[list[Segment]]:
-        """Return the segments that are not finished, those that follow each other together."""
-        done = self.finished()
-        runs = groupby(segments, lambda segment: segment.number in done)
-        return [list(run) for is_done, run in runs if not is_done]
+        """Return the unfinished segments, consecutive ones in one list."""
+        finished = self.finished()
+        runs = groupby(segments, lambda segment: segment.number in finished)
+        return [list(run) for is_finished, run in runs if not is_finished]
 
     def remove(self) -> None:
-        """Take the folder away, with all in it."""
+        """Remove the folder and everything in it."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _make(self) -> None:
+    def _make_folder(self) -> None:
         try:
             self.folder.mkdir(exist_ok=True)
         except OSError as error:
-            raise self._refused(self.folder.name, error) from error
+            raise self._write_error(self.folder.name, error) from error
 
     def _read(self) -> dict[str, Any] | None:
+        """Return the journal of an interrupted run; None if it is missing or broken."""
         try:
             journal = json.loads((self.folder / _JOURNAL).read_text(encoding="utf-8"))
-            is_ours = journal["format"] == _FORMAT and journal["segments"]
+            is_valid = journal["format"] == _FORMAT and journal["segments"]
         except (FileNotFoundError, ValueError, KeyError, TypeError):
             return None
-        except OSError as error:  # nothing is begun again because it could not be read
-            raise self._refused(_JOURNAL, error) from error
-        return journal if is_ours else None
+        except OSError as error:  # a journal that may be whole must not be discarded
+            raise self._write_error(_JOURNAL, error) from error
+        return journal if is_valid else None
 
-    def _write(self, name: str, facts: Mapping[str, Any]) -> None:
-        partial = self.partial(name)
+    def _write(self, name: str, fields: Mapping[str, Any]) -> None:
+        partial = self.partial_path(name)
         try:
-            partial.write_text(json.dumps(facts), encoding="utf-8")
+            partial.write_text(json.dumps(fields), encoding="utf-8")
             move_into_place(partial, self.folder / name, durable=True)
         except OSError as error:
-            raise self._refused(name, error) from error
+            raise self._write_error(name, error) from error
 
-    def _refused(self, name: str, error: OSError) -> OutputError:
+    def _write_error(self, name: str, error: OSError) -> OutputError:
         return OutputError(
             f"{self.target} cannot be written ({name}: {error.strerror}); {remedy_for(error)}"
         )
 
-    def _compare(self, before: Mapping[str, Any], identity: Identity) -> None:
-        ways = "to begin again add --restart, to keep it choose another output"
-        if before["source"] != identity.source:
-            raise OutputError(f"{self.folder} holds segments of another film; {ways}")
-        was, now = before["settings"], json.loads(json.dumps(identity.settings))
-        changed = [name for name in now if was.get(name) != now[name]]
-        if changed:
-            told = ", ".join(f"{name} {was.get(name)} (now {now[name]})" for name in changed)
-            raise OutputError(f"{self.folder} holds segments of a run with {told}; {ways}")
+    def _compare(self, previous: Mapping[str, Any], identity: Identity) -> None:
+        remedy = "to begin again add --restart, to keep it choose another output"
+        if previous["source"] != identity.source:
+            raise OutputError(f"{self.folder} holds segments of another film; {remedy}")
+        old, new = previous["settings"], json.loads(json.dumps(identity.settings))
+        changes = ", ".join(
+            f"{name} {old.get(name)} (now {value})"
+            for name, value in new.items()
+            if old.get(name) != value
+        )
+        if changes:
+            raise OutputError(f"{self.folder} holds segments of a run with {changes}; {remedy}")
 
 
-def tidy(target: Path) -> None:
-    """Take away what a run that was killed has left of an output, but for finished segments."""
+def remove_leftovers(target: Path) -> None:
+    """Remove what a killed run has left of an output, except finished segments."""
     journal = Journal(target)
     if journal.folder.is_dir():
         with suppress(OutputError), journal:
@@ -232,27 +251,29 @@ def tidy(target: Path) -> None:
 
 @contextmanager
 def explain_resume(journal: Journal, segments: Sequence[Segment]) -> Iterator[None]:
-    """Say, with whatever ends a run early, what is kept and how to go on."""
+    """Add to an error that ends a run what has been finished and how to resume."""
     try:
         yield
-    except KeyboardInterrupt as stop:
-        raise KeyboardInterrupt(_kept(journal, segments)) from stop
+    except KeyboardInterrupt as interrupt:
+        raise KeyboardInterrupt(_explanation(journal, segments)) from interrupt
     except (ContainerError, VerifyError):
-        raise  # to go on would come to the same
+        raise  # a resumed run would fail in the same way
     except FilmcolorError as error:
         if journal.finished():
-            raise type(error)(f"{error}; {_kept(journal, segments)}") from error
+            raise type(error)(f"{error}; {_explanation(journal, segments)}") from error
         raise
 
 
-def _kept(journal: Journal, segments: Sequence[Segment]) -> str:
-    num = len(journal.finished())
-    if not num:
+def _explanation(journal: Journal, segments: Sequence[Segment]) -> str:
+    num_finished = len(journal.finished())
+    if not num_finished:
         return "nothing was left behind"
-    return f"{num} of {len(segments)} segments are done, the same command goes on from there"
+    return (
+        f"{num_finished} of {len(segments)} segments are done, the same command goes on from there"
+    )
 
 
-def _folder_of(target: Path) -> Path:
+def _folder_for(target: Path) -> Path:
     name = f"{target.name}{SUFFIX}"
     if len(os.fsencode(name)) > _MAX_NAME:
         name = f"{hashlib.sha256(os.fsencode(name)).hexdigest()[:32]}{SUFFIX}"

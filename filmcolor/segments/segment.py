@@ -1,4 +1,10 @@
-"""Stretches of a film's picture, each encoded into a file of its own, and their packets again."""
+"""Segments: a film's picture cut into parts of about a minute, each encoded into its own file.
+
+Segments are NUT files, which keep the encoder's packets unchanged, in its order and at exact times;
+Matroska rounds times, MP4 rewrites packets. The film's video stream comes from opening the encoder
+again, so its header equals that of one run over the whole film. A segment costs one keyframe and
+the encoder's start.
+"""
 
 import os
 from bisect import bisect_left
@@ -7,13 +13,12 @@ from contextlib import ExitStack
 from fractions import Fraction
 from itertools import count, groupby
 from pathlib import Path
-from typing import Any
 
 import av
-from av.container import OutputContainer
 
 from filmcolor.errors import OutputError
-from filmcolor.output.encoder import FrameBuilder, add_video_stream, close_quietly, written
+from filmcolor.output.encoder import FrameBuilder, add_video_stream, start_encoding
+from filmcolor.output.muxing import close_quietly, translate_write_errors
 from filmcolor.output.options import OutputPlan
 from filmcolor.runtime.profiler import Profiler, section
 from filmcolor.segments.journal import FinishedSegment, Journal, Segment
@@ -22,134 +27,22 @@ from filmcolor.types.frames import ColorFrame
 from filmcolor.video.demux import open_film, read_packets
 from filmcolor.video.frame_index import FrameIndex
 
-# NUT keeps every packet as the encoder gave it; it has no name for ProRes
-_FORMATS = "nut", "mov"
-
-
-class SegmentWriter:
-    """Encodes a stretch of a film by itself, the picture alone; times count from its first frame.
-
-    Leaving the context without `finish` deletes the file.
-    """
-
-    def __init__(
-        self, info: FilmInfo, plan: OutputPlan, path: Path, profiler: Profiler | None = None
-    ) -> None:
-        self._info, self._plan, self._path, self._profiler = info, plan, path, profiler
-        self._picture = FrameBuilder(info, plan)
-        self._stack = ExitStack()
-        self._pts: list[int] = []
-        self._faults: list[tuple[int, str]] = []
-        self._kinds: list[str] = []
-        self._end_pts = 0
-        self._order: list[int] = []  # times of the packets, as they are decoded
-        self._num_early = 0  # packets to be decoded before the first is shown
-
-    def __enter__(self) -> "SegmentWriter":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stack.close()
-
-    def write(self, frame: ColorFrame) -> None:
-        """Encode one frame."""
-        if not self._pts:
-            self._open()
-        with section(self._profiler, "frame building"):
-            since = frame.pts - (self._pts or [frame.pts])[0]
-            picture = self._picture(frame, since)
-        self._pts.append(frame.pts)
-        self._kinds.append(frame.chroma_class)
-        if frame.fault:
-            self._faults.append((frame.pts, frame.fault))
-        self._end_pts = frame.pts + frame.duration
-        with section(self._profiler, "encode"):
-            packets = self._video.encode(picture)
-        self._mux(packets)
-
-    def finish(self) -> FinishedSegment:
-        """Close the file and return what it holds; without a frame there is none."""
-        if not self._pts:
-            return FinishedSegment((), 0, 0, "")
-        with section(self._profiler, "encode"):
-            packets = self._video.encode(None)
-        self._mux(packets)
-        with written(self._plan.path):
-            self._output.close()
-        self._stack.pop_all()
-        if len(self._order) != len(self._pts):
-            raise OutputError(
-                f"{self._plan.codec} made {len(self._order)} pictures of {len(self._pts)}; "
-                "choose another --codec"
-            )
-        ranks = {pts: rank for rank, pts in enumerate(sorted(self._order))}
-        latest = max(place - ranks[pts] for place, pts in enumerate(self._order))
-        delay = max(latest, self._num_early)
-        name = self._output.format.name
-        chroma_classes = tuple(
-            (chroma_class, len(list(run))) for chroma_class, run in groupby(self._kinds)
-        )
-        return FinishedSegment(
-            tuple(self._pts), self._end_pts, delay, name, tuple(self._faults), chroma_classes
-        )
-
-    def _open(self) -> None:
-        self._stack.callback(self._path.unlink, missing_ok=True)
-        with written(self._plan.path):
-            for format_name in _FORMATS:
-                output = av.open(os.fspath(self._path), "w", format=format_name)
-                self._stack.callback(close_quietly, output)
-                video = self._added(output)
-                if video is not None:
-                    self._output, self._video = output, video
-                    output.start_encoding()
-                    return
-        raise OutputError(
-            f"no file of segments can hold {self._plan.codec}; choose another --codec"
-        )
-
-    def _added(self, output: OutputContainer) -> Any:
-        """Add the picture's stream; None where the format cannot hold it."""
-        try:
-            return add_video_stream(output, self._info, self._plan)
-        except ValueError:
-            return None
-
-    def _mux(self, packets: list[av.Packet]) -> None:
-        for packet in packets:
-            assert packet.pts is not None
-            self._order.append(packet.pts)
-            self._num_early += packet.dts is not None and packet.dts < 0
-        with section(self._profiler, "mux"), written(self._plan.path):
-            self._output.mux(packets)
-
-
-def piece_packets(path: Path) -> Iterator[tuple[av.Packet, Fraction]]:
-    """Yield the packets of a segment and when each is shown, seconds from its first frame."""
-    with open_film(path) as container:
-        first: int | None = None  # a close_quietly group begins with the frame that is shown first
-        for packet in read_packets(container, container.streams[0]):  # it has no other
-            if packet.size == 0 or packet.pts is None:
-                continue  # without a time it is damaged: whoever counts will miss it
-            first = packet.pts if first is None else first
-            yield packet, (packet.pts - first) * Fraction(packet.time_base)
-
-
-_SECONDS = 60  # of a segment: what is lost at most; shorter ones cost more keyframes
+_FORMATS = "nut", "mov"  # MOV where NUT has no tag for the codec, as for ProRes
+_SECONDS = 60  # of a segment: the most that a killed run loses; shorter ones cost more keyframes
 
 
 def split_into_segments(index: FrameIndex, part: Part, frame_rate: Fraction) -> tuple[Segment, ...]:
-    """Return segments of about a minute, each from one of the source's keyframes where there is one.
+    """Return segments of about a minute, which begin at the source's keyframes if possible.
 
-    Keyframes are where the picture changes: the encoder would set one there too.
+    Encoders put keyframes where the picture changes, so this one would put one there too.
     """
     length = max(1, round(_SECONDS * frame_rate))
     stop = len(index.pts) if part.stop is None else part.stop
     starts = [part.first]
-    while (wanted := starts[-1] + length) + length // 2 < stop:
-        place = bisect_left(index.keyframes, wanted)
-        nearest = [*index.keyframes[place : place + 1], stop][0]
-        starts.append(nearest if nearest < wanted + length // 2 else wanted)
+    while (target := starts[-1] + length) + length // 2 < stop:
+        position = bisect_left(index.keyframes, target)
+        keyframe = [*index.keyframes[position : position + 1], stop][0]
+        starts.append(keyframe if keyframe < target + length // 2 else target)
     stops = [*starts[1:], part.stop]
     return tuple(Segment(*fields) for fields in zip(count(), starts, stops))
 
@@ -162,17 +55,126 @@ def write_segments(
     plan: OutputPlan,
     profiler: Profiler | None = None,
 ) -> Iterator[ColorFrame]:
-    """Write segments which follow each other, of the frames of all of them; yield each frame.
+    """Write consecutive segments; yield each of their frames once the encoder has it.
 
-    Each segment is finished, and outlives whatever comes, before the next one begins.
+    Each segment is finished, and survives whatever ends the run, before the next one begins.
     """
-    waiting = iter(frames)
-    frame = next(waiting, None)
+    remaining = iter(frames)
+    frame = next(remaining, None)
     for segment in segments:
-        written = journal.partial(f"{segment.number:06d}")
-        with SegmentWriter(info, plan, written, profiler) as writer:
+        partial = journal.partial_path(f"{segment.number:06d}")
+        with SegmentWriter(info, plan, partial, profiler) as writer:
             while frame is not None and (segment.stop is None or frame.number < segment.stop):
                 writer.write(frame)
                 yield frame
-                frame = next(waiting, None)
-            journal.keep(segment, written, writer.finish())
+                frame = next(remaining, None)
+            journal.keep(segment, partial, writer.finish())
+
+
+def read_segment(path: Path) -> Iterator[tuple[av.Packet, Fraction]]:
+    """Yield the packets of a segment and when each is shown, in seconds from its first frame."""
+    with open_film(path) as container:
+        first_pts: int | None = None  # a closed group of pictures begins with its first frame
+        for packet in read_packets(container, container.streams[0]):
+            if packet.size == 0 or packet.pts is None:
+                continue  # a packet without a time is damaged; `concatenate` counts the others
+            first_pts = packet.pts if first_pts is None else first_pts
+            yield packet, (packet.pts - first_pts) * Fraction(packet.time_base)
+
+
+class SegmentWriter:
+    """Encodes the picture of one segment; times in the file count from its first frame.
+
+    Leaving the context without `finish` deletes the file.
+    """
+
+    def __init__(
+        self, info: FilmInfo, plan: OutputPlan, path: Path, profiler: Profiler | None = None
+    ) -> None:
+        self._info, self._plan, self._path, self._profiler = info, plan, path, profiler
+        self._build_frame = FrameBuilder(info, plan)
+        self._stack = ExitStack()
+        self._pts: list[int] = []
+        self._faults: list[tuple[int, str]] = []
+        self._chroma_classes: list[str] = []
+        self._end_pts = 0
+        self._packet_pts: list[int] = []  # in decoding order
+        self._num_before_zero = 0  # packets with a DTS below zero
+
+    def __enter__(self) -> "SegmentWriter":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def write(self, frame: ColorFrame) -> None:
+        """Encode one frame."""
+        if not self._pts:
+            self._open()
+        self._pts.append(frame.pts)
+        with section(self._profiler, "frame building"):
+            built = self._build_frame(frame, frame.pts - self._pts[0])
+        self._chroma_classes.append(frame.chroma_class)
+        if frame.fault:
+            self._faults.append((frame.pts, frame.fault))
+        self._end_pts = frame.pts + frame.duration
+        with section(self._profiler, "encode"):
+            packets = self._video.encode(built)
+        self._mux(packets)
+
+    def finish(self) -> FinishedSegment:
+        """Close the file and return what it holds. Without a frame there is no file."""
+        if not self._pts:
+            return FinishedSegment((), 0, 0, "")
+        with section(self._profiler, "encode"):
+            packets = self._video.encode(None)
+        self._mux(packets)
+        with translate_write_errors(self._plan.path):
+            self._output.close()
+        self._stack.pop_all()
+        if len(self._packet_pts) != len(self._pts):
+            raise OutputError(
+                f"{self._plan.codec} made {len(self._packet_pts)} pictures of {len(self._pts)}; "
+                "choose another --codec"
+            )
+        return FinishedSegment(
+            pts=tuple(self._pts),
+            end_pts=self._end_pts,
+            delay=self._delay(),
+            format=self._output.format.name,
+            faults=tuple(self._faults),
+            chroma_classes=tuple(
+                (name, len(list(run))) for name, run in groupby(self._chroma_classes)
+            ),
+        )
+
+    def _delay(self) -> int:
+        """Return the number of frames by which decoding must run ahead of display."""
+        display_order = {pts: n for n, pts in enumerate(sorted(self._packet_pts))}
+        reordering = max(n - display_order[pts] for n, pts in enumerate(self._packet_pts))
+        return max(reordering, self._num_before_zero)
+
+    def _open(self) -> None:
+        self._stack.callback(self._path.unlink, missing_ok=True)
+        with translate_write_errors(self._plan.path):
+            for format_name in _FORMATS:
+                output = av.open(os.fspath(self._path), "w", format=format_name)
+                self._stack.callback(close_quietly, output)
+                try:
+                    self._video = add_video_stream(output, self._info, self._plan)
+                except ValueError:  # the format cannot hold this codec
+                    continue
+                self._output = output
+                start_encoding(output)
+                return
+        raise OutputError(
+            f"no file of segments can hold {self._plan.codec}; choose another --codec"
+        )
+
+    def _mux(self, packets: list[av.Packet]) -> None:
+        for packet in packets:
+            assert packet.pts is not None
+            self._packet_pts.append(packet.pts)
+            self._num_before_zero += packet.dts is not None and packet.dts < 0
+        with section(self._profiler, "mux"), translate_write_errors(self._plan.path):
+            self._output.mux(packets)

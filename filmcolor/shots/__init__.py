@@ -1,1 +1,1 @@
-"""Shot detection, and what chroma a shot already has."""
+"""Detects shots, and classifies the chroma that a shot already has."""

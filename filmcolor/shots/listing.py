@@ -1,4 +1,4 @@
-"""The shots of a film as a list."""
+"""Lists the shots of a film."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -20,8 +20,8 @@ START = "start"
 class Shot:
     """A shot: its frames and seconds, half-open; seconds count from the film's first frame.
 
-    `transition` is how it begins: "start" (where reading began), "cut", "dissolve" or "fade". After
-    a dissolve a shot begins in its middle, after a fade where a picture appears again.
+    `transition` is how it begins: "start" (where reading began), "cut", "dissolve" or "fade". A
+    dissolve is divided at its middle, a fade where a picture reappears.
     """
 
     number: int  # from 1
@@ -46,22 +46,22 @@ def find_shots(
     return list(iter_shots(probe(film), time_range, progress=progress))
 
 
-class Watcher(Protocol):
-    """Sees the frames of a film's shots as they are read."""
+class ShotObserver(Protocol):
+    """Receives the frames of a film's shots while they are read."""
 
     def add(self, number: int, transition: str, position: int, frame: ProxyFrame, /) -> None:
-        """Take a frame at a position, from 0, of the shot with a number and transition."""
+        """Receive a frame, at a position (from 0) in the shot with a number and transition."""
 
 
 def iter_shots(
     info: FilmInfo,
     time_range: TimeRange = WHOLE,
-    watcher: Watcher | None = None,
+    observer: ShotObserver | None = None,
     progress: Callable[[int, int | None], None] | None = None,
 ) -> Iterator[Shot]:
-    """Yield each shot of a film, or of a span of it, as soon as it has ended.
+    """Yield each shot of a film, or of a range of it, as soon as it has ended.
 
-    `watcher` is shown each frame; a shot is yielded before the next one's first.
+    `observer` receives every frame; a shot is yielded before it receives the next one's first.
     """
     part = resolve(info, time_range)
     total = info.num_frames_estimate if part.stop is None else part.stop - part.first
@@ -71,7 +71,7 @@ def iter_shots(
         None if part.stop is None else part.stop + CONTEXT_FRAMES,
     )
     number, transition, first, last = 0, START, None, None
-    for proxy, begins in find_transitions(add_proxies(lumas, info, DEFAULT_SIZE)):
+    for proxy, next_transition in find_transitions(add_proxies(lumas, info, DEFAULT_SIZE)):
         frame = proxy.source
         if frame.number < part.first:
             continue
@@ -79,20 +79,20 @@ def iter_shots(
             break
         if first is None or last is None:
             number, first = 1, frame
-        elif begins:
-            yield _shot(info, number, transition, first, last, frame.pts)
-            number, transition, first = number + 1, begins, frame
+        elif next_transition:
+            yield _make_shot(info, number, transition, first, last, frame.pts)
+            number, transition, first = number + 1, next_transition, frame
         last = frame
-        if watcher:
-            watcher.add(number, transition, frame.number - first.number, proxy)
+        if observer:
+            observer.add(number, transition, frame.number - first.number, proxy)
         if progress:
             progress(frame.number - part.first + 1, total)
     if first is not None and last is not None:
-        length = last.duration or round(info.ticks_per_frame)
-        yield _shot(info, number, transition, first, last, last.pts + length)
+        duration = last.duration or round(info.ticks_per_frame)
+        yield _make_shot(info, number, transition, first, last, last.pts + duration)
 
 
-def _shot(
+def _make_shot(
     info: FilmInfo, number: int, transition: str, first: LumaFrame, last: LumaFrame, end_pts: int
 ) -> Shot:
     start, end = map(info.seconds, (first.pts, end_pts))

@@ -1,4 +1,10 @@
-"""A frame as the shot detector sees it, and how unlike two frames are."""
+"""Thumbnails of frames for shot detection, and the dissimilarity of two frames.
+
+A thumbnail has 48×36 pixels. Two are compared without the black bars that both have, normalized in
+brightness and contrast. Their dissimilarity is the geometric mean of two measures, one in place and
+one at the best shift: pans and moving objects raise one of them, a cut raises both. Shifts wider
+than 5×4 pixels would make soft pictures of all scenes alike.
+"""
 
 from collections.abc import Iterable
 from functools import cached_property, lru_cache
@@ -10,149 +16,150 @@ import numpy as np
 
 from filmcolor.types.frames import FloatPlane, Gray
 
-Area = tuple[int, int, int, int]  # of a picture: first row and stop, first column and stop
+Area = tuple[int, int, int, int]  # of a thumbnail: first row and stop, first column and stop
 
-_SIZE = (48, 36)  # (width, height): small enough that grain and gate weave average out
-_BLUR = 4  # how much smaller the pictures are by which dissolves are judged: they may move
-_SHIFT = (5, 4)  # (x, y) of _SIZE that the camera may have moved between two frames
-_FLAT = 0.012  # contrast below which there is no picture, only noise; luma in 0..1
-_MIN_SPREAD = 0.03  # a nearly black picture is mostly noise: keep it small
-_DARK = 0.094  # luma in 0..1 that a line of a black bar stays below, noise included
+_SIZE = (48, 36)  # (width, height): so small that grain and gate weave average out
+_BLUR = 4  # dissolves are judged on pictures smaller by this factor, for the camera may move
+_MAX_SHIFT = (5, 4)  # (x, y) thumbnail pixels that the camera may move between two frames
+_MIN_CONTRAST = 0.012  # of luma in 0..1: less is noise, not a picture
+_MIN_SPREAD = 0.03  # lower bound of the normalization: a nearly black picture is mostly noise
+_DARK = 0.094  # luma in 0..1 below which a line of a black bar stays, noise included
 _MAX_BAR = 0.35  # of the height or width, at each side
-_SCALE = 2.2  # makes a hard cut's unlikeness under shifts as large as that in place
-_ROUNDING = 0.001  # what a change may be above its bound, for both are rounded
-_FAINT = 0.05  # of the whole's spread: a middle in which rounding decides of correlation
+_SCALE = 2.2  # makes both measures of a hard cut equally large
+_ROUNDING = 0.001  # how far a dissimilarity may exceed its bound, as both are rounded
+_FAINT = 0.05  # spread of the center, relative to the whole's: below it rounding decides
 
 
-class Normal(NamedTuple):
-    """A picture without its bars, brightness and contrast."""
+class NormalizedPicture(NamedTuple):
+    """A picture without bars, normalized in brightness and contrast."""
 
-    whole: FloatPlane  # less its mean, over its spread
-    middle: FloatPlane  # the part of it that is looked for in the whole of another
-    spread: float  # of the middle
+    whole: FloatPlane  # mean subtracted, divided by its spread
+    center: FloatPlane  # without a border of _MAX_SHIFT: it is searched for in another `whole`
+    spread: float  # of the center
 
 
-class Centred(NamedTuple):
-    """A blurred picture without its bars, less its mean."""
+class CenteredPicture(NamedTuple):
+    """A blurred picture without bars, with its mean subtracted."""
 
     pixels: FloatPlane  # (N,)
-    square: float  # the sum of their squares
+    square: float  # sum of squares
 
 
 class Thumbnail:
-    """A small picture (36, 48) in 0..1, with what is often asked of it."""
+    """A frame at 48×36 in 0..1, with what is derived from it cached."""
 
     def __init__(self, guide: Gray) -> None:
-        tiny = cv2.resize(guide, _SIZE, interpolation=cv2.INTER_AREA)
-        self.picture: FloatPlane = tiny * np.float32(1.0 / 255.0)
-        self._normal: dict[Area, Normal] = {}
-        self._centred: dict[Area, Centred] = {}
+        resized = cv2.resize(guide, _SIZE, interpolation=cv2.INTER_AREA)
+        self.picture: FloatPlane = resized * np.float32(1.0 / 255.0)
+        self._normalized: dict[Area, NormalizedPicture] = {}
+        self._centered: dict[Area, CenteredPicture] = {}
 
     @cached_property
     def contrast(self) -> float:
-        """Standard deviation of coarse cells, without the noise, dust and scratches of leader."""
+        """Standard deviation of coarse cells; noise, dust and scratches of leader hardly count."""
         clean = cv2.medianBlur(self.picture, 5)
         return _mean_and_std(cv2.resize(clean, (12, 9), interpolation=cv2.INTER_AREA))[1]
 
     @cached_property
     def is_flat(self) -> bool:
-        """True when there is no picture: black, white or grey all over."""
-        return self.contrast < _FLAT
+        """True without a picture: black, white or grey all over."""
+        return self.contrast < _MIN_CONTRAST
 
     @cached_property
     def is_clear(self) -> bool:
-        """True when there is certainly a picture."""
-        return self.contrast > 3.0 * _FLAT
+        """True if there certainly is a picture."""
+        return self.contrast > 3.0 * _MIN_CONTRAST
 
     @cached_property
-    def lit(self) -> Area:
-        """What is left when dark lines at the sides are cut off; of a dark picture nothing."""
+    def picture_area(self) -> Area:
+        """The area without dark lines at the sides; empty for a dark picture."""
         height, width = self.picture.shape
         sums, squares = cv2.integral2(self.picture)
-        rows = _lit(sums[:, -1].tolist(), squares[:, -1].tolist(), width)
-        return *rows, *_lit(sums[-1].tolist(), squares[-1].tolist(), height)
+        rows = _bright_span(sums[:, -1].tolist(), squares[:, -1].tolist(), width)
+        return *rows, *_bright_span(sums[-1].tolist(), squares[-1].tolist(), height)
 
     @cached_property
     def blurred(self) -> FloatPlane:
-        """The picture as (9, 12)."""
+        """The picture at (9, 12)."""
         return cv2.resize(
             self.picture, None, fx=1 / _BLUR, fy=1 / _BLUR, interpolation=cv2.INTER_AREA
         )
 
-    def normal(self, area: Area) -> Normal:
-        """Return an area of the picture as cuts are judged by it, made once."""
-        found = self._normal.get(area)
-        if found is None:
-            found = self._normal[area] = _normal(self.picture[_slices(area)])
-        return found
+    def normalized(self, area: Area) -> NormalizedPicture:
+        """Return an area of the picture as `dissimilarity` compares it; cached."""
+        result = self._normalized.get(area)
+        if result is None:
+            result = self._normalized[area] = _normalize(self.picture[_slices(area)])
+        return result
 
-    def centred(self, area: Area) -> Centred:
-        """Return an area of the picture as dissolves are judged by it, made once."""
-        found = self._centred.get(area)
-        if found is None:
-            blurred = self.blurred[_slices(_blurred(area))]
+    def centered(self, area: Area) -> CenteredPicture:
+        """Return an area of the picture as dissolves are judged on it; cached."""
+        result = self._centered.get(area)
+        if result is None:
+            blurred = self.blurred[_slices(_blurred_area(area))]
             pixels = (blurred - np.float32(cv2.mean(blurred)[0])).ravel()
-            found = self._centred[area] = Centred(pixels, float(np.dot(pixels, pixels)))
-        return found
+            result = self._centered[area] = CenteredPicture(pixels, float(np.dot(pixels, pixels)))
+        return result
 
 
-def picture_area(thumbs: Iterable[Thumbnail]) -> Area:
-    """Return the area of the pictures without the black bars that all of them have."""
-    return _area_of_all(frozenset([t.lit for t in thumbs]))
+def common_picture_area(thumbnails: Iterable[Thumbnail]) -> Area:
+    """Return the area without the black bars that all thumbnails have."""
+    return _common_area(frozenset([t.picture_area for t in thumbnails]))
 
 
-def change(first: Thumbnail, second: Thumbnail) -> float:
+def dissimilarity(first: Thumbnail, second: Thumbnail) -> float:
     """Return how unlike two frames are: about 0 to 0.6 inside a shot, 0.7 to 1.3 across a cut.
 
-    The geometric mean of two measures, each blind to brightness, contrast and bars: the
-    mean |difference| in place, and 1 - correlation at the best shift. What moves in front
-    of a still camera changes the first, a camera that turns changes the first, but few
-    things both. 0 when either frame is flat.
+    The geometric mean of the mean |difference| in place and of 1 - correlation at the best shift.
+    Both ignore brightness, contrast and bars. Objects that move and a camera that turns raise the
+    first, but little raises both. 0 if either frame is flat.
     """
     if first.is_flat or second.is_flat:
         return 0.0
-    a, b = _normals(first, second)
-    return sqrt(_in_place(a, b) * _SCALE * min(_shifted(a, b), _shifted(b, a)))
+    a, b = _normalized_pair(first, second)
+    return sqrt(_in_place(a, b) * _SCALE * min(_best_shift(a, b), _best_shift(b, a)))
 
 
 def dissimilarity_bound(first: Thumbnail, second: Thumbnail) -> float:
-    """Return what `change` does not exceed, in a tenth of its time; inside shots hardly more.
+    """Return an upper bound of `dissimilarity` in a tenth of its time; inside shots a tight one.
 
-    1 - correlation is least at the best shift, so it is no more than without any, where it is
-    no more than the mean square of the difference, over twice the product of the spreads.
+    At the best shift, 1 - correlation is at most what it is without a shift, and that is at most
+    the mean square of the difference over twice the product of the spreads.
     """
     if first.is_flat or second.is_flat:
         return 0.0
-    a, b = _normals(first, second)
-    unlike = 2.0
+    a, b = _normalized_pair(first, second)
+    uncorrelated = 2.0
     if min(a.spread, b.spread) > _FAINT:
-        square = cv2.norm(a.middle, b.middle, cv2.NORM_L2SQR) / a.middle.size
-        unlike = min(unlike, square / (2.0 * a.spread * b.spread))
-    return sqrt(_in_place(a, b) * _SCALE * unlike) + _ROUNDING
+        mean_square = cv2.norm(a.center, b.center, cv2.NORM_L2SQR) / a.center.size
+        uncorrelated = min(uncorrelated, mean_square / (2.0 * a.spread * b.spread))
+    return sqrt(_in_place(a, b) * _SCALE * uncorrelated) + _ROUNDING
 
 
-def _normals(first: Thumbnail, second: Thumbnail) -> tuple[Normal, Normal]:
-    area = picture_area((first, second))
-    return first.normal(area), second.normal(area)
+def _normalized_pair(
+    first: Thumbnail, second: Thumbnail
+) -> tuple[NormalizedPicture, NormalizedPicture]:
+    area = common_picture_area((first, second))
+    return first.normalized(area), second.normalized(area)
 
 
-def _normal(picture: FloatPlane) -> Normal:
+def _normalize(picture: FloatPlane) -> NormalizedPicture:
     mean, std = _mean_and_std(picture)
     whole = (picture - np.float32(mean)) * np.float32(1.0 / max(std, _MIN_SPREAD))
     height, width = whole.shape
-    x, y = (min(most, side // 4) for most, side in zip(_SHIFT, (width, height)))
-    middle = np.ascontiguousarray(whole[y : height - y, x : width - x])
-    return Normal(whole, middle, _mean_and_std(middle)[1])
+    x, y = (min(most, side // 4) for most, side in zip(_MAX_SHIFT, (width, height)))
+    center = np.ascontiguousarray(whole[y : height - y, x : width - x])
+    return NormalizedPicture(whole, center, _mean_and_std(center)[1])
 
 
-def _in_place(first: Normal, second: Normal) -> float:
+def _in_place(first: NormalizedPicture, second: NormalizedPicture) -> float:
     """Return the mean |difference| of two pictures."""
     return cv2.norm(first.whole, second.whole, cv2.NORM_L1) / first.whole.size
 
 
-def _shifted(first: Normal, second: Normal) -> float:
-    """Return 1 - correlation of the second's middle with the most like place of the first."""
-    matches = cv2.matchTemplate(first.whole, second.middle, cv2.TM_CCOEFF_NORMED)
+def _best_shift(first: NormalizedPicture, second: NormalizedPicture) -> float:
+    """Return 1 - correlation of the second's center with the best matching area of the first."""
+    matches = cv2.matchTemplate(first.whole, second.center, cv2.TM_CCOEFF_NORMED)
     return min(max(1.0 - cv2.minMaxLoc(matches)[1], 0.0), 2.0)
 
 
@@ -169,39 +176,40 @@ def _slices(area: Area) -> tuple[slice, slice]:
     return slice(top, bottom), slice(left, right)
 
 
-def _blurred(area: Area) -> Area:
-    """Return the area of `Thumbnail.blurred` that shows an area of the picture."""
+def _blurred_area(area: Area) -> Area:
+    """Return the area of `Thumbnail.blurred` that covers an area of the picture."""
     top, bottom, left, right = area
     return top // _BLUR, -(-bottom // _BLUR), left // _BLUR, -(-right // _BLUR)
 
 
-def _lit(sums: list[float], squares: list[float], length: int) -> tuple[int, int]:
-    """Return the first line that gets bright, and the one after the last.
+def _bright_span(sums: list[float], squares: list[float], length: int) -> tuple[int, int]:
+    """Return the first line that is bright, and the one after the last.
 
-    Lines are of `length` pixels. Given are the sums of all pixels before each line, and the sums
-    of their squares.
+    Lines have `length` pixels. `sums` and `squares` are the sums of all pixels before each line,
+    and of their squares.
     """
 
-    def is_lit(line: int) -> bool:
+    def is_bright(line: int) -> bool:
         mean = (sums[line + 1] - sums[line]) / length
         variance = (squares[line + 1] - squares[line]) / length - mean * mean
         return mean + 2.0 * sqrt(max(variance, 0.0)) > _DARK
 
     lines = range(len(sums) - 1)
-    first = next(filter(is_lit, lines), len(lines))
-    return first, 1 + next(filter(is_lit, reversed(lines)), -1)
+    first = next(filter(is_bright, lines), len(lines))
+    return first, 1 + next(filter(is_bright, reversed(lines)), -1)
 
 
 @lru_cache(maxsize=256)
-def _area_of_all(lit: frozenset[Area]) -> Area:
-    tops, bottoms, lefts, rights = zip(*lit)
+def _common_area(areas: frozenset[Area]) -> Area:
+    """Return the area without the bars that all pictures have, from their picture areas."""
+    tops, bottoms, lefts, rights = zip(*areas)
     width, height = _SIZE
     rows = _without_bars(min(tops), max(bottoms), height)
     return *rows, *_without_bars(min(lefts), max(rights), width)
 
 
 def _without_bars(first: int, stop: int, length: int) -> tuple[int, int]:
-    """Return the first line of the picture and the one after its last, of the lit ones."""
+    """Return the first line of the picture and the one after its last, from the bright ones."""
     after = length - stop
     if max(first, after) > int(length * _MAX_BAR):  # a dark picture, not bars
         return 0, length

@@ -25,9 +25,7 @@ from filmcolor.types.frames import LumaFrame, Plane
 
 # AVFieldOrder: coded top first and shown bottom first, and the reverse
 _CODED_TOP_SHOWN_BOTTOM, _CODED_BOTTOM_SHOWN_TOP = 4, 5
-_INTERLACED = frozenset(
-    {TOP_FIRST, BOTTOM_FIRST, _CODED_TOP_SHOWN_BOTTOM, _CODED_BOTTOM_SHOWN_TOP}
-)
+_INTERLACED = frozenset({TOP_FIRST, BOTTOM_FIRST, _CODED_TOP_SHOWN_BOTTOM, _CODED_BOTTOM_SHOWN_TOP})
 _BLEND = np.array([0.25, 0.5, 0.25])  # a field's row and the other field's rows beside it
 # codecs whose decoders mark each interlaced frame; for others the container is believed
 _MARKING_CODECS = frozenset(

@@ -1,4 +1,4 @@
-"""Path to FilmInfo: everything known before a film is decoded."""
+"""Reads a film's properties from its headers and its first frame."""
 
 import os
 from fractions import Fraction
@@ -16,24 +16,24 @@ from filmcolor.types.yuv import UNSPECIFIED, Coding, default_matrix, is_known_ma
 from filmcolor.video.demux import JPEG_RANGE, MPEG_RANGE, decode_packet, open_film, read_packets
 from filmcolor.video.interlacing import detect_field_order, is_interlaced_order
 
-_MAX_RATE = 1000  # frames a second: more is a clock
+_MAX_RATE = 1000  # frames per second; more is a clock's rate
 _DISPOSITIONS = tuple(flag.name for flag in Disposition if flag.name)
 
 
 def probe(path: str | os.PathLike[str], video: int | None = None) -> FilmInfo:
-    """Return what is known of a film; its first frame is decoded to be sure of it.
+    """Return the properties of a film; its first frame is decoded to verify them.
 
-    `video`: which of its video streams is the film, counted from 0 without cover art; the
-    one that FFmpeg thinks best when None.
-    Raises InputError when the path is no film with a picture that can be decoded.
+    `video`: the position of the film among the file's video streams, counted from 0 without cover
+    art; FFmpeg's choice by default.
+    Raises InputError when the file has no video stream that can be decoded.
     """
     path = Path(path)
     with open_film(path) as container:
-        streams = tuple(_stream_info(s) for s in container.streams if not _is_chapters(s))
-        films = [s.index for s in streams if s.type == "video" and not s.is_picture]
-        if not films:
+        streams = tuple(_stream_info(s) for s in container.streams if not _is_chapter_track(s))
+        videos = [s.index for s in streams if s.type == "video" and not s.is_picture]
+        if not videos:
             raise InputError(f"{path} has no video stream; is it an audio file or a picture?")
-        stream = container.streams[_choose_video(container, films, video)]
+        stream = container.streams[_choose_video(container, videos, video)]
         if not hasattr(stream.codec_context, "decode"):
             raise InputError(f"{path}: no decoder for its video in this build of PyAV")
         frame = _first_frame(container, stream, path)
@@ -67,11 +67,12 @@ def probe(path: str | os.PathLike[str], video: int | None = None) -> FilmInfo:
         )
 
 
-def _choose_video(container: InputContainer, films: list[int], video: int | None) -> int:
-    if video is not None and video < len(films):
-        return films[video]
+def _choose_video(container: InputContainer, videos: list[int], video: int | None) -> int:
+    """Return the index of the stream to colour, among those of `videos`."""
+    if video is not None and video < len(videos):
+        return videos[video]
     best = container.streams.best("video")
-    return best.index if best and best.index in films else films[0]
+    return best.index if best and best.index in videos else videos[0]
 
 
 def _stream_info(stream: Any) -> StreamInfo:
@@ -82,20 +83,17 @@ def _stream_info(stream: Any) -> StreamInfo:
         detail = f"{context.layout.name}, {context.sample_rate} Hz"
     elif stream.type == "video" and context:
         detail = f"{context.width}×{context.height}, {context.pix_fmt}"
-    set_flags = tuple(n for n in _DISPOSITIONS if _has_disposition(stream, n))
-    return StreamInfo(stream.index, stream.type, codec, detail, dict(stream.metadata), set_flags)
+    disposition = tuple(name for name in _DISPOSITIONS if stream.disposition & Disposition[name])
+    return StreamInfo(stream.index, stream.type, codec, detail, dict(stream.metadata), disposition)
 
 
-def _is_chapters(stream: Any) -> bool:
-    """Tell whether a track is MP4's second copy of the chapter titles, which `chapters` has."""
+def _is_chapter_track(stream: Any) -> bool:
+    """Return whether a stream is MP4's track of chapter titles, a copy of its chapters."""
     return stream.type == "data" and stream.discard == Discard.all
 
 
-def _has_disposition(stream: Any, name: str) -> bool:
-    return bool(stream.disposition & Disposition[name])
-
-
 def _first_frame(container: InputContainer, stream: Any, path: Path) -> av.VideoFrame:
+    """Return the first frame that can be decoded; raises InputError without one."""
     has_packets = False
     for packet in read_packets(container, stream):
         has_packets |= packet.size > 0
@@ -107,14 +105,15 @@ def _first_frame(container: InputContainer, stream: Any, path: Path) -> av.Video
 
 
 def _color_tags(context: Any, frame: av.VideoFrame) -> dict[str, Any]:
+    """Return FilmInfo's fields about the coding of colour."""
     pixels = frame.format
     is_gray = pixels.name.startswith(("gray", "ya", "mono"))
     is_full = pixels.name.startswith("yuvj") or context.color_range == JPEG_RANGE
     if is_gray and context.color_range != MPEG_RANGE:
-        is_full = True  # FFmpeg takes untagged gray as full range
+        is_full = True  # FFmpeg treats untagged gray as full range
     is_rgb = pixels.is_rgb or pixels.has_palette
     if is_rgb:
-        is_full = False  # luma is made by `decode`, in the range every player expects
+        is_full = False  # `extract_luma` computes luma, in the range that players expect
     depth = 8 if pixels.has_palette else max(8, pixels.components[0].bits)
     is_tagged = is_known_matrix(context.colorspace)
     matrix = context.colorspace if is_tagged else default_matrix(frame.width, frame.height)
@@ -127,21 +126,23 @@ def _color_tags(context: Any, frame: av.VideoFrame) -> dict[str, Any]:
 
 
 def _frame_rate(stream: Any, has_times: bool = True) -> Fraction:
+    """Return the mean frame rate, in frames per second."""
     rates = [stream.average_rate, stream.guessed_rate, stream.base_rate]
-    if not has_times:  # these would be the reader's guess; the codec's own header may tell
+    if not has_times:  # those are the demuxer's guesses; the codec's header may hold the rate
         rates.insert(0, stream.codec_context.framerate)
-    # a bare DV file's mean is the ticks of its clock
+    # the mean rate of a raw DV file is the tick rate of its clock: hence _MAX_RATE
     return next((Fraction(r) for r in rates if r and r <= _MAX_RATE), Fraction(25))
 
 
 def _duration(container: InputContainer, stream: Any) -> Fraction | None:
+    """Return the duration in seconds, None if it is unknown."""
     if stream.duration:
         return stream.duration * Fraction(stream.time_base)
     return Fraction(container.duration, av.time_base) if container.duration else None
 
 
 def _origin(container: InputContainer, stream: Any, frame: av.VideoFrame) -> Fraction:
-    """Return 0, or when the first of its streams begins if the picture begins before zero."""
+    """Return FilmInfo.origin: 0, or the start of the first stream if frames begin before zero."""
     if (frame.pts or 0) >= 0:
         return Fraction(0)
     streams: list[Any] = list(container.streams)
@@ -150,10 +151,12 @@ def _origin(container: InputContainer, stream: Any, frame: av.VideoFrame) -> Fra
 
 
 def _end_pts(stream: Any) -> int | None:
+    """Return the end of the last frame in ticks, None if the container does not state it."""
     return (stream.start_time or 0) + stream.duration if stream.duration else None
 
 
 def _num_frames(container: InputContainer, stream: Any) -> int | None:
+    """Return FilmInfo.num_frames_estimate."""
     if stream.frames:
         return int(stream.frames)
     duration = _duration(container, stream)
@@ -161,8 +164,8 @@ def _num_frames(container: InputContainer, stream: Any) -> int | None:
 
 
 def _chapters(container: InputContainer) -> tuple[Chapter, ...]:
-    found = []
+    chapters = []
     for item in container.chapters():
         base = Fraction(item["time_base"] or Fraction(1, 1000))
-        found.append(Chapter(item["start"] * base, item["end"] * base, dict(item["metadata"])))
-    return tuple(found)
+        chapters.append(Chapter(item["start"] * base, item["end"] * base, dict(item["metadata"])))
+    return tuple(chapters)

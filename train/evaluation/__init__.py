@@ -1,1 +1,1 @@
-"""Scores weights against true colours."""
+"""Compares weights with true colours."""

@@ -9,19 +9,16 @@ import numpy as np
 from PIL import Image
 
 from filmcolor.errors import SettingsError
-from filmcolor.images.sheet import lay_out_rows, save_sheet
-from filmcolor.metrics.comparison import Shown
-from filmcolor.train.evaluation.table import GREY, TRUTH, Key
+from filmcolor.images.sheet import arrange_rows, choose_evenly, save_sheet
+from filmcolor.metrics.comparison import Rendition
+from filmcolor.train.evaluation.table import GREY, TRUTH, RowKey
 
-_THUMB_SIDE = 192  # pixels, the longer side on a contact sheet
-
-
-# ---------------------------------------------------------------- the sheet
+_THUMBNAIL_SIDE = 192  # pixels, the longer side
 
 
 @dataclass(frozen=True, slots=True)
-class SheetWish:
-    """A contact sheet: where it goes, and how many pictures are spread over the data."""
+class SheetOptions:
+    """A contact sheet: its path, and the number of pictures, spread over the data."""
 
     path: Path
     num_pictures: int = 8
@@ -32,46 +29,51 @@ class SheetWish:
             raise SettingsError(f"a sheet of {self.num_pictures} pictures: ask for 1 or more")
 
 
-class Columns:
-    """Some pictures spread over the data, as each row shows them; nothing without a wish."""
+class SheetBuilder:
+    """Collects some pictures, spread over the data, as columns of a sheet.
 
-    def __init__(self, wish: SheetWish | None, num_all: int) -> None:
-        self._wish = wish
-        self._numbers = spread(num_all, wish.num_pictures) if wish else []
+    Without options nothing is collected or written.
+    """
+
+    def __init__(self, options: SheetOptions | None, total: int) -> None:
+        """Choose pictures; `total`: of the data's pictures."""
+        self._options = options
+        self._due = choose_evenly(total, options.num_pictures) if options else []
         self._captions: list[str] = []
-        self._thumbs: dict[Key, list[Image.Image]] = {}
-        self._spare: tuple[str, Mapping[Key, Shown], int] | None = None
+        self._thumbnails: dict[RowKey, list[Image.Image]] = {}
+        self._latest: tuple[str, Mapping[RowKey, Rendition], int] | None = None
 
-    def offer(self, number: int, caption: str, views: Mapping[Key, Shown], turns: int = 0) -> None:
-        """Take in picture `number` as all rows show it, if it is due.
+    def offer(
+        self,
+        index: int,
+        caption: str,
+        renditions: Mapping[RowKey, Rendition],
+        quarter_turns: int = 0,
+    ) -> None:
+        """Add picture `index` if it was chosen, or replaces a chosen one that was left out.
 
-        It is when it was chosen, and when one that was chosen before it was left out.
-        `turns`: quarter turns that set it upright.
+        `quarter_turns`: counter-clockwise, that set it upright.
         """
-        self._spare = caption, views, turns
-        if bisect_right(self._numbers, number) > len(self._captions):
-            self._take(*self._spare)
+        self._latest = caption, renditions, quarter_turns
+        if bisect_right(self._due, index) > len(self._captions):
+            self._add(*self._latest)
 
-    def _take(self, caption: str, views: Mapping[Key, Shown], turns: int) -> None:
+    def _add(
+        self, caption: str, renditions: Mapping[RowKey, Rendition], quarter_turns: int
+    ) -> None:
         self._captions.append(caption)
-        for key, view in views.items():
-            thumb = Image.fromarray(np.rot90(view.rgb, turns))
-            thumb.thumbnail((_THUMB_SIDE, _THUMB_SIDE))
-            self._thumbs.setdefault(key, []).append(thumb)
+        for key, rendition in renditions.items():
+            thumbnail = Image.fromarray(np.rot90(rendition.rgb, quarter_turns))
+            thumbnail.thumbnail((_THUMBNAIL_SIDE, _THUMBNAIL_SIDE))
+            self._thumbnails.setdefault(key, []).append(thumbnail)
 
     def save(self) -> None:
-        """Write the sheet: grey, the weights, the truth."""
-        if self._wish is None or self._spare is None:
+        """Write the sheet: rows of grey, of each network and of the truth."""
+        if self._options is None or self._latest is None:
             return
-        if not self._captions:  # all that were chosen were left out
-            self._take(*self._spare)
-        grey, *_, truth = self._thumbs
-        rows = [(str(key), row) for key, row in self._thumbs.items() if key.is_network]
-        rows = [(GREY, self._thumbs[grey]), *rows, (TRUTH, self._thumbs[truth])]
-        save_sheet(lay_out_rows(rows, self._captions), self._wish.path)
-
-
-def spread(num_all: int, num: int) -> list[int]:
-    """Return at most `num` numbers, in the middle of as many equal shares of 0 to num_all."""
-    num = min(num, num_all)
-    return [num_all * (2 * i + 1) // (2 * num) for i in range(num)]
+        if not self._captions:  # every chosen picture was left out
+            self._add(*self._latest)
+        grey, *_, truth = self._thumbnails
+        rows = [(str(key), row) for key, row in self._thumbnails.items() if key.is_network]
+        rows = [(GREY, self._thumbnails[grey]), *rows, (TRUTH, self._thumbnails[truth])]
+        save_sheet(arrange_rows(rows, self._captions), self._options.path)

@@ -1,1 +1,1 @@
-"""Picks stills from colour films and photographs."""
+"""Chooses stills for training from colour films and photographs."""

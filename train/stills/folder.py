@@ -1,4 +1,4 @@
-"""The folder that stills are written to, and its manifest."""
+"""The output folder of stills, and its manifest."""
 
 import csv
 from collections.abc import Sequence
@@ -13,17 +13,17 @@ from filmcolor.files import atomic_write, make_folder
 from filmcolor.types.frames import Picture
 
 MANIFEST = "manifest.csv"
-# JPEG, for a third of PNG's space and reading time: what comes from films has been through
-# worse. 4:4:4, for the colours are what is learned.
+# JPEG takes a third of PNG's space and reading time, and films have been compressed harder before.
+# 4:4:4, because the colours are what is learned.
 _JPEG = {"quality": 95, "subsampling": 0, "optimize": True}
 
 
 @dataclass(frozen=True, slots=True)
 class Still:
-    """A line of manifest.csv: a still and where it comes from.
+    """A row of manifest.csv: a still and its source.
 
-    `shot` and `frame` count from 0, `timecode` from the film's first frame; a photograph
-    has none of the three, and its path stands for the film.
+    `shot` and `frame` count from 0, `timecode` from the film's first frame; they are empty for a
+    photograph, whose path stands in `film`.
     """
 
     file: str  # below the folder, with /
@@ -33,29 +33,28 @@ class Still:
     frame: str
     width: int
     height: int
-    kind: str  # of source: "film" or "photo"
+    kind: str  # of the source: "film" or "photo"
 
 
 class StillsFolder:
-    """A folder that is filled with stills, and its manifest.
+    """A context manager that fills a folder with stills and a manifest.
 
-    Every file appears whole or not at all. When filling it fails, what was written is
-    removed again; a process that is killed leaves whole stills and no line for the film
-    it was at.
+    Files are written atomically. When the block fails, what was written is removed. A killed
+    process leaves complete stills, without rows for the film it was at.
     """
 
     def __init__(self, folder: Path, force: bool = False) -> None:
         self.folder, self.stills = folder, list[Still]()
-        self._made: list[Path] = []  # folders that were not there, outermost first
-        self._names = {MANIFEST}  # in use, in small letters: some disks take A for a
-        self._old = _check_folder(folder, force)
+        self._created: list[Path] = []  # folders that did not exist, outermost first
+        self._names = {MANIFEST}  # in use, case-folded: some file systems ignore case
+        self._previous = _check_folder(folder, force)
 
     def __enter__(self) -> "StillsFolder":
         try:
-            self._make(self.folder)
-            self.write_manifest()  # now, not after hours: is there room, may it be written?
+            self._make_folder(self.folder)
+            self.write_manifest()  # fails now, not after hours, if the folder is not writable
         except BaseException:
-            self._undo()
+            self._roll_back()
             raise
         return self
 
@@ -63,12 +62,12 @@ class StillsFolder:
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> None:
         if error is not None:
-            self._undo()
+            self._roll_back()
 
-    def name(self, wanted: str) -> str:
-        """Return a name that nothing here has: the one wanted, or with a number after it."""
-        path = PurePosixPath(wanted)
-        name, number = wanted, 1
+    def unique_name(self, name: str) -> str:
+        """Return `name`, or `name~2` and so on where it is in use; `name` is a POSIX path."""
+        path = PurePosixPath(name)
+        number = 1
         while name.casefold() in self._names:
             number += 1
             name = str(path.with_name(f"{path.stem}~{number}{path.suffix}"))
@@ -76,54 +75,54 @@ class StillsFolder:
         return name
 
     def add(self, picture: Picture, still: Still) -> None:
-        """Write a still (H, W, 3) and remember its line."""
+        """Write a still's picture (H, W, 3), and keep its row for the manifest."""
         target = self.folder / still.file
-        self._make(target.parent)
-        self.stills.append(still)  # first: then it is removed again, whatever happens
+        self._make_folder(target.parent)
+        self.stills.append(still)  # first, so that a failure removes it
         with atomic_write(target) as partial:
             Image.fromarray(picture).save(partial, format="JPEG", **_JPEG)
 
     def write_manifest(self) -> None:
-        """Write the lines of all stills so far."""
+        """Write the rows of all stills so far."""
         _write_manifest(self.folder / MANIFEST, self.stills)
 
     def finish(self) -> None:
-        """Write the manifest, and remove the stills of an older one that are not in it."""
+        """Write the sorted manifest, and remove stills that only the previous one lists."""
         self.stills.sort(key=lambda s: s.file)
         self.write_manifest()
         kept = {still.file for still in self.stills}
-        for still in self._old:
+        for still in self._previous:
             if still.file not in kept:
                 self._remove(still.file)
 
-    def _make(self, folder: Path) -> None:
+    def _make_folder(self, folder: Path) -> None:
         missing = [p for p in (folder, *folder.parents) if not p.exists()]
         make_folder(folder)
-        self._made += reversed(missing)
+        self._created += reversed(missing)
 
     def _remove(self, file: str) -> None:
         (self.folder / file).unlink(missing_ok=True)
-        for parent in PurePosixPath(file).parents[:-1]:  # up to the folder, not the folder
+        for parent in PurePosixPath(file).parents[:-1]:  # without the output folder itself
             if (self.folder / parent).is_dir() and not any((self.folder / parent).iterdir()):
                 (self.folder / parent).rmdir()
 
-    def _undo(self) -> None:
+    def _roll_back(self) -> None:
         try:
             for still in self.stills:
                 self._remove(still.file)
             (self.folder / MANIFEST).unlink(missing_ok=True)
-            left = [still for still in self._old if (self.folder / still.file).exists()]
-            if self._old:
-                _write_manifest(self.folder / MANIFEST, left)
-            for folder in reversed(self._made):
+            remaining = [s for s in self._previous if (self.folder / s.file).exists()]
+            if self._previous:
+                _write_manifest(self.folder / MANIFEST, remaining)
+            for folder in reversed(self._created):
                 if folder.is_dir() and not any(folder.iterdir()):
                     folder.rmdir()
         except OSError:
-            pass  # the disk is gone: what made us stop says so
+            pass  # the disk is gone; the first error is reported
 
 
 def _check_folder(folder: Path, force: bool) -> list[Still]:
-    """Return the stills that a folder's own manifest names.
+    """Return the stills in the manifest of a folder that exists; [] for an empty or new folder.
 
     Raises OutputError when the folder may not be filled.
     """
@@ -148,7 +147,7 @@ def _check_folder(folder: Path, force: bool) -> list[Still]:
 
 
 def _read_manifest(path: Path) -> list[Still]:
-    """Return a manifest's stills; a line that leads out of the folder is none of ours."""
+    """Return a manifest's stills; rows whose path leads out of the folder are ignored."""
     with path.open(encoding="utf-8", errors="surrogateescape", newline="") as lines:
         rows = [row for row in csv.DictReader(lines) if row.get("file")]
     names = [field.name for field in fields(Still)]
@@ -158,8 +157,10 @@ def _read_manifest(path: Path) -> list[Still]:
 
 
 def _write_manifest(path: Path, stills: Sequence[Still]) -> None:
-    options = {"encoding": "utf-8", "errors": "surrogateescape", "newline": ""}
-    with atomic_write(path) as partial, partial.open("w", **options) as file:
+    with (
+        atomic_write(path) as partial,
+        partial.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file,
+    ):
         lines = csv.writer(file, lineterminator="\n")
         lines.writerow([field.name for field in fields(Still)])
         lines.writerows(astuple(still) for still in stills)

@@ -1,4 +1,8 @@
-"""Letterbox and pillarbox: the black bars around a picture, found by how often they are lit."""
+"""Letterbox and pillarbox: finds the black bars around a picture, over many frames.
+
+A row or column of a bar stays dark in nearly all frames. What is dark on one side only, as a night
+sky is, counts as a bar only where its edge is sharp.
+"""
 
 import math
 from dataclasses import astuple, dataclass
@@ -9,88 +13,86 @@ from numpy.typing import NDArray
 from filmcolor.types.frames import Plane
 from filmcolor.types.yuv import Coding
 
-_DARK = 24 / 255  # luma in 0..1 that a line of a bar stays below, noise included
-_BAR_EDGE = 0.06  # how much brighter the picture is than the bar beside it, luma in 0..1
+_DARK = 24 / 255  # luma in 0..1 that a bar's rows and columns stay below, noise included
+_BAR_EDGE = 0.06  # least step of luma in 0..1 from a bar to the picture beside it
 _MIN_PICTURE = 4  # a picture fills one part in so many of the frame, or there are no bars
-_LINES_MEASURED = 480  # across a bar's line, about so many pixels are looked at
+_NUM_SAMPLES = 480  # about so many pixels of each row and column are measured
 
 
 @dataclass(frozen=True, slots=True)
 class Bars:
-    """The black lines around a picture, in pixels of the frame as coded."""
+    """The widths of the black bars around a picture, in pixels of the frame as coded."""
 
     top: int = 0
     bottom: int = 0
     left: int = 0
     right: int = 0
 
-    def trim(self, picture: Plane) -> Plane:
-        """Return a plane or picture (H, W, ...) without its bars, and without their soft edge."""
+    def crop(self, picture: Plane) -> Plane:
+        """Return a plane or picture (H, W, ...) without its bars and their soft edges."""
         height, width = picture.shape[:2]
         top, bottom, left, right = (bar and bar + 1 for bar in astuple(self))
         return picture[top : height - bottom, left : width - right]
 
-    def scaled(self, shape: tuple[int, ...], small: tuple[int, ...]) -> "Bars":
-        """Return the bars of a frame (H, W) on its small copy (h, w), rounded to the inside."""
-        down, across = small[0] / shape[0], small[1] / shape[1]
+    def scaled(self, shape: tuple[int, ...], proxy_shape: tuple[int, ...]) -> "Bars":
+        """Return the bars of a frame (H, W) on its proxy (h, w), rounded into the picture."""
+        down, across = proxy_shape[0] / shape[0], proxy_shape[1] / shape[1]
         factors = (down, down, across, across)
         return Bars(*(math.ceil(bar * f) for bar, f in zip(astuple(self), factors)))
 
 
-class Profile:
-    """How often each row and column of a frame was lit, over any number of frames."""
+class BarDetector:
+    """Counts over any number of frames how often each row and column is lit."""
 
     def __init__(self, height: int, width: int) -> None:
-        self.num = 0
-        self._lit = np.zeros(height), np.zeros(width)
-        self._level = np.zeros(height), np.zeros(width)
-        self._step = max(1, height // _LINES_MEASURED), max(1, width // _LINES_MEASURED)
+        self.num_frames = 0
+        # by row, by column
+        self._num_lit = np.zeros(height), np.zeros(width)
+        self._level_sum = np.zeros(height), np.zeros(width)
+        self._steps = max(1, height // _NUM_SAMPLES), max(1, width // _NUM_SAMPLES)
 
     def add(self, luma: Plane, coding: Coding) -> None:
-        """Look at one more frame's luma code values (H, W)."""
-        down, across = self._step
+        """Add a frame's luma code values (H, W)."""
+        down, across = self._steps
         for axis, lines in enumerate((luma[:, ::across], luma[::down].T)):
             level = (lines.astype(np.float32) - coding.luma_offset) / coding.luma_scale
             mean = level.mean(axis=1)
-            # one lamp in a night sky lights its line; the noise of a bar does not
-            self._lit[axis][:] += mean + 2.0 * level.std(axis=1) > _DARK
-            self._level[axis][:] += mean
-        self.num += 1
+            # a single lamp in a night sky lights its row; the noise of a bar does not
+            self._num_lit[axis][:] += mean + 2.0 * level.std(axis=1) > _DARK
+            self._level_sum[axis][:] += mean
+        self.num_frames += 1
 
-    def dark(self, share: float) -> Bars:
-        """Return what was dark at each side in all but a share of the frames."""
-        return Bars(*(n for axis in (0, 1) for n in self._dark_lines(axis, share)))
+    def dark_edges(self, share: float) -> Bars:
+        """Return the widths that are dark on each side, in all but a share of the frames."""
+        return Bars(*(n for axis in (0, 1) for n in self._dark_widths(axis, share)))
 
     def bars(self, share: float) -> Bars:
-        """Return what was dark and is a bar: as broad as its opposite, or sharply cut."""
+        """Return the dark edges that are bars: as wide as on the opposite side, or with a step."""
         widths = []
         for axis in (0, 1):
-            before, after = self._dark_lines(axis, share)
-            level = self._level[axis] / max(self.num, 1)
-            is_even = abs(before - after) <= max(2, len(level) // 64)
-            is_bar = [
-                is_even or _is_cut_sharply(side, bar)
-                for side, bar in ((level, before), (level[::-1], after))
-            ]
-            widths += [bar if is_it else 0 for bar, is_it in zip((before, after), is_bar)]
+            before, after = self._dark_widths(axis, share)
+            level = self._level_sum[axis] / max(self.num_frames, 1)
+            is_symmetric = abs(before - after) <= max(2, len(level) // 64)
+            for width, inward in ((before, level), (after, level[::-1])):
+                widths.append(width if is_symmetric or _has_step(inward, width) else 0)
         return Bars(*widths)
 
-    def _dark_lines(self, axis: int, share: float) -> tuple[int, int]:
-        lit = np.flatnonzero(self._lit[axis] >= max(1.0, share * self.num))
-        length = len(self._lit[axis])
+    def _dark_widths(self, axis: int, share: float) -> tuple[int, int]:
+        lit = np.flatnonzero(self._num_lit[axis] >= max(1.0, share * self.num_frames))
+        length = len(self._num_lit[axis])
         if len(lit) == 0 or (lit[-1] + 1 - lit[0]) * _MIN_PICTURE < length:
             return 0, 0
         return int(lit[0]), int(length - 1 - lit[-1])
 
 
-def _is_cut_sharply(level: NDArray[np.float64], bar: int) -> bool:
-    return 0 < bar < len(level) - 2 and bool(level[bar + 2] - level[bar - 1] >= _BAR_EDGE)
+def _has_step(level: NDArray[np.float64], width: int) -> bool:
+    return 0 < width < len(level) - 2 and bool(level[width + 2] - level[width - 1] >= _BAR_EDGE)
 
 
-def settle_bars(dark: Bars, bars: Bars, film: Bars) -> Bars:
+def combine_bars(dark_edges: Bars, bars: Bars, film_bars: Bars) -> Bars:
     """Return the bars of a shot: its own, or the film's where darkness hides them.
 
-    `dark`, `bars`: the shot's; `film`: the whole film's. What is lit in the shot stays.
+    `dark_edges`, `bars`: of the shot. Rows and columns that are lit in the shot are never cropped.
     """
-    sides = zip(astuple(dark), astuple(bars), astuple(film))
-    return Bars(*(own or min(lines, usual) for lines, own, usual in sides))
+    sides = zip(astuple(dark_edges), astuple(bars), astuple(film_bars))
+    return Bars(*(shot_bar or min(dark, film_bar) for dark, shot_bar, film_bar in sides))

@@ -1,26 +1,34 @@
-"""Films and folders of photographs to stills for training: sharp, in colour, no two alike."""
+"""Chooses stills from films and photographs: sharp, in colour, without near-duplicates.
+
+A film is scanned once for its luma; colour is read for the chosen frames only. Each film gives the
+sharpest frame of each shot.
+"""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from filmcolor.errors import InputError, OutputError, SettingsError
 from filmcolor.images.image_file import STILL_SUFFIXES, find_images
-from filmcolor.pipeline.run import Progress
 from filmcolor.timecodes import format_timecode
-from filmcolor.train.stills.extract import read_picks, read_whole, shrunk, upright
+from filmcolor.train.stills.extract import (
+    read_photo_without_bars,
+    read_picks,
+    shrink,
+    to_still,
+)
 from filmcolor.train.stills.folder import Still, StillsFolder
 from filmcolor.train.stills.quality import (
-    SIGHT,
-    Memory,
-    flaw_of,
+    SHARPNESS_SIZE,
+    SignatureIndex,
+    find_flaw,
     is_blurred,
     luma_of_rgb,
     signature,
 )
-from filmcolor.train.stills.scan import Pick, look_through
+from filmcolor.train.stills.scan import Pick, scan_film
 from filmcolor.types.film import WHOLE, FilmInfo, Part, TimeRange
 from filmcolor.types.frames import Picture
 from filmcolor.video.decoder import resolve
@@ -30,10 +38,16 @@ from filmcolor.video.probe import probe
 _MAX_EXAMPLES = 3  # named per reason in a report
 _PQ_AND_HLG = (16, 18)  # ITU-T H.273 table 3: transfers of HDR
 
+Progress = Callable[[int, int | None], None]  # frames and pictures done, total if known
+
 
 @dataclass(frozen=True, slots=True)
-class Picking:
-    """How stills are chosen. `short_side`: pixels, 0 keeps the size; `limit`: per film."""
+class PickOptions:
+    """How stills are chosen.
+
+    `per_shot`: the most stills of a shot. `short_side`: pixels, 0 keeps the size. `limit`: the most
+    stills of a film. Raises SettingsError for values that have no meaning.
+    """
 
     per_shot: int = 1
     short_side: int = 256
@@ -51,8 +65,8 @@ class Picking:
 
 
 @dataclass(frozen=True, slots=True)
-class LeftOut:
-    """How often stills were left out for one reason, and the first of them by name."""
+class Rejection:
+    """A reason for which pictures were left out: how many, and the names of the first."""
 
     reason: str
     num: int
@@ -65,13 +79,13 @@ class LeftOut:
 
 @dataclass(frozen=True, slots=True)
 class StillsReport:
-    """What was picked and what was not."""
+    """How many stills were kept, and why others were left out."""
 
     folder: Path
     num_kept: int
     num_films: int
-    num_photos: int  # that were looked at
-    left_out: tuple[LeftOut, ...]
+    num_photos: int  # that were examined
+    rejections: tuple[Rejection, ...]
     notes: tuple[str, ...]
 
     def __str__(self) -> str:
@@ -82,7 +96,7 @@ class StillsReport:
         ]
         kept = f"{self.num_kept} still{'' if self.num_kept == 1 else 's'}"
         lines = [f"{kept} of {' and '.join(sources)} → {self.folder}"]
-        lines += [f"left out: {reason}" for reason in self.left_out]
+        lines += [f"left out: {rejection}" for rejection in self.rejections]
         return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
 
 
@@ -90,45 +104,45 @@ def pick_stills(
     sources: Sequence[str | Path],
     folder: str | Path,
     *,
-    picking: Picking | None = None,
+    options: PickOptions | None = None,
     time_range: TimeRange = WHOLE,
     force: bool = False,
     progress: Progress | None = None,
 ) -> StillsReport:
-    """Pick stills out of colour films and folders of photographs, and list them in manifest.csv.
+    """Write stills from colour films and folders of photographs, and list them in manifest.csv.
 
-    A film gives the sharpest frame of each shot; blank, grey, tinted and blurred pictures
-    are left out, and those like one that was kept. `span`: of one film. `force` refills a
-    folder that has a manifest. `progress(done, total)` counts frames and pictures.
-    Raises InputError for what is no film and holds no picture and when nothing is kept,
+    A film gives the sharpest frame of each shot. Blank, grey, tinted and blurred pictures are left
+    out, and near-duplicates of stills that were kept. `time_range`: of a single film. `force`
+    refills a folder that has a manifest. `progress(done, total)` counts frames and pictures.
+    Raises InputError for a source that is no film and holds no picture and when nothing is kept,
     OutputError when the folder cannot be filled; what was written is then removed.
     """
-    picking, target = picking or Picking(), Path(folder)
-    films, photos = _find(sources, target)
+    options, target = options or PickOptions(), Path(folder)
+    films, photos = _find_sources(sources, target)
     if not time_range.is_whole and (len(films) != 1 or photos):
         raise SettingsError("a range is of one film; leave it out, or name that film alone")
     parts = [resolve(info, time_range) for info in films]
     num_photos = sum(map(len, photos.values()))
-    ledger = _Ledger(progress, sum(map(_length, films, parts)) + num_photos)
+    tracker = _Tracker(progress, sum(map(_length, films, parts)) + num_photos)
     with StillsFolder(target, force) as output:
-        picker = _Picker(picking, output, ledger)
+        picker = _Picker(options, output, tracker)
         for info, part in zip(films, parts):
-            picker.film(info, part)
+            picker.add_film(info, part)
             output.write_manifest()
         for source, paths in photos.items():
-            picker.photos(source, paths)
+            picker.add_photos(source, paths)
             output.write_manifest()
         if not output.stills:
-            raise InputError(_nothing_kept(sources, ledger.left_out()))
+            raise InputError(_nothing_kept(sources, tracker.rejections()))
         output.finish()
-    num, notes = len(output.stills), tuple(ledger.notes)
-    return StillsReport(target, num, len(films), num_photos, ledger.left_out(), notes)
+    num, notes = len(output.stills), tuple(tracker.notes)
+    return StillsReport(target, num, len(films), num_photos, tracker.rejections(), notes)
 
 
-def _find(
+def _find_sources(
     sources: Sequence[str | Path], target: Path
 ) -> tuple[list[FilmInfo], dict[Path, list[Path]]]:
-    """Return the films among the sources, and the pictures below each folder."""
+    """Return the films among the sources, and the pictures below each folder among them."""
     if not sources:
         raise InputError("no film and no folder of pictures is named; name one")
     films: dict[Path, FilmInfo] = {}
@@ -147,7 +161,7 @@ def _find(
 
 
 def _find_pictures(folder: Path) -> list[Path]:
-    """Return every picture below a folder, sorted; InputError when there is none."""
+    """Return every picture below a folder, sorted; raises InputError when there is none."""
     paths = find_images(folder)
     if not paths:
         raise InputError(
@@ -158,13 +172,13 @@ def _find_pictures(folder: Path) -> list[Path]:
 
 
 @dataclass(slots=True)
-class _Ledger:
-    """What has been left out so far, and how far the work is."""
+class _Tracker:
+    """Counts the progress and the rejections."""
 
     progress: Progress | None
     total: int
     done: int = 0
-    nums: Counter[str] = field(default_factory=Counter)
+    nums: Counter[str] = field(default_factory=Counter)  # by reason
     examples: dict[str, list[str]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
@@ -173,63 +187,63 @@ class _Ledger:
         if self.progress:
             self.progress(self.done, max(self.total, self.done))
 
-    def leave_out(self, reason: str, name: str, num: int = 1) -> None:
+    def reject(self, reason: str, name: str, num: int = 1) -> None:
         self.nums[reason] += num
         examples = self.examples.setdefault(reason, [])
         if len(examples) < _MAX_EXAMPLES:
             examples.append(name)
 
-    def left_out(self) -> tuple[LeftOut, ...]:
+    def rejections(self) -> tuple[Rejection, ...]:
         return tuple(
-            LeftOut(reason, num, tuple(self.examples[reason]))
+            Rejection(reason, num, tuple(self.examples[reason]))
             for reason, num in self.nums.most_common()
         )
 
 
 class _Picker:
-    """One picking: the folder, what it remembers, and what it has left out."""
+    """Adds stills from films and photographs to a folder, without near-duplicates among them."""
 
-    def __init__(self, picking: Picking, output: StillsFolder, ledger: _Ledger) -> None:
-        self.picking, self.output, self.ledger = picking, output, ledger
-        self.memory = Memory()
+    def __init__(self, options: PickOptions, output: StillsFolder, tracker: _Tracker) -> None:
+        self.options, self.output, self.tracker = options, output, tracker
+        self.signatures = SignatureIndex()
 
-    def film(self, info: FilmInfo, part: Part) -> None:
-        """Pick a film's stills."""
+    def add_film(self, info: FilmInfo, part: Part) -> None:
+        """Add the stills of a part of a film."""
         index = FrameIndex(info)
-        footage = look_through(info, part, self.picking.per_shot, index, self.ledger.advance)
-        if footage.broken:
-            self.ledger.notes.append(footage.broken)
-        for shot in footage.shots:
+        scan = scan_film(info, part, self.options.per_shot, index, self.tracker.advance)
+        if scan.error:
+            self.tracker.notes.append(scan.error)
+        for shot in scan.shots:
             if shot.flaw:
-                self.ledger.leave_out(shot.flaw, _moment(info, shot.start_pts))
-        self._take(info, footage.picks(), index)
+                self.tracker.reject(shot.flaw, _position(info, shot.start_pts))
+        self._add_picks(info, scan.picks(), index)
 
-    def _take(self, info: FilmInfo, picks: list[Pick], index: FrameIndex) -> None:
-        name = self.output.name(info.path.stem)
-        limit = len(picks) if self.picking.limit is None else self.picking.limit
-        num_kept = num_looked_at = 0
-        self.ledger.total += len(picks)
+    def _add_picks(self, info: FilmInfo, picks: list[Pick], index: FrameIndex) -> None:
+        subfolder = self.output.unique_name(info.path.stem)
+        limit = len(picks) if self.options.limit is None else self.options.limit
+        num_kept = num_examined = 0
+        self.tracker.total += len(picks)
         with closing(read_picks(info, picks, index, limit)) as pictures:
             for pick, rgb in pictures:
-                num_looked_at += 1
+                num_examined += 1
                 if rgb is None:
-                    self.ledger.leave_out("unreadable", _moment(info, pick.pts))
+                    self.tracker.reject("unreadable", _position(info, pick.pts))
                 else:
-                    picture = upright(rgb, info, pick.bars, self.picking.short_side)
-                    num_kept += self._keep_frame(picture, info, pick, name)
-                self.ledger.advance()
+                    picture = to_still(rgb, info, pick.bars, self.options.short_side)
+                    num_kept += self._add_frame(picture, info, pick, subfolder)
+                self.tracker.advance()
                 if num_kept == limit:
                     break
-        if num_looked_at < len(picks):
-            self.ledger.leave_out("over the limit", info.path.name, len(picks) - num_looked_at)
+        if num_examined < len(picks):
+            self.tracker.reject("over the limit", info.path.name, len(picks) - num_examined)
 
-    def _keep_frame(self, picture: Picture, info: FilmInfo, pick: Pick, name: str) -> bool:
-        """Keep a frame that is wanted, in the sub-folder `name`, and tell whether it was."""
-        if not self._is_wanted(picture, _moment(info, pick.pts)):
+    def _add_frame(self, picture: Picture, info: FilmInfo, pick: Pick, subfolder: str) -> bool:
+        """Add a frame to a sub-folder unless it is rejected; return whether it was added."""
+        if not self._accept(picture, _position(info, pick.pts)):
             return False
         height, width = picture.shape[:2]
         still = Still(
-            file=f"{name}/{info.path.stem}-{pick.number:07}.jpg",
+            file=f"{subfolder}/{info.path.stem}-{pick.number:07}.jpg",
             film=str(info.path),
             timecode=_timecode(info, pick.pts),
             shot=str(pick.shot),
@@ -241,36 +255,37 @@ class _Picker:
         self.output.add(picture, still)
         return True
 
-    def photos(self, folder: Path, paths: Sequence[Path]) -> None:
-        """Pick among the photographs below a folder, its sub-folders kept."""
-        name = self.output.name(folder.resolve().name or "photos")
+    def add_photos(self, folder: Path, paths: Sequence[Path]) -> None:
+        """Add photographs of a folder; sub-folders keep their names."""
+        subfolder = self.output.unique_name(folder.resolve().name or "photos")
         for path in paths:
-            self._photo(path, f"{name}/{path.relative_to(folder).with_suffix('').as_posix()}")
-            self.ledger.advance()
+            name = path.relative_to(folder).with_suffix("").as_posix()
+            self._add_photo(path, f"{subfolder}/{name}")
+            self.tracker.advance()
 
-    def _photo(self, path: Path, name: str) -> None:
+    def _add_photo(self, path: Path, name: str) -> None:
         try:
-            whole = read_whole(path)
+            photo = read_photo_without_bars(path)
         except InputError:
-            self.ledger.leave_out("unreadable", str(path))
+            self.tracker.reject("unreadable", str(path))
             return
-        picture = shrunk(whole, self.picking.short_side)
-        if is_blurred(luma_of_rgb(shrunk(whole, SIGHT))):
-            self.ledger.leave_out("blurred", str(path))
-        elif self._is_wanted(picture, str(path)):
+        picture = shrink(photo, self.options.short_side)
+        if is_blurred(luma_of_rgb(shrink(photo, SHARPNESS_SIZE))):
+            self.tracker.reject("blurred", str(path))
+        elif self._accept(picture, str(path)):
             height, width = picture.shape[:2]
-            file = self.output.name(f"{name}.jpg")
+            file = self.output.unique_name(f"{name}.jpg")
             self.output.add(picture, Still(file, str(path), "", "", "", width, height, "photo"))
 
-    def _is_wanted(self, picture: Picture, where: str) -> bool:
-        """Tell whether a picture is kept, and put down why not."""
-        flaw, mark = flaw_of(picture), signature(picture)
-        if flaw is None and not self.memory.is_new(mark):
+    def _accept(self, picture: Picture, name: str) -> bool:
+        """Return whether a picture is to be kept; a rejection is counted under `name`."""
+        flaw, values = find_flaw(picture), signature(picture)
+        if flaw is None and not self.signatures.is_new(values):
             flaw = "near-duplicate"
         if flaw is None:
-            self.memory.add(mark)
+            self.signatures.add(values)
         else:
-            self.ledger.leave_out(flaw, where)
+            self.tracker.reject(flaw, name)
         return flaw is None
 
 
@@ -278,21 +293,18 @@ def _length(info: FilmInfo, part: Part) -> int:
     return (info.num_frames_estimate or 0) if part.stop is None else part.stop - part.first
 
 
-def _nothing_kept(sources: Sequence[str | Path], left_out: Sequence[LeftOut]) -> str:
+def _nothing_kept(sources: Sequence[str | Path], rejections: Sequence[Rejection]) -> str:
     more = ", …" if len(sources) > _MAX_EXAMPLES else ""
     names = ", ".join(map(str, sources[:_MAX_EXAMPLES])) + more
-    if left_out and all(reason.reason in ("grey", "tinted", "blank") for reason in left_out):
-        return f"{names}: no colour in it ({_listed(left_out)}); name films in colour"
-    return f"{names}: no still is worth keeping ({_listed(left_out)}); name other films"
-
-
-def _listed(left_out: Sequence[LeftOut]) -> str:
-    return ", ".join(f"{reason.num} {reason.reason}" for reason in left_out) or "no frames"
+    counts = ", ".join(f"{r.num} {r.reason}" for r in rejections) or "no frames"
+    if rejections and all(r.reason in ("grey", "tinted", "blank") for r in rejections):
+        return f"{names}: no colour in it ({counts}); name films in colour"
+    return f"{names}: no usable still ({counts}); name other films"
 
 
 def _timecode(info: FilmInfo, pts: int) -> str:
     return format_timecode(float(info.seconds(pts)))
 
 
-def _moment(info: FilmInfo, pts: int) -> str:
+def _position(info: FilmInfo, pts: int) -> str:
     return f"{info.path.name} at {_timecode(info, pts)}"

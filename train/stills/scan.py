@@ -1,4 +1,4 @@
-"""One pass over a film's luma: its shots, their bars and the sharpest frames of each."""
+"""Scans a film's luma once: its shots, their bars, and the sharpest frames of each."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -6,10 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from filmcolor.errors import InputError
+from filmcolor.images.sharpness import laplacian_variance_ratio
 from filmcolor.runtime.prefetch import Prefetch
 from filmcolor.shots.detector import CONTEXT_FRAMES, mark_cuts
-from filmcolor.train.stills.letterbox import Bars, Profile, settle_bars
-from filmcolor.train.stills.quality import MIN_SHARPNESS, SIGHT, is_blank, sharpness
+from filmcolor.train.stills.letterbox import BarDetector, Bars, combine_bars
+from filmcolor.train.stills.quality import MIN_SHARPNESS, SHARPNESS_SIZE, is_blank
 from filmcolor.types.film import FilmInfo, Part
 from filmcolor.types.frames import ProxyFrame
 from filmcolor.types.yuv import Coding
@@ -17,41 +18,41 @@ from filmcolor.video.decoder import read_luma
 from filmcolor.video.frame_index import FrameIndex
 from filmcolor.video.proxy import add_proxies
 
-_MIN_SHARE = 0.4  # of the shot's sharpest frame: half of it is a trace of motion blur
+_MIN_RELATIVE_SHARPNESS = 0.4  # of the shot's sharpest frame: half has a trace of motion blur
 _SECONDS_PER_STILL = 4  # a shot must last so long for each still after its first
-_EDGE = 6  # frames left out at either end of a shot, where dissolves and flashes are
-_MAX_STRETCHES = 64  # candidates remembered of a shot, however long
-_SHOT_SHARE = 0.1  # of a shot's frames in which a line is lit, when it is picture
+_EDGE_FRAMES = 6  # skipped at either end of a shot, where dissolves and flashes are
+_MAX_INTERVALS = 64  # of a shot; each keeps one candidate, however long the shot is
+_SHOT_SHARE = 0.1  # of a shot's frames in which a row or column is lit, if it is picture
 _FILM_SHARE = 0.05  # of a film's frames: full-screen titles are rarer than that
-_FRAMES_AHEAD = 8  # read and made small while one is looked at
+_QUEUE_LENGTH = 8  # frames
 
 
 @dataclass(frozen=True, slots=True)
-class Glimpse:
-    """What is remembered of a frame."""
+class Candidate:
+    """A frame that may become a still."""
 
-    number: int  # of the film, from 0
+    number: int  # in the film, from 0
     pts: int  # FilmInfo.time_base units
-    sharpness: float
+    sharpness: float  # `laplacian_variance_ratio`
 
 
 @dataclass(frozen=True, slots=True)
-class Shot:
-    """A shot that was looked through: half-open in frames, and its best, in order."""
+class ScannedShot:
+    """A shot, half-open in frames, with its best frames in order."""
 
-    number: int  # from 0, of those that were looked through
+    number: int  # from 0, among the scanned shots
     first: int
     stop: int
     start_pts: int
-    best: tuple[Glimpse, ...]
-    flaw: str | None  # "blank" or "blurred": why there is no best
-    dark: Bars  # what is dark at its sides, bars or not
+    best: tuple[Candidate, ...]
+    flaw: str | None  # "blank" or "blurred": the reason why `best` is empty
+    dark_edges: Bars  # bars or dark parts of the picture
     bars: Bars
 
 
 @dataclass(frozen=True, slots=True)
 class Pick:
-    """A frame to take from a film."""
+    """A frame of a film to extract."""
 
     shot: int
     number: int  # of the frame
@@ -60,118 +61,128 @@ class Pick:
 
 
 @dataclass(frozen=True, slots=True)
-class Footage:
-    """A film, or a part of one, that was looked through."""
+class FilmScan:
+    """The result of scanning a film, or a part of one."""
 
-    shots: tuple[Shot, ...]
-    bars: Bars  # the usual ones
-    broken: str | None  # what broke it off, if anything did
+    shots: tuple[ScannedShot, ...]
+    bars: Bars  # of the film as a whole
+    error: str | None  # the error that ended the scan early, if there was one
 
     def picks(self) -> list[Pick]:
         """Return the best frames of all shots, in order."""
         return [
-            Pick(shot.number, best.number, best.pts, settle_bars(shot.dark, shot.bars, self.bars))
+            Pick(
+                shot.number,
+                best.number,
+                best.pts,
+                combine_bars(shot.dark_edges, shot.bars, self.bars),
+            )
             for shot in self.shots
             for best in shot.best
         ]
 
 
-def look_through(
+def scan_film(
     info: FilmInfo,
     part: Part,
     per_shot: int,
     index: FrameIndex | None = None,
     advance: Callable[[], None] | None = None,
-) -> Footage:
-    """Read a film's luma once, and keep nothing of it but a few numbers per shot.
+) -> FilmScan:
+    """Read the luma of a part of a film once, and return its shots with their sharpest frames.
 
-    `per_shot`: at most so many frames of a shot are its best. Cuts are those that a run
-    finds. `advance()` is called after every frame.
+    `per_shot`: the most frames of a shot. Shots are those of a run. `advance()` is called after
+    every frame. Memory holds a few numbers per shot.
     """
-    start, end = (
-        max(0, part.first - CONTEXT_FRAMES),
-        None if part.stop is None else part.stop + CONTEXT_FRAMES,
-    )
-    sight = min(SIGHT, *map(int, info.display_size))  # what is enlarged has no detail
-    whole = Profile(info.height, info.width)
-    shots: list[Shot] = []
-    shot: _ShotSoFar | None = None
-    broken = None
+    start = max(0, part.first - CONTEXT_FRAMES)
+    end = None if part.stop is None else part.stop + CONTEXT_FRAMES
+    size = min(SHARPNESS_SIZE, *map(int, info.display_size))  # enlarging adds no detail
+    film_bars = BarDetector(info.height, info.width)
+    shots: list[ScannedShot] = []
+    scanner: _ShotScanner | None = None
+    message = None
     try:
         lumas = read_luma(info, start, end, index)
-        with Prefetch(add_proxies(lumas, info, sight), _FRAMES_AHEAD) as small:
-            for frame in mark_cuts(small):
+        with Prefetch(add_proxies(lumas, info, size), _QUEUE_LENGTH) as proxies:
+            for frame in mark_cuts(proxies):
                 if frame.source.number < part.first:
                     continue
                 if part.stop is not None and frame.source.number >= part.stop:
                     break
-                if shot is None or frame.is_cut:
-                    shots += [shot.finish(info, per_shot)] if shot else []
-                    shot = _ShotSoFar(len(shots), frame)
-                shot.add(frame, info.coding)
-                whole.add(frame.source.luma, info.coding)
+                if scanner is None or frame.is_cut:
+                    shots += [scanner.finish(info, per_shot)] if scanner else []
+                    scanner = _ShotScanner(len(shots), frame)
+                scanner.add(frame, info.coding)
+                film_bars.add(frame.source.luma, info.coding)
                 if advance:
                     advance()
-    except InputError as error:  # what came before is good
-        broken = str(error)
-    if shot is not None:
-        shots.append(shot.finish(info, per_shot))
-    return Footage(tuple(shots), whole.bars(_FILM_SHARE), broken)
+    except InputError as error:  # keep what came before
+        message = str(error)
+    if scanner is not None:
+        shots.append(scanner.finish(info, per_shot))
+    return FilmScan(tuple(shots), film_bars.bars(_FILM_SHARE), message)
 
 
-class _ShotSoFar:
-    """A shot while its frames pass: of each stretch of it, the sharpest is remembered."""
+class _ShotScanner:
+    """Keeps the sharpest frame of each interval of a shot, and measures the shot's bars.
+
+    Intervals are merged in pairs when there are more than _MAX_INTERVALS.
+    """
 
     def __init__(self, number: int, start: ProxyFrame) -> None:
-        self.number, self.start = number, start.source.number
+        self.number, self.first = number, start.source.number
         self.start_pts = self.end_pts = start.source.pts
-        self.profile = Profile(*start.source.luma.shape)
-        self.stretches: dict[int, Glimpse] = {}
-        self.length = 1  # of a stretch, in frames
+        self.bar_detector = BarDetector(*start.source.luma.shape)
+        self.candidates: dict[int, Candidate] = {}  # by the interval's index
+        self.interval = 1  # frames
 
     def add(self, frame: ProxyFrame, coding: Coding) -> None:
-        luma, small = frame.source.luma, frame.luma
-        self.profile.add(luma, coding)
+        luma, proxy = frame.source.luma, frame.luma
+        self.bar_detector.add(luma, coding)
         self.end_pts = frame.source.pts
-        bars = self.profile.dark(_SHOT_SHARE).scaled(luma.shape, small.shape)
-        seen = bars.trim(small) / np.float32(255.0)
-        if is_blank(seen):
+        bars = self.bar_detector.dark_edges(_SHOT_SHARE).scaled(luma.shape, proxy.shape)
+        cropped = bars.crop(proxy) / np.float32(255.0)
+        if is_blank(cropped):
             return
-        glimpse = Glimpse(frame.source.number, frame.source.pts, sharpness(seen))
-        self._keep((glimpse.number - self.start) // self.length, glimpse)
-        if len(self.stretches) > _MAX_STRETCHES:
-            self.length *= 2
-            kept, self.stretches = self.stretches, {}
-            for position, glimpse in kept.items():
-                self._keep(position // 2, glimpse)
+        sharpness = laplacian_variance_ratio(cropped)
+        candidate = Candidate(frame.source.number, frame.source.pts, sharpness)
+        self._keep((candidate.number - self.first) // self.interval, candidate)
+        if len(self.candidates) > _MAX_INTERVALS:
+            self.interval *= 2
+            previous, self.candidates = self.candidates, {}
+            for index, candidate in previous.items():
+                self._keep(index // 2, candidate)
 
-    def _keep(self, position: int, glimpse: Glimpse) -> None:
-        rival = self.stretches.get(position)
-        if rival is None or glimpse.sharpness > rival.sharpness:
-            self.stretches[position] = glimpse
+    def _keep(self, index: int, candidate: Candidate) -> None:
+        rival = self.candidates.get(index)
+        if rival is None or candidate.sharpness > rival.sharpness:
+            self.candidates[index] = candidate
 
-    def finish(self, info: FilmInfo, per_shot: int) -> Shot:
-        first, stop = self.start, self.start + self.profile.num
+    def finish(self, info: FilmInfo, per_shot: int) -> ScannedShot:
+        first, stop = self.first, self.first + self.bar_detector.num_frames
         seconds = (self.end_pts - self.start_pts) * info.time_base
         num = min(per_shot, 1 + int(seconds // _SECONDS_PER_STILL))
-        best = tuple(sharpest(self.stretches.values(), first, stop, num))
-        flaw = None if best else "blurred" if self.stretches else "blank"
-        dark, bars = self.profile.dark(_SHOT_SHARE), self.profile.bars(_SHOT_SHARE)
-        return Shot(self.number, first, stop, self.start_pts, best, flaw, dark, bars)
+        best = tuple(choose_sharpest(self.candidates.values(), first, stop, num))
+        flaw = None if best else "blurred" if self.candidates else "blank"
+        dark_edges = self.bar_detector.dark_edges(_SHOT_SHARE)
+        bars = self.bar_detector.bars(_SHOT_SHARE)
+        return ScannedShot(self.number, first, stop, self.start_pts, best, flaw, dark_edges, bars)
 
 
-def sharpest(glimpses: Iterable[Glimpse], first: int, stop: int, num: int) -> list[Glimpse]:
-    """Return the sharpest frame of each of `num` equal parts of a shot, blurred ones left out.
+def choose_sharpest(
+    candidates: Iterable[Candidate], first: int, stop: int, num: int
+) -> list[Candidate]:
+    """Return the sharpest frame of each of `num` equal parts of a shot, without blurred ones.
 
-    The ends of the shot are avoided where something else is there.
+    Frames at the ends of the shot are only used when there are no others.
     """
-    edge = min(_EDGE, (stop - first) // 8)
-    sharp = [g for g in glimpses if g.sharpness >= MIN_SHARPNESS]
-    inner = [g for g in sharp if first + edge <= g.number < stop - edge] or sharp
-    best: dict[int, Glimpse] = {}
-    for glimpse in inner:
-        part = (glimpse.number - first) * num // (stop - first)
-        if part not in best or glimpse.sharpness > best[part].sharpness:
-            best[part] = glimpse
-    enough = _MIN_SHARE * max((g.sharpness for g in inner), default=0.0)
-    return [g for _, g in sorted(best.items()) if g.sharpness >= enough]
+    edge = min(_EDGE_FRAMES, (stop - first) // 8)
+    sharp = [c for c in candidates if c.sharpness >= MIN_SHARPNESS]
+    inner = [c for c in sharp if first + edge <= c.number < stop - edge] or sharp
+    best: dict[int, Candidate] = {}
+    for candidate in inner:
+        part = (candidate.number - first) * num // (stop - first)
+        if part not in best or candidate.sharpness > best[part].sharpness:
+            best[part] = candidate
+    threshold = _MIN_RELATIVE_SHARPNESS * max((c.sharpness for c in inner), default=0.0)
+    return [c for _, c in sorted(best.items()) if c.sharpness >= threshold]

@@ -1,6 +1,7 @@
-"""Films whose transitions are known: hard cuts, dissolves and fades, and much that is none.
+"""Films with known transitions: hard cuts, dissolves, fades, and much that resembles them.
 
-Everything comes from a seed. Scenes are painted here, or cut out of pictures, or are clips.
+Everything is a function of a seed. Scenes are painted here, cut out of pictures, or are clips.
+`benchmarks/cuts.py` uses these films too.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -12,12 +13,12 @@ from numpy.typing import NDArray
 
 Luma = NDArray[np.float32]  # (H, W), 0..1
 SIZE = 160, 120  # (width, height) of the films
-_CANVAS = 3.2, 1.8  # how much wider and higher than the view a painted scene is
+_CANVAS = 3.2, 1.8  # width and height of a painted scene, in those of the view
 
 
 @dataclass(frozen=True)
 class Transition:
-    """A change of shot; `lo` to `hi`: where its mark may stand, both included."""
+    """A change of shot; its mark may be on frames `lo` to `hi`, both included."""
 
     kind: str  # "cut", "dissolve", "fade"
     lo: int
@@ -26,7 +27,7 @@ class Transition:
 
 @dataclass
 class Film:
-    """Frames, uint8 (H, W), with what is known of them."""
+    """Frames, uint8 (H, W), with their transitions."""
 
     kind: str
     frames: list[NDArray[np.uint8]] = field(default_factory=list)
@@ -34,7 +35,7 @@ class Film:
 
 
 class Source:
-    """Where scenes come from: pictures (H, W) in 0..1 or clips (N, H, W) where there are any."""
+    """The source of scenes: pictures (H, W) in 0..1, clips (N, H, W), or painted without any."""
 
     def __init__(self, pictures: Sequence[Luma] = (), clips: Sequence[NDArray[np.uint8]] = ()):
         self.pictures, self.clips = pictures, clips
@@ -64,7 +65,7 @@ class Source:
 
 
 def paint(rng: np.random.Generator, size: tuple[int, int]) -> Luma:
-    """Return a picture (H, W) in 0..1: ground, sky, soft textures, things with edges."""
+    """Return a picture (H, W) in 0..1: ground, sky, soft textures, objects with edges."""
     width, height = size
     picture = np.zeros((height, width), np.float32)
     for cells, weight in ((3, 0.5), (9, 0.3), (27, 0.2)):
@@ -87,7 +88,7 @@ def paint(rng: np.random.Generator, size: tuple[int, int]) -> Luma:
 
 
 def alike(rng: np.random.Generator, canvas: Luma, source: Source, size: tuple[int, int]) -> Luma:
-    """Return another scene with the same light and dark places, mean and contrast: one room."""
+    """Return another scene with the same light and dark areas, mean and contrast: one room."""
     other = source.canvas(rng, size)[: canvas.shape[0], : canvas.shape[1]]
     other = cv2.resize(other, canvas.shape[::-1])
     sigma = size[0] / 5
@@ -97,12 +98,12 @@ def alike(rng: np.random.Generator, canvas: Luma, source: Source, size: tuple[in
     return mixed.clip(0.0, 1.0)
 
 
-# ---------------------------------------------------------------- cameras and what they see
+# ---------------------------------------------------------------- cameras
 
 
 @dataclass(frozen=True)
 class View:
-    """Where the camera looks: the centre in view widths and heights, and the zoom."""
+    """The camera's view: its centre in view widths and heights, and the zoom."""
 
     x: float
     y: float
@@ -114,20 +115,20 @@ def path(rng: np.random.Generator, kind: str, length: int) -> list[View]:
     """Return a camera's path: still, drift, pan, whip, zoom or shaky."""
     x, y = rng.uniform(0.7, 2.5), rng.uniform(0.6, 1.2)
     steps = np.arange(length)
-    way = 1.0 if x < 1.6 else -1.0
+    sign = 1.0 if x < 1.6 else -1.0
     if kind == "drift":
-        return [View(x + 0.004 * way * n, y + 0.002 * n) for n in steps]
-    if kind == "pan":  # all along, or with a beginning and an end
-        speed = way * rng.uniform(0.03, 0.08)
+        return [View(x + 0.004 * sign * n, y + 0.002 * n) for n in steps]
+    if kind == "pan":  # throughout the shot, or in its middle half
+        speed = sign * rng.uniform(0.03, 0.08)
         start = 0 if rng.random() < 0.5 else length // 4
-        moving = np.clip(steps - start, 0, length - 2 * start)
-        return [View(x + speed * n, y, blur=abs(speed) / 2) for n in moving]
-    if kind == "whip":  # a turn of the head: one to two views in five to nine frames
+        num_moved = np.clip(steps - start, 0, length - 2 * start)
+        return [View(x + speed * n, y, blur=abs(speed) / 2) for n in num_moved]
+    if kind == "whip":  # one to two views in five to nine frames
         num = int(rng.integers(5, 10))
         ease = np.clip((steps - (length - num) / 2) / num, 0.0, 1.0)
-        places = x + way * rng.uniform(0.9, 1.8) * ease * ease * (3 - 2 * ease)
-        speeds = np.abs(np.gradient(places))
-        return [View(p, y, blur=s) for p, s in zip(places, speeds)]
+        positions = x + sign * rng.uniform(0.9, 1.8) * ease * ease * (3 - 2 * ease)
+        speeds = np.abs(np.gradient(positions))
+        return [View(p, y, blur=s) for p, s in zip(positions, speeds)]
     if kind == "zoom":
         rate = rng.choice([0.97, 0.985, 1.015, 1.03])
         start = 0.8 if rate > 1 else 1.5
@@ -141,10 +142,10 @@ def path(rng: np.random.Generator, kind: str, length: int) -> list[View]:
 def film_shot(
     rng: np.random.Generator, canvas: Luma, kind: str, length: int, size: tuple[int, int]
 ) -> list[Luma]:
-    """Return what a camera sees of a scene in which people and things move about."""
+    """Return a camera's frames of a scene in which up to three objects move."""
     width, height = size
     num = int(rng.integers(0, 4))
-    places = rng.uniform(0.0, 1.0, (num, 2))
+    positions = rng.uniform(0.0, 1.0, (num, 2))
     speeds = rng.uniform(-0.012, 0.012, (num, 2))
     extents = rng.uniform(0.03, 0.14, (num, 2))
     shades = rng.uniform(0.0, 1.0, num)
@@ -153,8 +154,8 @@ def film_shot(
         left, top = view.x * width - width / 2 / view.zoom, view.y * height - height / 2 / view.zoom
         warp = np.array([[view.zoom, 0, -view.zoom * left], [0, view.zoom, -view.zoom * top]])
         frame = cv2.warpAffine(canvas, warp, size, borderMode=cv2.BORDER_REFLECT)
-        for place, speed, extent, shade in zip(places, speeds, extents, shades):
-            x, y = (place + speed * n) * size
+        for position, speed, extent, shade in zip(positions, speeds, extents, shades):
+            x, y = (position + speed * n) * size
             axes = int(extent[0] * width) + 1, int(2 * extent[1] * height) + 1
             cv2.ellipse(frame, (int(x), int(y)), axes, 0, 0, 360, float(shade), -1)
         smear = int(view.blur * width)
@@ -165,25 +166,25 @@ def film_shot(
 
 
 def _pass_by(rng: np.random.Generator, frames: list[Luma], size: tuple[int, int]) -> None:
-    """Let something close to the camera cross the whole picture in 6 to 14 frames."""
+    """Let an object close to the camera cross the whole picture in 6 to 14 frames."""
     width, height = size
-    broad, num = int(width * rng.uniform(0.5, 1.3)), int(rng.integers(6, 15))
-    thing = paint(rng, (broad, height)) * rng.uniform(0.3, 0.8)
+    object_width, num = int(width * rng.uniform(0.5, 1.3)), int(rng.integers(6, 15))
+    texture = paint(rng, (object_width, height)) * rng.uniform(0.3, 0.8)
     start = (len(frames) - num) // 2
     for n in range(num):
-        left = int(-broad + (width + broad) * (n + 1) / (num + 1))
-        first, stop = max(0, left), min(width, left + broad)
+        left = int(-object_width + (width + object_width) * (n + 1) / (num + 1))
+        first, stop = max(0, left), min(width, left + object_width)
         frames[start + n] = frames[start + n].copy()
-        frames[start + n][:, first:stop] = thing[:, first - left : stop - left]
+        frames[start + n][:, first:stop] = texture[:, first - left : stop - left]
 
 
-# ---------------------------------------------------------------- how shots are joined
+# ---------------------------------------------------------------- joining shots
 
 
 def join(film: Film, frames: list[Luma], shot: list[Luma], kind: str, num: int, gap: int) -> None:
     """Add a shot to frames: by a cut, a dissolve of `num` frames, or a fade out and in.
 
-    Of a fade, `gap` frames are black, and `num` are each way.
+    A fade has `num` frames each way, and `gap` black frames in between.
     """
     if not frames:
         frames += shot
@@ -206,52 +207,52 @@ def join(film: Film, frames: list[Luma], shot: list[Luma], kind: str, num: int, 
         frames += shot[num:]
 
 
-# ---------------------------------------------------------------- what age does to them
+# ---------------------------------------------------------------- aging
 
 
 def flicker(rng: np.random.Generator, frames: list[Luma]) -> list[Luma]:
-    """Return frames whose exposure varies by 20 % either way."""
+    """Return the frames with an exposure that varies by ±20 %."""
     return [f * gain for f, gain in zip(frames, rng.uniform(0.8, 1.2, len(frames)))]
 
 
 def flashes(rng: np.random.Generator, film: Film, frames: list[Luma]) -> list[Luma]:
-    """Return frames with flashes of 1 to 3 frames inside shots and, of every other cut, at it."""
+    """Return the frames with flashes of 1 to 3 frames, inside shots and at every other cut."""
     lit = list(frames)
     cuts = [t.lo for t in film.transitions]
     for number, (cut, stop) in enumerate(zip([0, *cuts], [*cuts, len(frames)])):
         num = int(rng.integers(1, 4))
         if number % 2 and number <= len(cuts) and stop < len(frames):
             film.transitions[number] = Transition("cut", stop - num, stop)
-            spots = range(stop - num, stop)
+            flash = range(stop - num, stop)
         else:
             first = int(rng.integers(cut + 5, max(cut + 6, stop - num - 5)))
-            spots = range(first, min(first + num, stop))
+            flash = range(first, min(first + num, stop))
         level, kept = rng.uniform(0.5, 1.0), rng.uniform(0.0, 0.5)
-        for spot in spots:
-            lit[spot] = level + kept * lit[spot]
+        for n in flash:
+            lit[n] = level + kept * lit[n]
     return lit
 
 
 def wear(rng: np.random.Generator, frames: list[Luma]) -> list[Luma]:
-    """Return frames with dust, scratches, gate weave and heavier grain."""
+    """Return the frames with dust, scratches, gate weave and heavier grain."""
     height, width = frames[0].shape
-    grain = rng.uniform(0.03, 0.09) * width / SIZE[0]  # what thumbs see does not change with size
+    grain = rng.uniform(0.03, 0.09) * width / SIZE[0]  # thumbnails see the same at any size
     worn = []
     for frame in frames:
         dx, dy = rng.normal(0.0, 0.006 * width, 2)
         warp = np.array([[1, 0, dx], [0, 1, dy]])
         frame = cv2.warpAffine(frame, warp, (width, height), borderMode=cv2.BORDER_REPLICATE)
         for _ in range(rng.poisson(3)):
-            place = int(rng.integers(width)), int(rng.integers(height))
-            cv2.circle(frame, place, int(rng.integers(1, 5)), float(rng.integers(2)), -1)
+            center = int(rng.integers(width)), int(rng.integers(height))
+            cv2.circle(frame, center, int(rng.integers(1, 5)), float(rng.integers(2)), -1)
         if rng.random() < 0.3:
-            cv2.line(frame, (place := int(rng.integers(width)), 0), (place, height), 1.0)
+            cv2.line(frame, (x := int(rng.integers(width)), 0), (x, height), 1.0)
         worn.append(frame + grain * rng.standard_normal(frame.shape, dtype=np.float32))
     return worn
 
 
 def letterbox(frames: list[Luma], is_wide: bool) -> list[Luma]:
-    """Return frames with black bars above and below, or beside."""
+    """Return the frames with black bars above and below, or on both sides."""
     boxed = [f.copy() for f in frames]
     height, width = frames[0].shape
     for frame in boxed:
@@ -267,7 +268,7 @@ def letterbox(frames: list[Luma], is_wide: bool) -> list[Luma]:
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a kind of film is made of."""
+    """The ingredients of a kind of film."""
 
     cameras: tuple[str, ...] = ("still", "drift", "shaky")
     joins: tuple[str, ...] = ("cut",)
@@ -317,8 +318,9 @@ def make_film(
             canvas = alike(rng, canvas, source, size) if recipe.is_alike else fresh
             shot = film_shot(rng, canvas, camera, length, size)
         num, gap = int(rng.integers(8, 25)), int(rng.integers(0, 16))
-        way = str(rng.choice(recipe.joins))
-        join(film, frames, shot, way, min(num, 16) if way == "fade" else num, gap)
+        transition = str(rng.choice(recipe.joins))
+        num = min(num, 16) if transition == "fade" else num
+        join(film, frames, shot, transition, num, gap)
     frames = _aged(rng, recipe, film, frames)
     grain = 0.0 if "wear" in recipe.ages else 0.02 * size[0] / SIZE[0]
     for frame in frames:
@@ -342,21 +344,21 @@ def _aged(rng: np.random.Generator, recipe: Recipe, film: Film, frames: list[Lum
 def make_films(
     num_each: int, source: Source, size: tuple[int, int] = SIZE, seed: int = 0
 ) -> Iterator[Film]:
-    """Yield so many films of each kind."""
+    """Yield `num_each` films of each kind."""
     for kind in RECIPES:
         for number in range(num_each):
             yield make_film(kind, seed + number, source, size)
 
 
-# ---------------------------------------------------------------- how well they were found
+# ---------------------------------------------------------------- scores
 
 
-Mark = tuple[int, str]  # a frame, and what is said to begin there
+Mark = tuple[int, str]  # the frame and the kind of a detected transition
 
 
 @dataclass
 class Score:
-    """Counts over films. Of several marks of one transition, one is a find, the rest false."""
+    """Counts over films. Of several marks of one transition, all but one are false."""
 
     cuts: int = 0
     cuts_found: int = 0
@@ -366,33 +368,33 @@ class Score:
     false_gradual: int = 0
 
     def add(self, transitions: Sequence[Transition], marks: Sequence[Mark]) -> None:
-        """Count a film's transitions against the marks that were found."""
-        left = sorted(marks)
+        """Compare a film's transitions with the detected marks."""
+        unmatched = sorted(marks)
         for transition in transitions:
-            hits = [m for m in left if transition.lo <= m[0] <= transition.hi]
-            left = [m for m in left if m not in hits[:1]]
+            hits = [m for m in unmatched if transition.lo <= m[0] <= transition.hi]
+            unmatched = [m for m in unmatched if m not in hits[:1]]
             if transition.kind == "cut":
                 self.cuts, self.cuts_found = self.cuts + 1, self.cuts_found + bool(hits)
             else:
                 self.gradual += 1
                 self.gradual_found += bool(hits)
-        self.false_cuts += sum(kind == "cut" for _, kind in left)
-        self.false_gradual += sum(kind != "cut" for _, kind in left)
+        self.false_cuts += sum(kind == "cut" for _, kind in unmatched)
+        self.false_gradual += sum(kind != "cut" for _, kind in unmatched)
 
     def __add__(self, other: "Score") -> "Score":
         return Score(*(a + b for a, b in zip(astuple(self), astuple(other))))
 
     @property
     def recall(self) -> float:
-        """Of hard cuts."""
+        """The recall of hard cuts."""
         return self.cuts_found / max(self.cuts, 1)
 
     @property
     def precision(self) -> float:
-        """Of hard cuts."""
+        """The precision of hard cuts."""
         return self.cuts_found / max(self.cuts_found + self.false_cuts, 1)
 
     @property
     def f1(self) -> float:
-        """The harmonic mean of both."""
+        """The harmonic mean of recall and precision of hard cuts."""
         return 2 * self.recall * self.precision / max(self.recall + self.precision, 1e-9)

@@ -1,0 +1,55 @@
+"""What an evaluation compares, and its result."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from filmcolor.errors import SettingsError
+from filmcolor.guidance.grading import SATURATION, Grade
+from filmcolor.network.predictor import BATCH_SIZE, check_batch_shape
+from filmcolor.train.evaluation.table import Row
+from filmcolor.video.proxy import DEFAULT_SIZE
+
+Progress = Callable[[int, int | None], None]  # pictures or frames done, total if known
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationOptions:
+    """The weights, sizes and saturations to compare, in all combinations.
+
+    `is_flip_averaged`: average the predictions for each picture and its mirror image.
+    `is_old_stock`: the network sees the luma as old film stock would have recorded it, and its
+    colours are compared with the clean picture. Both are for pictures only. Raises SettingsError
+    for values that have no meaning.
+    """
+
+    weights: tuple[str, ...]
+    sizes: tuple[int, ...] = (DEFAULT_SIZE,)  # short sides, pixels
+    saturations: tuple[float, ...] = (SATURATION,)
+    device: str = "auto"
+    batch_size: int = BATCH_SIZE
+    is_flip_averaged: bool = False
+    is_old_stock: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("weights", "sizes", "saturations"):
+            values = getattr(self, name)
+            if not values:
+                raise SettingsError(f"{name}: name at least one")
+            object.__setattr__(self, name, tuple(dict.fromkeys(values)))
+        for size in self.sizes:
+            check_batch_shape(size, self.batch_size)
+        for saturation in self.saturations:
+            Grade(saturation)  # checks the range
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """The result of an evaluation: for each size rows from grey to the truth."""
+
+    data: Path
+    is_film: bool
+    num_pictures: int  # or frames, that were compared
+    rows: list[Row]
+    unreadable: tuple[str, ...] = ()  # names of pictures that were left out
+    colorless: tuple[str, ...] = ()  # names of pictures that were left out
