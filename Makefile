@@ -33,13 +33,14 @@ lint: $(READY)
 	done
 	bin=$$(cd $(BIN) && pwd) && cd $(TYPED) && PYTHONPATH=. "$$bin/lint-imports" ../../setup.cfg
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/bug.yml
 
 film: $(READY)
 	$(BIN)/python examples/make_film.py
 
 # an editable install: the code in the checkout is the code that runs
 $(READY): setup.cfg setup.py pyproject.toml $(wildcard filmcolor/kernels/*.[ch])
-	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 10) and 'Python 3.10 or newer is needed')"
+	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'Python 3.11 or newer is needed')"
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip "setuptools>=68" wheel
 	$(BIN)/python -m pip install --quiet --no-build-isolation --editable ".[dev]"

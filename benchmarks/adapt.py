@@ -1,10 +1,10 @@
-"""What is one film's first half worth to its second? Fine-tuning on a few stills, and PSNR.
+"""How much does fine-tuning on the first half of a film improve its second half?
 
     python benchmarks/adapt.py --film CLIP [--weights film]
 
-Picks stills out of the first half of a film in colour, trains on from the weights with them
-(recipe `adapt`), and colours the second half from its luma with both. Prints both PSNRs, the
-grey's, and how long learning took.
+Picks stills from the first half of a film in colour, fine-tunes the weights on them (recipe
+`adapt`), and colours the second half from its luma with both. Prints both PSNRs, that of grey, and
+the time of the fine-tuning.
 """
 
 import tempfile
@@ -28,7 +28,7 @@ from filmcolor.video.frame_index import FrameIndex
 @click.option("--weights", default="film", show_default=True, metavar="NAME|PATH")
 @click.option("--stills", default=200, show_default=True, metavar="N", help="At most, per shot.")
 def main(film: Path, weights: str, stills: int) -> None:
-    """Compare a film's second half before and after learning from its first."""
+    """Compare the second half of a film before and after fine-tuning on the first."""
     half = len(FrameIndex(probe(film)).pts) // 2
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

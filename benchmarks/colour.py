@@ -1,11 +1,11 @@
-"""How many frames a second do the colour stages give, codecs aside? On a card: how idle is it?
+"""How many frames per second do the colour stages make without codecs? How idle is a GPU?
 
     python benchmarks/colour.py FILM [--device auto] [--num-frames 1500]
 
 The film's frames are decoded, scaled to 480, 1080 and 2160 lines and kept in memory; then
-`Colorizer.frames` makes finished planes of them, from luma to chroma. On a card the share
-of the time in which it computes or copies nothing is that of PyTorch's own profiler, taken
-in a second, shorter round, and the bandwidth is what the planes alone have to move.
+`Colorizer.frames` computes their finished planes. On a GPU, PyTorch's profiler gives the share of
+time in which it neither computes nor copies, in a second, shorter run; the bandwidth counts the
+planes alone.
 """
 
 import time
@@ -19,7 +19,7 @@ import click
 import cv2
 import torch
 
-from filmcolor.pipeline import colorizer as pipeline
+from filmcolor.pipeline import colorizer as colorizer_module
 from filmcolor.pipeline.colorizer import Colorizer
 from filmcolor.pipeline.options import ColorOptions
 from filmcolor.types.film import FilmInfo
@@ -28,23 +28,23 @@ from filmcolor.video.decoder import read_luma
 from filmcolor.video.probe import probe
 
 HEIGHTS = (480, 1080, 2160)
-MOST_BYTES = 4 << 30  # of frames kept; a longer run shows them again
+MAX_BYTES = 4 << 30  # of frames in memory; a longer run repeats them
 NUM_PROFILED = 300  # frames
 
 
-def kept(info: FilmInfo, height: int, num_frames: int) -> tuple[FilmInfo, list[LumaFrame]]:
-    """Return a film's first frames at a height, and what is known of such a film."""
+def load_scaled(info: FilmInfo, height: int, num_frames: int) -> tuple[FilmInfo, list[LumaFrame]]:
+    """Return a film's first frames scaled to a height, and the info of such a film."""
     width = 2 * round(info.width * height / info.height / 2)
-    most = max(1, MOST_BYTES // (width * height * (2 if info.coding.bit_depth > 8 else 1)))
+    max_frames = max(1, MAX_BYTES // (width * height * (2 if info.coding.bit_depth > 8 else 1)))
     frames = [
         replace(frame, luma=cv2.resize(frame.luma, (width, height)))
-        for frame in read_luma(info, 0, min(num_frames, most))
+        for frame in read_luma(info, 0, min(num_frames, max_frames))
     ]
     return replace(info, width=width, height=height), frames
 
 
-def numbered(frames: list[LumaFrame], num_frames: int) -> Iterator[LumaFrame]:
-    """Yield frames again and again, as those of one film."""
+def repeat_frames(frames: list[LumaFrame], num_frames: int) -> Iterator[LumaFrame]:
+    """Yield frames again and again, numbered as those of one film."""
     for number, frame in enumerate(islice(cycle(frames), num_frames)):
         yield replace(frame, number=number, pts=number)
 
@@ -52,19 +52,19 @@ def numbered(frames: list[LumaFrame], num_frames: int) -> Iterator[LumaFrame]:
 def measure_seconds(
     colorizer: Colorizer, info: FilmInfo, frames: list[LumaFrame], num_frames: int
 ) -> float:
-    """Return the wall time of the colour stages."""
-    pipeline.read_luma = lambda *_, **__: numbered(frames, num_frames)  # type: ignore[assignment]
+    """Return the wall time of the colour stages, seconds."""
+    colorizer_module.read_luma = lambda *_, **__: repeat_frames(frames, num_frames)  # type: ignore[assignment]
     started = time.perf_counter()
     with closing(colorizer.frames(info)) as finished:
-        found = sum(1 for _ in finished)
-    assert found == num_frames
+        num_finished = sum(1 for _ in finished)
+    assert num_finished == num_frames
     return time.perf_counter() - started
 
 
 def idle_share(colorizer: Colorizer, info: FilmInfo, frames: list[LumaFrame]) -> float:
-    """Return the share of the wall time in which the card has nothing to do."""
+    """Return the share of the wall time in which the GPU is idle."""
     activities = [torch.profiler.ProfilerActivity.CUDA]
-    with torch.profiler.profiler(activities=activities) as profiler:
+    with torch.profiler.profile(activities=activities) as profiler:
         seconds = measure_seconds(colorizer, info, frames, NUM_PROFILED)
     busy = sum(event.device_time_total for event in profiler.events()) * 1e-6
     return max(0.0, 1.0 - busy / seconds)
@@ -81,14 +81,14 @@ def main(film: Path, device: str, num_frames: int) -> None:
         ColorOptions(recolor=True, device=device, batch_size=4 if device == "cpu" else 16)
     )
     for height in HEIGHTS:
-        scaled, frames = kept(info, height, num_frames)
-        measure_seconds(colorizer, scaled, frames, 100)  # what is done once
+        scaled, frames = load_scaled(info, height, num_frames)
+        measure_seconds(colorizer, scaled, frames, 100)  # warm-up
         seconds = measure_seconds(colorizer, scaled, frames, num_frames)
         line = f"{scaled.width}×{height}: {num_frames / seconds:.1f} frames/s"
         if colorizer.predictor.device.type == "cuda":
             moved = 1.5 * frames[0].luma.nbytes * num_frames / seconds
             line += (
-                f", card idle {100 * idle_share(colorizer, scaled, frames):.0f} %, "
+                f", GPU idle {100 * idle_share(colorizer, scaled, frames):.0f} %, "
                 f"{moved / 1e9:.2f} GB/s to and from it"
             )
         click.echo(f"{line} ({colorizer.predictor.device})")

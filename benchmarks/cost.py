@@ -1,10 +1,10 @@
-"""What do the colour stages cost, and how much of it is the network?
+"""What do the colour stages cost, at a level of --smooth and frame by frame?
 
     python benchmarks/cost.py FILM... [--level normal] [--repeats 3]
 
-Wall time a frame, medians of runs that take turns, of: decoding alone; colouring frame by frame
-(`--smooth off`); and at a level of --smooth. Both include decoding, which is taken off for
-"colour" and its ratio; neither makes chroma planes nor encodes.
+Prints wall time per frame, as medians of alternating runs, of decoding alone, of colouring frame by
+frame (`--smooth off`), and of colouring at a level of --smooth. Decoding is subtracted from the
+figures of colour and from their ratio; chroma planes are not made and nothing is encoded.
 """
 
 from collections.abc import Callable, Iterable
@@ -21,7 +21,7 @@ from filmcolor.video.decoder import read_luma
 
 
 def milliseconds(frames: Iterable[object]) -> float:
-    """Return the wall time a frame of going through frames."""
+    """Return the wall time per frame of iterating over frames."""
     started = perf_counter()
     num_frames = sum(1 for _ in frames)
     return 1000.0 * (perf_counter() - started) / num_frames
@@ -32,24 +32,24 @@ def milliseconds(frames: Iterable[object]) -> float:
 @click.option("--level", default="normal", type=click.Choice(LEVELS[1:]), show_default=True)
 @click.option("--repeats", default=3, show_default=True)
 def main(films: tuple[Path, ...], level: str, repeats: int) -> None:
-    """Print milliseconds a frame for each of FILMS."""
-    off, smooth_ab = (Colorizer(ColorOptions(smooth=name)) for name in ("off", level))
+    """Print milliseconds per frame for each of FILMS."""
+    off, smoothed = (Colorizer(ColorOptions(smooth=name)) for name in ("off", level))
     for film in films:
         info = probe(film)
-        ways: dict[str, Callable[[], Iterable[object]]] = {
+        stages: dict[str, Callable[[], Iterable[object]]] = {
             "decode": lambda info=info: read_luma(info),
             "off": lambda info=info: off.ab_frames(info),
-            level: lambda info=info: smooth_ab.ab_frames(info),
+            level: lambda info=info: smoothed.ab_frames(info),
         }
-        times = {name: [] for name in ways}  # type: dict[str, list[float]]
+        times: dict[str, list[float]] = {name: [] for name in stages}
         for _ in range(repeats):
-            for name, way in ways.items():
-                times[name].append(milliseconds(way()))
+            for name, stage in stages.items():
+                times[name].append(milliseconds(stage()))
         decode, *colored = (median(t) for t in times.values())
-        own = [t - decode for t in colored]
+        cost = [t - decode for t in colored]
         click.echo(
-            f"{film.stem}: decode {decode:.2f}; off {own[0]:.2f}, {level} {own[1]:.2f} ms of "
-            f"colour, {own[1] / own[0]:.2f} of off ({min(times[level]) - decode:.2f} to "
+            f"{film.stem}: decode {decode:.2f}; off {cost[0]:.2f}, {level} {cost[1]:.2f} ms of "
+            f"colour, {cost[1] / cost[0]:.2f} of off ({min(times[level]) - decode:.2f} to "
             f"{max(times[level]) - decode:.2f})"
         )
 

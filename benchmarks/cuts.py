@@ -1,11 +1,10 @@
-"""Are shots told apart? Precision and recall on films whose transitions are known.
+"""Are shots detected? Precision and recall on films with known transitions.
 
     python benchmarks/cuts.py [--films N] [--stills DIR] [--clips DIR]
 
-Films are painted from a seed (`tests/transitions.py`), or made of the pictures and clips
-in the folders given. PySceneDetect's detectors stand beside ours where `scenedetect` can be
-imported: with luma alone, shots of five frames and more, and of several thresholds the one that
-scores best on these very films.
+Films are painted from a seed (`tests/transitions.py`), or made of the pictures and clips in given
+folders. If `scenedetect` is installed, PySceneDetect's detectors are compared: on luma alone, with
+shots of five frames or more, and each with the best of several thresholds for these films.
 """
 
 import importlib.util
@@ -30,39 +29,41 @@ from filmcolor.video.decoder import read_luma
 from filmcolor.video.proxy import downscale, proxy_frame, proxy_size
 
 _NO_LUMA = np.zeros((1, 1), np.uint8)
-_SIDE = 120  # short side of what is read, pixels
+_SIDE = 120  # short side of frames that are read, pixels
 _MIN_CLIP = 70  # frames
 _MIN_SHOT = 5  # frames, for PySceneDetect
 
 
-def ours(film: Film) -> list[Mark]:
-    """Return what filmcolor finds."""
+def run_filmcolor(film: Film) -> list[Mark]:
+    """Return the transitions that filmcolor detects."""
     frames = (
         proxy_frame(LumaFrame(n, _NO_LUMA, n, 1), picture) for n, picture in enumerate(film.frames)
     )
-    return [(f.source.number, kind) for f, kind in find_transitions(frames) if kind]
+    return [
+        (f.source.number, transition) for f, transition in find_transitions(frames) if transition
+    ]
 
 
-def theirs(make: Callable[[float], Any], threshold: float) -> Callable[[Film], list[Mark]]:
-    """Return what one of PySceneDetect's detectors finds, as a function of a film."""
+def wrap_detector(make: Callable[[float], Any], threshold: float) -> Callable[[Film], list[Mark]]:
+    """Return a function that runs one of PySceneDetect's detectors on a film."""
     from scenedetect import FrameTimecode
 
-    def find(film: Film) -> list[Mark]:
-        detector, found = make(threshold), []
+    def detect(film: Film) -> list[Mark]:
+        detector, cuts = make(threshold), []
         for n, picture in enumerate(film.frames):
             color = cv2.cvtColor(picture, cv2.COLOR_GRAY2BGR)
-            found += detector.process_frame(FrameTimecode(n, 24.0), color)
-        found += detector.post_process(FrameTimecode(len(film.frames) - 1, 24.0))
-        return [(cut.frame_num, "cut") for cut in found]
+            cuts += detector.process_frame(FrameTimecode(n, 24.0), color)
+        cuts += detector.post_process(FrameTimecode(len(film.frames) - 1, 24.0))
+        return [(cut.frame_num, "cut") for cut in cuts]
 
-    return find
+    return detect
 
 
 def detectors() -> dict[str, list[Callable[[Film], list[Mark]]]]:
-    """Return all that are compared, each with one or several thresholds."""
-    found: dict[str, list[Callable[[Film], list[Mark]]]] = {"filmcolor": [ours]}
+    """Return the detectors by name, each with one or several thresholds."""
+    all_detectors: dict[str, list[Callable[[Film], list[Mark]]]] = {"filmcolor": [run_filmcolor]}
     if importlib.util.find_spec("scenedetect") is None:
-        return found
+        return all_detectors
     import scenedetect as sd
 
     makers: list[tuple[str, Callable[[float], Any], Sequence[float]]] = [
@@ -88,18 +89,18 @@ def detectors() -> dict[str, list[Callable[[Film], list[Mark]]]]:
         ),
     ]
     for name, make, thresholds in makers:
-        found[name] = [theirs(make, threshold) for threshold in thresholds]
-    return found
+        all_detectors[name] = [wrap_detector(make, threshold) for threshold in thresholds]
+    return all_detectors
 
 
 def read_stills(folder: Path) -> list[Luma]:
-    """Return the pictures of a folder as luma in 0..1, those that cannot be read left out."""
+    """Return the readable pictures of a folder as luma in 0..1."""
     pictures = (cv2.imread(str(p), cv2.IMREAD_GRAYSCALE) for p in sorted(folder.rglob("*.*")))
     return [p.astype(np.float32) / 255.0 for p in pictures if p is not None]
 
 
 def read_clips(folder: Path) -> list[NDArray[np.uint8]]:
-    """Return the films of a folder, small, those left out that are short or cannot be read."""
+    """Return the readable films of a folder that are long enough, downscaled."""
     clips = []
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):
         try:
@@ -116,31 +117,36 @@ def read_clips(folder: Path) -> list[NDArray[np.uint8]]:
 @click.command()
 @click.option("--films", default=4, show_default=True, metavar="N", help="Of each kind.")
 @click.option("--seed", default=0, show_default=True, metavar="N")
-@click.option("--stills", type=click.Path(path_type=Path), metavar="DIR", help="Scenes to cut.")
 @click.option(
-    "--clips", type=click.Path(path_type=Path), metavar="DIR", help="Films without a cut."
+    "--stills", type=click.Path(path_type=Path), metavar="DIR", help="Pictures to use as scenes."
+)
+@click.option(
+    "--clips",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Films without a cut to use as shots.",
 )
 def main(films: int, seed: int, stills: Path | None, clips: Path | None) -> None:
-    """Print precision and recall of hard cuts, by kind of film and for all detectors."""
+    """Print precision and recall of hard cuts, by kind of film and by detector."""
     source = Source(
         pictures=read_stills(stills) if stills else (), clips=read_clips(clips) if clips else ()
     )
-    made = list(make_films(films, source, seed=seed))
+    all_films = list(make_films(films, source, seed=seed))
     kinds: dict[str, Score] = {}
     started = time.monotonic()
-    for film in made:
-        kinds.setdefault(film.kind, Score()).add(film.transitions, ours(film))
+    for film in all_films:
+        kinds.setdefault(film.kind, Score()).add(film.transitions, run_filmcolor(film))
     seconds = time.monotonic() - started
     for kind, score in kinds.items():
         print(_line(kind, score))
-    num = sum(len(film.frames) for film in made)
-    print(f"{num} frames, {1000 * seconds / num:.2f} ms a frame\n")
+    num = sum(len(film.frames) for film in all_films)
+    print(f"{num} frames, {1000 * seconds / num:.2f} ms per frame\n")
     for name, settings in detectors().items():
         scores = []
-        for find in settings:
+        for detect in settings:
             score = Score()
-            for film in made:
-                score.add(film.transitions, find(film))
+            for film in all_films:
+                score.add(film.transitions, detect(film))
             scores.append(score)
         print(_line(name, max(scores, key=lambda s: s.f1)))
 

@@ -1,13 +1,13 @@
-"""Does colour keep to its edges, at what cost? Guided upsampling beside bilinear.
+"""Does colour stop at edges, and at what cost? Guided against bilinear upsampling.
 
     python benchmarks/edges.py [--stills DIR]
 
-1. Discs and bars of a known colour before a neutral ground at 1080p, both textured: how much
-   of the chroma energy lies outside, further than 2 luma pixels. ab is the true one, averaged
-   over each of the 228×128 low-res samples.
-2. With --stills: true ab of photographs, averaged over 4×4 or 8×8 pixels and upsampled again;
-   PSNR of R'G'B', luma kept, at 16 bits so that rounding does not count.
-3. Processor time of a frame, best of many, one thread.
+1. Discs and bars of a known colour on a neutral ground at 1080p, both textured: the share of chroma
+   energy more than 2 luma pixels outside. ab is the true one, averaged over each of the 228×128
+   low-res samples.
+2. With --stills: true ab of photographs, averaged over 4×4 or 8×8 pixels and upsampled again; PSNR
+   of R'G'B' with the luma kept, at 16 bits so that rounding does not matter.
+3. Processor time per frame on one thread, best of many.
 """
 
 import time
@@ -38,7 +38,7 @@ GRAINS = 0.0, 0.02, 0.05  # standard deviations, luma
 def bilinear(
     luma: np.ndarray, guide: np.ndarray, ab: np.ndarray, coding: Coding, subsampling: Subsampling
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return what `chroma_planes` would, were there no edges; not rounded."""
+    """Return chroma planes like `chroma_planes`, but by bilinear upsampling and not rounded."""
     low = chroma_from_lab(guide / np.float32(255.0), ab[..., 0], ab[..., 1], coding)
     size = subsampling.plane_size(luma.shape[1], luma.shape[0])
     cb, cr = (
@@ -49,46 +49,48 @@ def bilinear(
 
 
 Upsampling = Callable[..., tuple[np.ndarray, np.ndarray]]
-WAYS: dict[str, Upsampling] = {"guided": chroma_planes, "bilinear": bilinear}
+METHODS: dict[str, Upsampling] = {"guided": chroma_planes, "bilinear": bilinear}
 
 
-def guide_of(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Return luma in 0..1 as `chroma_planes` wants it at the size of ab."""
+def make_guide(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Return luma in 0..1 as 8-bit codes at the size of ab, the guide of `chroma_planes`."""
     low = cv2.resize(picture.astype(np.float32), size, interpolation=cv2.INTER_AREA)
     return np.rint(low.clip(0.0, 1.0) * 255.0).astype(np.uint8)
 
 
 def noise(seed: int, sigma: float) -> np.ndarray:
-    """Return noise of unit deviation whose grains are about 2 sigma pixels wide."""
+    """Return noise of unit deviation with grains about 2 sigma pixels wide."""
     white = np.random.default_rng(seed).normal(size=(HEIGHT, WIDTH)).astype(np.float32)
     field: np.ndarray = cv2.GaussianBlur(white, (0, 0), sigma)
     return field / field.std()
 
 
 def disc(radius: float) -> np.ndarray:
-    """Return the distance from its edge in pixels, negative inside."""
+    """Return the distance from the edge of a disc in pixels, negative inside."""
     y, x = np.mgrid[:HEIGHT, :WIDTH].astype(np.float32)
     return np.hypot(x - 963.3, y - 541.7) - np.float32(radius)
 
 
 def bar(thickness: float) -> np.ndarray:
-    """Return the distance from the edge of a slanting bar."""
+    """Return the distance from the edge of a slanting bar in pixels, negative inside."""
     y, x = np.mgrid[:HEIGHT, :WIDTH].astype(np.float32)
     across = 0.94 * (x - 963.3) + 0.342 * (y - 541.7)
     along = 0.94 * (y - 541.7) - 0.342 * (x - 963.3)
     return np.maximum(np.abs(across) - thickness / 2.0, np.abs(along) - 400.0)
 
 
-def leak(way: Upsampling, distance: np.ndarray, contrast: float, grain: float) -> tuple[float, ...]:
-    """Return the shares, in %, of squared and of absolute chroma that lie outside."""
+def leak(
+    method: Upsampling, distance: np.ndarray, contrast: float, grain: float
+) -> tuple[float, ...]:
+    """Return the shares of squared and of absolute chroma outside, in %."""
     mask = np.clip(0.5 - distance, 0.0, 1.0).astype(np.float32)
     texture = TEXTURE * (noise(1, 1.5) + noise(2, 12.0)) / np.sqrt(2.0)
     picture = (GROUND + contrast * mask + texture + grain * noise(3, 0.7)).clip(0.0, 1.0)
     luma = np.rint(picture * FILM.luma_scale + FILM.luma_offset).astype(np.uint8)
-    guide = guide_of(picture, LOW)
+    guide = make_guide(picture, LOW)
     ab = cv2.resize(mask, LOW, interpolation=cv2.INTER_AREA)[..., None] * np.float32(COLOR)
     cb, cr = (
-        np.asarray(p, np.float32) - 128.0 for p in way(luma, guide, ab, FILM, SUBSAMPLING_420)
+        np.asarray(p, np.float32) - 128.0 for p in method(luma, guide, ab, FILM, SUBSAMPLING_420)
     )
     strength = np.hypot(cb, cr)
     outside = cv2.resize(distance, cb.shape[::-1], interpolation=cv2.INTER_AREA) > 2.0
@@ -96,33 +98,33 @@ def leak(way: Upsampling, distance: np.ndarray, contrast: float, grain: float) -
 
 
 def edges() -> None:
-    """Print the share of colour outside, squared (absolute), by contrast and grain."""
+    """Print the shares of chroma outside, squared (absolute), by contrast and grain."""
     shapes = {f"disc, radius {r}": disc(r) for r in (24, 60, 200)}
     shapes |= {f"bar, {t} wide": bar(t) for t in (16, 32, 80)}
     heads = [f"{c:g}, grain {g:g}" for c in CONTRASTS for g in GRAINS]
     click.echo("| shape | | " + " | ".join(heads) + " |\n|" + "---|" * (len(heads) + 2))
-    for name, distance in shapes.items():
-        for way, function in WAYS.items():
-            cells = [leak(function, distance, c, g) for c in CONTRASTS for g in GRAINS]
+    for shape, distance in shapes.items():
+        for name, method in METHODS.items():
+            cells = [leak(method, distance, c, g) for c in CONTRASTS for g in GRAINS]
             row = " | ".join(f"{square:.2f} ({absolute:.1f})" for square, absolute in cells)
-            click.echo(f"| {name} | {way} | {row} |")
+            click.echo(f"| {shape} | {name} | {row} |")
 
 
-def psnr(way: Upsampling, rgb: np.ndarray, ratio: int) -> float:
-    """Return PSNR in dB of R'G'B' (H, W, 3) whose ab was `ratio` times smaller."""
+def psnr(method: Upsampling, rgb: np.ndarray, ratio: int) -> float:
+    """Return PSNR in dB of R'G'B' (H, W, 3) after its ab was `ratio` times smaller."""
     luma = luma_from_rgb(*np.moveaxis(rgb, 2, 0)).astype(np.float32)
     ab = np.dstack(lab_from_rgb(*np.moveaxis(rgb, 2, 0))[1:]).astype(np.float32)
     low = luma.shape[1] // ratio, luma.shape[0] // ratio
     coded = np.rint(luma * DEEP.luma_scale).astype(np.uint16)
     low_ab = cv2.resize(ab, low, interpolation=cv2.INTER_AREA)
-    planes = way(coded, guide_of(luma, low), low_ab, DEEP, SUBSAMPLING_444)
+    planes = method(coded, make_guide(luma, low), low_ab, DEEP, SUBSAMPLING_444)
     cb, cr = ((np.asarray(p, np.float32) - DEEP.chroma_offset) / DEEP.chroma_scale for p in planes)
     shown = np.dstack(rgb_from_ycc(luma, cb, cr, DEEP)).clip(0.0, 1.0)
     return float(-10.0 * np.log10(np.square(shown - rgb).mean()))
 
 
 def stills(folder: Path) -> None:
-    """Print mean PSNR of both ways over the photographs of a folder."""
+    """Print the mean PSNR of both methods over the photographs of a folder."""
     files = sorted(f for f in folder.rglob("*") if f.suffix.lower() in PHOTO_SUFFIXES)
     click.echo("| ab | guided | bilinear | guided is better in |\n|---|---|---|---|")
     for ratio in (4, 8):
@@ -130,16 +132,17 @@ def stills(folder: Path) -> None:
         for file in files:
             rgb = read_photo(file).rgb.astype(np.float32) / 255.0
             rgb = rgb[: rgb.shape[0] // ratio * ratio, : rgb.shape[1] // ratio * ratio]
-            scores.append([psnr(way, rgb, ratio) for way in WAYS.values()])
+            scores.append([psnr(method, rgb, ratio) for method in METHODS.values()])
         guided, plain = np.mean(scores, axis=0)
-        wins = sum(ours > theirs for ours, theirs in scores)
+        num_wins = sum(a > b for a, b in scores)
         click.echo(
-            f"| 1/{ratio} | {guided:.2f} dB | {plain:.2f} dB | {wins} of {len(scores)} pictures |"
+            f"| 1/{ratio} | {guided:.2f} dB | {plain:.2f} dB "
+            f"| {num_wins} of {len(scores)} pictures |"
         )
 
 
 def timing(repeats: int = 40) -> None:
-    """Print the processor time of a frame at three sizes, 8 bits 4:2:0."""
+    """Print the processor time per frame at three sizes, 8-bit 4:2:0."""
     cv2.setNumThreads(1)
     rng = np.random.default_rng(0)
     click.echo("| size | guided | bilinear |\n|---|---|---|")
@@ -148,14 +151,14 @@ def timing(repeats: int = 40) -> None:
         grainy = (soft + rng.normal(0.0, 0.02, soft.shape)).clip(0.0, 1.0).astype(np.float32)
         luma = np.rint(grainy * 219.0 + 16.0).astype(np.uint8)
         low = round(128 * width / height / 4) * 4, 128
-        guide = guide_of(grainy, low)
+        guide = make_guide(grainy, low)
         ab = cv2.resize(rng.normal(0.0, 15.0, (8, 12, 2)).astype(np.float32), low)
         best = []
-        for way in WAYS.values():
+        for method in METHODS.values():
             times = []
             for _ in range(repeats):
                 started = time.thread_time()
-                way(luma, guide, ab, FILM, SUBSAMPLING_420)
+                method(luma, guide, ab, FILM, SUBSAMPLING_420)
                 times.append(time.thread_time() - started)
             best.append(1000.0 * min(times))
         click.echo(f"| {width}×{height} | {best[0]:.2f} ms | {best[1]:.2f} ms |")
@@ -164,7 +167,7 @@ def timing(repeats: int = 40) -> None:
 @click.command()
 @click.option("--stills", "folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
 def main(folder: Path | None) -> None:
-    """Print the tables of edges, of stills where a folder of them is given, and of time."""
+    """Print tables of leaks at edges, of PSNR with --stills, and of processor time."""
     edges()
     if folder:
         click.echo()

@@ -1,10 +1,10 @@
-"""Is anything of the film lost? Colours films losslessly and compares all that should be equal.
+"""Is anything of the film lost? Colours films losslessly and compares them with their sources.
 
     python benchmarks/fidelity.py FILM... [--size 64]
 
-Each film is run with FFV1 into MP4 (its clock is the film's) and both are decoded: luma and
-times of every frame must be equal, `verify` must pass (it compares the copied packets).
-`--size` is small because the colours themselves are not judged here.
+Each film is coloured with FFV1 into MP4, which keeps its clock, and both are decoded: luma and
+times of all frames must be equal, and `verify` must pass (it compares the copied packets). `--size`
+is small because colours are not compared here.
 """
 
 import sys
@@ -24,13 +24,13 @@ def compare(film: Path, output: Path) -> tuple[int, int, int]:
     source = probe(film)
     result = probe(output, source.video_number)
     num_frames = num_lumas = num_times = 0
-    for theirs, ours in zip_longest(read_luma(source), read_luma(result)):
+    for old, new in zip_longest(read_luma(source), read_luma(result)):
         num_frames += 1
-        if theirs is None or ours is None:
+        if old is None or new is None:
             num_lumas += 1
             continue
-        num_lumas += not np.array_equal(theirs.luma, ours.luma)
-        num_times += theirs.pts * source.time_base != ours.pts * result.time_base
+        num_lumas += not np.array_equal(old.luma, new.luma)
+        num_times += old.pts * source.time_base != new.pts * result.time_base
     return num_frames, num_lumas, num_times
 
 

@@ -1,12 +1,12 @@
-"""Are skin, sky and foliage of the right hue? Colours photographs and compares labelled patches.
+"""Do skin, sky and foliage get the right hue? Colours photographs, compares labelled patches.
 
-    python benchmarks/chroma_thumbnail.py --pictures DIR [--weights NAME|PATH ...] [--size 256]
+    python benchmarks/hues.py --pictures DIR [--weights NAME|PATH ...] [--size 256]
 
-`chroma_thumbnail.csv` beside this script holds the patches: rectangles in pixels of the upright picture, each
-wholly inside its material, chosen by eye with no network's output at hand; the pictures are not
-ours to ship. Each picture is coloured from its luma alone. A patch has one hue, the angle of its
-mean ab; the error is the angle between its hue in the output and in the photograph, 0 to 180
-degrees. Prints the errors with the chroma of both, since the hue of near-grey says little.
+`hues.csv` beside this script lists the patches: rectangles in pixels of the upright picture, each
+entirely inside its material, chosen by eye before any network's output was seen. The pictures may
+not be distributed. Each picture is coloured from its luma alone. The hue of a patch is the angle of
+its mean ab; the error is the angle between the hues of output and photograph, 0 to 180 degrees.
+Prints the errors with the chroma of both, because the hue of near-grey means little.
 """
 
 import csv
@@ -39,14 +39,14 @@ def read_patches() -> dict[str, list[Patch]]:
 
 
 def mean_ab(rgb: NDArray[np.uint8] | NDArray[np.uint16], area: tuple[slice, slice]) -> complex:
-    """Return a patch's mean a + bi: its angle is the hue, its length the chroma."""
+    """Return the mean a + bi of a patch: its angle is the hue, its length the chroma."""
     part = rgb[area].astype(np.float64) / np.iinfo(rgb.dtype).max
     _, a, b = lab_from_rgb(*np.moveaxis(part, -1, 0))
     return complex(a.mean(), b.mean())
 
 
 def measure(pictures: Path, colorizer: Colorizer) -> dict[str, list[tuple[complex, complex]]]:
-    """Return the mean ab of output and truth of every patch, by label."""
+    """Return the mean ab of every patch in output and photograph, by label."""
     pairs = defaultdict(list)
     for name, patches in read_patches().items():
         truth = read_photo(pictures / name).rgb

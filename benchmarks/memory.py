@@ -2,8 +2,8 @@
 
     python benchmarks/memory.py [--seconds 60 --times 10 --width 1920 --height 1080]
 
-Films a moving picture of its own twice, once `--times` as long, and runs each in a process
-of its own. Prints both peaks and their ratio.
+Makes two films of a moving texture, one `--times` as long as the other, and colours each in a new
+process. Prints both peaks and their ratio.
 """
 
 import subprocess
@@ -20,7 +20,7 @@ RATE = 24
 
 
 def make_film(path: Path, seconds: int, width: int, height: int) -> None:
-    """Film a drifting texture, H.264 in MP4."""
+    """Write a film of a drifting texture, H.264 in MP4."""
     rng = np.random.default_rng(0)
     texture = rng.integers(40, 200, (height // 8, width // 8), np.uint8).repeat(8, 0).repeat(8, 1)
     with av.open(str(path), "w") as target:
@@ -45,7 +45,7 @@ def peak_mebibytes(film: Path) -> float:
     program = str(Path(sys.executable).with_name("filmcolor"))
     run = [program, "run", str(film), "--force", "--quiet", "--preset", "ultrafast"]
     printed = subprocess.run([sys.executable, "-c", code, *run], check=True, capture_output=True)
-    unit = 1 if sys.platform == "darwin" else 1024  # bytes there, KiB elsewhere
+    unit = 1 if sys.platform == "darwin" else 1024  # bytes on macOS, KiB elsewhere
     return int(printed.stdout) * unit / 2**20
 
 

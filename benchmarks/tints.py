@@ -1,12 +1,12 @@
-"""Are shots that have colour already told from grey and tinted ones?
+"""Are shots that are already in colour separated from grey and tinted ones?
 
     python benchmarks/tints.py FILM... [--num-frames 400]
     python benchmarks/tints.py GREY_FILM... --tinted [--num-frames 48]
 
-Prints how many frames of each film are held for grey, tinted and in colour, in how many places
-that changes, and what looking costs. `--tinted` tints grey films first, each in many ways, and
-encodes them at crf 18 and 28; "noise 10/4" is of a deviation of 10 codes of R'G'B', in
-blotches of 4 pixels.
+Prints the number of frames of each film that are classified as grey, tinted and in colour, the
+number of changes between classes, and the cost. `--tinted` first tints grey films in many ways and
+encodes them at crf 18 and 28; "noise 10/4" has a deviation of 10 codes of R'G'B', in blotches of 4
+pixels.
 """
 
 import tempfile
@@ -28,7 +28,7 @@ from filmcolor.types.frames import COLORED, MONOCHROME, TINTED, ProxyFrame
 from filmcolor.video.decoder import read_luma
 from filmcolor.video.proxy import add_proxies
 
-# (code of luma, the R'G'B' that it becomes)
+# points of tone curves: (code of luma, R'G'B')
 CURVES = {
     "neutral": ((0, (0, 0, 0)), (255, (255, 255, 255))),
     "faint cast": ((0, (0, 0, 0)), (255, (255, 250, 242))),
@@ -49,45 +49,45 @@ NOISY = "neutral", "faint cast", "sepia"
 Tint = Callable[[np.ndarray], np.ndarray]
 
 
-def toned(name: str) -> Tint:
-    """Return what turns luma (H, W) into the R'G'B' of a curve."""
-    places, colors = zip(*CURVES[name], strict=True)
-    table = np.stack([np.interp(np.arange(256), places, c) for c in zip(*colors, strict=True)], 1)
+def tone(name: str) -> Tint:
+    """Return a function from luma (H, W) to the R'G'B' of a curve."""
+    codes, colors = zip(*CURVES[name], strict=True)
+    table = np.stack([np.interp(np.arange(256), codes, c) for c in zip(*colors, strict=True)], 1)
     return lambda gray: np.rint(table[gray])
 
 
-def uneven(gray: np.ndarray) -> np.ndarray:
-    """Return a sepia picture whose tint has faded to one side."""
+def fade_sepia(gray: np.ndarray) -> np.ndarray:
+    """Return a sepia picture with a tint that fades to one side."""
     share = np.linspace(0.6, 1.4, gray.shape[1])[None, :, None]
-    return gray[..., None] + (toned("sepia")(gray) - gray[..., None]) * share
+    return gray[..., None] + (tone("sepia")(gray) - gray[..., None]) * share
 
 
-def noisy(tint: Tint, deviation: float, pixels: int, rng: np.random.Generator) -> Tint:
-    """Return a tint with blotches of noise of all chroma_thumbnail."""
+def add_noise(tint: Tint, deviation: float, pixels: int, rng: np.random.Generator) -> Tint:
+    """Return a tint with blotches of colour noise."""
 
-    def made(gray: np.ndarray) -> np.ndarray:
+    def tint_and_noise(gray: np.ndarray) -> np.ndarray:
         height, width = gray.shape
         noise = rng.normal(0.0, deviation, (height // pixels, width // pixels, 3))
         return tint(gray) + cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC)
 
-    return made
+    return tint_and_noise
 
 
-def ways() -> Iterator[tuple[str, Tint]]:
-    """Yield all tints by name."""
+def all_tints() -> Iterator[tuple[str, Tint]]:
+    """Yield all tints with their names."""
     rng = np.random.default_rng(0)
     for name in CURVES:
-        yield name, toned(name)
-    yield "sepia, uneven", uneven
+        yield name, tone(name)
+    yield "sepia, uneven", fade_sepia
     for name in NOISY:
         for deviation, pixels in NOISES:
             yield (
                 f"{name}, noise {deviation}/{pixels}",
-                noisy(toned(name), deviation, pixels, rng),
+                add_noise(tone(name), deviation, pixels, rng),
             )
 
 
-def write(path: Path, grays: list[np.ndarray], tint: Tint, crf: int) -> None:
+def write_film(path: Path, grays: list[np.ndarray], tint: Tint, crf: int) -> None:
     """Encode tinted pictures."""
     with av.open(str(path), "w") as target:
         options = {"crf": str(crf), "preset": "veryfast"}
@@ -101,11 +101,11 @@ def write(path: Path, grays: list[np.ndarray], tint: Tint, crf: int) -> None:
         target.mux(stream.encode(None))
 
 
-def kinds_of(film: Path, num_frames: int) -> tuple[list[str], float]:
-    """Return each frame's chroma_class, and the milliseconds a frame that looking at chroma_thumbnail took."""
+def classify(film: Path, num_frames: int) -> tuple[list[str], float]:
+    """Return the class of each frame, and the milliseconds per frame spent on thumbnails."""
     info, spent = probe(film), 0.0
 
-    def looked_at(frames: Iterator[ProxyFrame]) -> Iterator[ProxyFrame]:
+    def add_timed(frames: Iterator[ProxyFrame]) -> Iterator[ProxyFrame]:
         nonlocal spent
         for frame in frames:
             started = time.thread_time()
@@ -113,17 +113,17 @@ def kinds_of(film: Path, num_frames: int) -> tuple[list[str], float]:
             spent += time.thread_time() - started
             yield with_thumbnails
 
-    smalls = add_proxies(read_luma(info, 0, num_frames, with_chroma=True), info, 256)
+    proxies = add_proxies(read_luma(info, 0, num_frames, with_chroma=True), info, 256)
     chroma_classes = [
-        f.source.chroma_class for f in mark_chroma_classes(mark_cuts(looked_at(smalls)), ())
+        f.source.chroma_class for f in mark_chroma_classes(mark_cuts(add_timed(proxies)), ())
     ]
     return chroma_classes, 1000.0 * spent / len(chroma_classes)
 
 
 def line(name: str, chroma_classes: list[str], cost: float) -> str:
     """Return a row of the table."""
-    found = Counter(chroma_classes)
-    nums = "".join(f"{found[chroma_class]:8}" for chroma_class in (MONOCHROME, TINTED, COLORED))
+    counts = Counter(chroma_classes)
+    nums = "".join(f"{counts[chroma_class]:8}" for chroma_class in (MONOCHROME, TINTED, COLORED))
     changes = sum(a != b for a, b in pairwise(chroma_classes))
     return f"{name[:32]:32}{nums}{changes:11}{cost:9.3f}"
 
@@ -133,11 +133,11 @@ def line(name: str, chroma_classes: list[str], cost: float) -> str:
 @click.option("--num-frames", default=400, show_default=True)
 @click.option("--tinted", is_flag=True, help="Tint the films first, in many ways.")
 def main(films: tuple[Path, ...], num_frames: int, tinted: bool) -> None:
-    """Print what the frames of FILMS are held for."""
+    """Print the classes of the frames of FILMS."""
     click.echo(f"{'frames':32}{MONOCHROME:>8}{TINTED:>8}{COLORED:>10}{'changes':>9}{'ms':>9}")
     if not tinted:
         for film in films:
-            click.echo(line(film.stem, *kinds_of(film, num_frames)))
+            click.echo(line(film.stem, *classify(film, num_frames)))
         return
     all_grays = []
     for film in films:
@@ -150,13 +150,13 @@ def main(films: tuple[Path, ...], num_frames: int, tinted: bool) -> None:
         )
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "tinted.mp4"
-        for name, tint in ways():
+        for name, tint in all_tints():
             chroma_classes, costs = [], []
             for grays in all_grays:
                 for crf in (18, 28):
-                    write(path, grays, tint, crf)
-                    found, cost = kinds_of(path, num_frames)
-                    chroma_classes += found
+                    write_film(path, grays, tint, crf)
+                    classes, cost = classify(path, num_frames)
+                    chroma_classes += classes
                     costs.append(cost)
             click.echo(line(name, chroma_classes, float(np.mean(costs))))
 

@@ -1,8 +1,8 @@
-"""How fast does it learn? Pictures a second of training, and how long it waits for data.
+"""How fast is training? Pictures per second, and the share of time spent waiting for data.
 
     python benchmarks/training.py --stills DIR [--network tutorial] [--size 160] [--steps 40]
 
-The whole loop is timed, reading and aging of pictures included, after a few steps to warm up.
+Times the whole loop, including reading and aging of pictures, after a few steps of warm-up.
 """
 
 import tempfile
@@ -28,7 +28,7 @@ WARM_UP = 5  # steps
 @click.option("--steps", default=40, show_default=True, metavar="N")
 @click.option("--num-workers", default=2, show_default=True, metavar="N")
 @click.option("--freeze-start", is_flag=True)
-@click.option("--plain", is_flag=True, help="MSE alone: no aging, no agreement of two agings.")
+@click.option("--plain", is_flag=True, help="MSE alone: no aging, no consistency loss.")
 def main(
     stills: Path,
     network: str,
@@ -39,7 +39,7 @@ def main(
     freeze_start: bool,
     plain: bool,
 ) -> None:
-    """Print pictures a second, and the share of the time that is not waiting for data."""
+    """Print pictures per second, and the share of the time not spent waiting for data."""
     changes = {"loss": "mse", "old_stock": 0.0, "consistency": 0.0} if plain else {}
     recipe = get_recipe(
         "film",
@@ -55,14 +55,14 @@ def main(
         # the shipped weights of that name
         initialization = Initialization(network) if freeze_start else SCRATCH
         trainer = Trainer(recipe, Path(folder), split_stills(stills), initialization)
-        waited, started, asked = 0.0, 0.0, 0.0
+        waited, started, step_ended = 0.0, 0.0, 0.0
         for pictures in trainer.batches(num_workers):
             if trainer.step == WARM_UP:
                 started = time.monotonic()
             elif trainer.step > WARM_UP:
-                waited += time.monotonic() - asked
+                waited += time.monotonic() - step_ended
             trainer.train_step(pictures)
-            asked = time.monotonic()
+            step_ended = time.monotonic()
         seconds = time.monotonic() - started
     print(
         f"{network}, {size} px, batches of {batch_size} on {trainer.device} "

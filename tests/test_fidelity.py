@@ -1,4 +1,4 @@
-"""Nothing of a film is lost: one film of its own making per claim, read back with PyAV alone."""
+"""Nothing of a film is lost: one generated film per claim, read back with PyAV alone."""
 
 import re
 from collections.abc import Callable
@@ -38,7 +38,7 @@ Run = Callable[..., Path]
 
 @pytest.fixture
 def run(options: ColorOptions) -> Run:
-    """Colour a film to OUT beside it; returns the output's path."""
+    """Colour a film to `name` beside it; return the output's path."""
 
     def run(
         film: Path,
@@ -56,29 +56,29 @@ def run(options: ColorOptions) -> Run:
 def assert_same_picture(
     source: Path, output: Path, first: int = 0, stop: int | None = None
 ) -> None:
-    """The luma is the source's to the bit, and there is colour beside it."""
-    theirs, ours = media.frames(source)[first:stop], media.frames(output)
-    assert len(ours) == len(theirs)
-    for number, (mine, original) in enumerate(zip(ours, theirs)):
-        assert mine.luma.dtype == original.luma.dtype
-        assert np.array_equal(mine.luma, original.luma), f"luma of frame {number}"
-        assert len(mine.planes) == 3
-        assert all(len(np.unique(plane)) > 1 for plane in mine.planes[1:]), "no colour"
+    """Assert that luma is the source's bit by bit, and that there is colour."""
+    originals, frames = media.frames(source)[first:stop], media.frames(output)
+    assert len(frames) == len(originals)
+    for number, (frame, original) in enumerate(zip(frames, originals)):
+        assert frame.luma.dtype == original.luma.dtype
+        assert np.array_equal(frame.luma, original.luma), f"luma of frame {number}"
+        assert len(frame.planes) == 3
+        assert all(len(np.unique(plane)) > 1 for plane in frame.planes[1:]), "no colour"
 
 
 def assert_same_times(source: Path, output: Path, tolerance: Fraction = Fraction(0)) -> None:
-    theirs, ours = media.seconds(source), media.seconds(output)
-    assert len(ours) == len(theirs)
-    assert max(abs(a - b) for a, b in zip(ours, theirs)) <= tolerance
+    originals, times = media.seconds(source), media.seconds(output)
+    assert len(times) == len(originals)
+    assert max(abs(a - b) for a, b in zip(times, originals)) <= tolerance
 
 
 def assert_same_packets(
-    source: Path, output: Path, kind: str, which: int = 0, tolerance: Fraction = Fraction(0)
+    source: Path, output: Path, type_: str, which: int = 0, tolerance: Fraction = Fraction(0)
 ) -> None:
-    theirs, ours = (media.packets(path, kind, which) for path in (source, output))
-    assert theirs, f"the source has no {kind}"
-    assert [p.data for p in ours] == [p.data for p in theirs]
-    assert max(abs(a.seconds - b.seconds) for a, b in zip(ours, theirs)) <= tolerance
+    originals, copies = (media.packets(path, type_, which) for path in (source, output))
+    assert originals, f"the source has no {type_}"
+    assert [p.data for p in copies] == [p.data for p in originals]
+    assert max(abs(a.seconds - b.seconds) for a, b in zip(copies, originals)) <= tolerance
 
 
 def leftovers(folder: Path, *kept: Path) -> list[str]:
@@ -117,11 +117,12 @@ def test_mkv_rounds_finer_times_to_its_millisecond_and_says_so(
 def test_last_frame_of_an_mp4_keeps_its_length(make_film: MakeFilm, run: Run) -> None:
     film = make_film(rate=Fraction(2), pts=[0, 1000, 2000], lumas=shoot(3))
     output = run(film, "out.mp4", QUICK)
-    with av.open(str(film)) as theirs, av.open(str(output)) as ours:
-        assert theirs.streams.video[0].duration * theirs.streams.video[0].time_base > 0.5
-        assert ours.streams.video[0].duration * ours.streams.video[0].time_base == (
-            theirs.streams.video[0].duration * theirs.streams.video[0].time_base
-        )
+    with av.open(str(film)) as source, av.open(str(output)) as result:
+        durations = [
+            f.streams.video[0].duration * f.streams.video[0].time_base for f in (source, result)
+        ]
+    assert durations[0] > 0.5
+    assert durations[1] == durations[0]
 
 
 def test_b_frames_come_out_in_display_order(make_film: MakeFilm, run: Run) -> None:
@@ -164,11 +165,11 @@ def test_transport_stream_goes_into_mp4_with_its_sound_in_place(
     output = run(film, "out.mp4", LOSSLESS)
     assert_same_picture(film, output)
     assert_same_times(film, output)
-    theirs, ours = media.packets(film, "audio"), media.packets(output, "audio")
-    adts = 7  # bytes of the header, without a checksum, that MP4 keeps in its own way
-    assert [p.data for p in ours] == [p.data[adts:] for p in theirs]
+    originals, copies = media.packets(film, "audio"), media.packets(output, "audio")
+    adts = 7  # bytes of the header, without a checksum, which MP4 stores in its own way
+    assert [p.data for p in copies] == [p.data[adts:] for p in originals]
     clock = Fraction(1, 48000) + Fraction(1, 90000)
-    assert max(abs(a.seconds - b.seconds) for a, b in zip(ours, theirs)) <= clock
+    assert max(abs(a.seconds - b.seconds) for a, b in zip(copies, originals)) <= clock
 
 
 def test_mpeg2_transport_stream_with_mp2_sound(make_film: MakeFilm, run: Run) -> None:
@@ -231,9 +232,9 @@ def test_libx264_repeats_one_row_or_column_of_an_odd_size(
     padded = width + width % 2, height + height % 2
     assert media.picture_context(report.output)["size"] == padded
     assert any(f"{width}×{height} is odd" in note for note in report.notes)
-    for ours, theirs in zip(media.frames(report.output), media.frames(film), strict=True):
+    for frame, original in zip(media.frames(report.output), media.frames(film), strict=True):
         pad = (0, padded[1] - height), (0, padded[0] - width)
-        assert np.array_equal(ours.luma, np.pad(theirs.luma, pad, mode="edge"))
+        assert np.array_equal(frame.luma, np.pad(original.luma, pad, mode="edge"))
 
 
 def test_even_size_has_no_note_of_it(
@@ -260,7 +261,7 @@ def test_deep_luma_is_kept_to_the_bit(
     output = run(film)
     assert media.picture_context(output)["pix_fmt"] == f"yuv420p{depth}le"
     assert_same_picture(film, output)
-    # the low bits are in use: 8-bit luma in a wider format would pass for less
+    # the low bits are used: this is not 8-bit luma in a wider format
     assert np.any(media.frames(output)[0].luma % (1 << (depth - 8)))
 
 
@@ -370,7 +371,7 @@ def test_untagged_film_is_tagged_as_players_take_it(
 
 
 def test_matrix_decides_the_chroma(make_film: MakeFilm, run: Run) -> None:
-    """The same luma, tagged 601 and 709, is given other code values for the same colours."""
+    """The same colours have other code values in BT.601 and BT.709."""
     chroma = {}
     for matrix in (6, 1):
         lumas = shoot(3)
@@ -395,7 +396,7 @@ def test_pixels_keep_their_shape(
     assert_same_picture(film, output)
 
 
-def test_a_shape_of_pixels_that_cannot_be_kept_is_said_first(
+def test_a_pixel_shape_that_cannot_be_kept_is_refused_first(
     make_film: MakeFilm, run: Run, options: ColorOptions, tmp_path: Path
 ) -> None:
     film = make_film(sar=Fraction(16, 11))
@@ -411,14 +412,14 @@ def test_rotation_is_kept(
     make_film: MakeFilm, run: Run, rotation: int, name: str, encoding: Encoding
 ) -> None:
     film = make_film(lumas=shoot(3), rotation=rotation)
-    theirs = [frame.rotation for frame in media.frames(film)]
-    assert set(theirs) in ({rotation}, {-rotation})
+    rotations = [frame.rotation for frame in media.frames(film)]
+    assert set(rotations) in ({rotation}, {-rotation})
     output = run(film, name, encoding)
-    assert [frame.rotation for frame in media.frames(output)] == theirs
+    assert [frame.rotation for frame in media.frames(output)] == rotations
     assert_same_picture(film, output)
 
 
-# ---------------------------------------------------------------- what is not the picture
+# ---------------------------------------------------------------- the other streams
 
 TWO_TRACKS = (
     Sound(language="eng", title="Piano"),
@@ -435,10 +436,10 @@ def test_two_soundtracks_are_kept(
 ) -> None:
     film = make_film(f"film{suffix}", sounds=TWO_TRACKS)
     output = run(film, name, encoding)
-    theirs, ours = media.streams(film, "audio"), media.streams(output, "audio")
-    assert [s.language for s in ours] == ["eng", "fre"]
-    assert [s.title for s in ours] == [s.title for s in theirs]
-    assert [s.disposition for s in ours] == [Disposition.default, Disposition.comment]
+    originals, copies = media.streams(film, "audio"), media.streams(output, "audio")
+    assert [s.language for s in copies] == ["eng", "fre"]
+    assert [s.title for s in copies] == [s.title for s in originals]
+    assert [s.disposition for s in copies] == [Disposition.default, Disposition.comment]
     tolerance = MILLISECOND / 2 if suffix != Path(name).suffix else Fraction(0)
     for which in range(2):
         assert_same_packets(film, output, "audio", which, tolerance)
@@ -447,7 +448,7 @@ def test_two_soundtracks_are_kept(
 
 
 def test_sound_of_an_mp4_is_heard_sample_for_sample(make_film: MakeFilm, run: Run) -> None:
-    """AAC's priming stays hidden: the edit list comes along."""
+    """AAC's priming stays hidden, for the edit list is kept."""
     film = make_film(sounds=[Sound()])
     output = run(film, "out.mp4", QUICK)
     assert media.num_samples(output) == media.num_samples(film)
@@ -470,7 +471,7 @@ PCM_STEREO = Sound("pcm_s16le", layout="stereo")
 def test_sound_that_mp4_refuses_at_its_end_is_known_before(
     make_film: MakeFilm, options: ColorOptions
 ) -> None:
-    """AVI does not say which speakers PCM is for; MP4 must, and finds out when it is close_quietly."""
+    """AVI has no channel layout for PCM; MP4 needs one, and fails only when it is closed."""
     film = make_film("film.avi", codec="mpeg4", time_base=Fraction(1, 24), sounds=[PCM_STEREO])
     with pytest.raises(ContainerError, match=r"\.mp4 cannot hold stream 1 .*\.mkv"):
         colorize(film, film.with_name("out.mp4"), options=options)
@@ -504,15 +505,15 @@ def test_subtitles_of_an_mp4_are_kept(make_film: MakeFilm, run: Run) -> None:
     for name, encoding in (("out.mp4", LOSSLESS), ("out.mov", QUICK)):
         output = run(film, name, encoding)
         (stream,) = media.streams(output, "subtitle")
-        french = "fra" if name.endswith(".mov") else "fre"  # QuickTime has one code of the two
+        french = "fra" if name.endswith(".mov") else "fre"  # QuickTime has only the first code
         assert (stream.codec, stream.language) == ("mov_text", french)
-        empty = (0).to_bytes(2, "big")  # what MP4 puts between one title and the next
-        theirs, ours = (
+        empty = (0).to_bytes(2, "big")  # the packet that MP4 puts between two titles
+        originals, copies = (
             [p for p in media.packets(path, "subtitle") if p.data != empty]
             for path in (film, output)
         )
-        assert [p.data[2:] for p in ours] == [b"Silence", b"She speaks"]
-        assert ours == theirs
+        assert [p.data[2:] for p in copies] == [b"Silence", b"She speaks"]
+        assert copies == originals
 
 
 CHAPTERS = ((0, 200, "The arrival"), (200, 500, "The duel"))
@@ -531,10 +532,10 @@ def test_chapters_are_kept(
     make_film: MakeFilm, run: Run, suffix: str, name: str, encoding: Encoding
 ) -> None:
     film = make_film(f"film{suffix}", chapters=CHAPTERS)
-    wanted = [(start * MILLISECOND, end * MILLISECOND, title) for start, end, title in CHAPTERS]
-    assert media.chapters(film) == wanted
+    expected = [(start * MILLISECOND, end * MILLISECOND, title) for start, end, title in CHAPTERS]
+    assert media.chapters(film) == expected
     output = run(film, name, encoding)
-    assert media.chapters(output) == wanted
+    assert media.chapters(output) == expected
     if suffix == Path(name).suffix:
         assert [s.type for s in media.streams(output)] == [s.type for s in media.streams(film)]
 
@@ -543,26 +544,20 @@ def test_chapters_are_kept(
 def test_metadata_of_the_film_is_kept(
     make_film: MakeFilm, run: Run, name: str, encoding: Encoding
 ) -> None:
-    told = {"title": "Le Voyage", "artist": "Méliès", "comment": "1902"}
-    film = make_film(metadata=told)
+    metadata = {"title": "Le Voyage", "artist": "Méliès", "comment": "1902"}
+    film = make_film(metadata=metadata)
     output = run(film, name, encoding)
     kept = {key.lower(): value for key, value in media.metadata(output).items()}
     comment = kept.pop("comment")
     assert comment.startswith("1902; colour added by filmcolor")
-    assert {key: kept.get(key, comment) for key in told} == {**told, "comment": comment}
+    assert {key: kept.get(key, comment) for key in metadata} == {**metadata, "comment": comment}
 
 
 def test_tags_of_the_picture_are_kept(make_film: MakeFilm, run: Run) -> None:
     film = make_film("film.mkv", tags={"language": "fre", "title": "Nitrate print"})
-    (theirs,), (ours,) = media.streams(film), media.streams(run(film))
-    assert (
-        (ours.language, ours.title)
-        == (theirs.language, theirs.title)
-        == (
-            "fre",
-            "Nitrate print",
-        )
-    )
+    for path in (film, run(film)):
+        (stream,) = media.streams(path)
+        assert (stream.language, stream.title) == ("fre", "Nitrate print")
 
 
 def test_cover_of_an_mp4_is_kept_and_not_taken_for_the_film(make_film: MakeFilm, run: Run) -> None:
@@ -607,7 +602,7 @@ def test_everything_at_once(make_film: MakeFilm, run: Run) -> None:
     assert_same_packets(film, output, "subtitle")
 
 
-def test_a_language_that_quicktime_does_not_know_is_said(
+def test_a_language_that_quicktime_lacks_is_noted(
     make_film: MakeFilm, options: ColorOptions, tmp_path: Path
 ) -> None:
     film = make_film(sounds=[Sound(language="eng"), Sound(language="rum")])
@@ -652,8 +647,8 @@ def test_part_holds_the_right_frames_from_zero_on(
 ) -> None:
     output = run(long_film, time_range=time_range)
     assert_same_picture(long_film, output, first, stop)
-    theirs = media.seconds(long_film)[first:stop]
-    assert media.seconds(output) == [t - theirs[0] for t in theirs]
+    times = media.seconds(long_film)[first:stop]
+    assert media.seconds(output) == [time - times[0] for time in times]
 
 
 @pytest.mark.parametrize(("name", "encoding"), [("out.mkv", MASTER), ("out.mp4", LOSSLESS)])
@@ -667,12 +662,12 @@ def test_sound_of_a_part_is_cut_to_match_and_in_sync(
     assert_same_picture(film, output, 20, 40)
     times = media.seconds(film)
     start, end = times[20], times[40]
-    wanted = [p for p in media.packets(film, "audio") if start <= p.seconds < end]
-    ours = media.packets(output, "audio")
-    assert [p.data for p in ours] == [p.data for p in wanted]
+    originals = [p for p in media.packets(film, "audio") if start <= p.seconds < end]
+    copies = media.packets(output, "audio")
+    assert [p.data for p in copies] == [p.data for p in originals]
     clock = MILLISECOND if name == "out.mkv" else Fraction(1, 48000)
-    for mine, original in zip(ours, wanted):
-        assert abs(mine.seconds - (original.seconds - start)) <= clock
+    for copy, original in zip(copies, originals):
+        assert abs(copy.seconds - (original.seconds - start)) <= clock
 
 
 def test_titles_and_chapters_of_a_part_are_clipped_to_it(long_film: Path, run: Run) -> None:
@@ -687,17 +682,17 @@ def test_titles_and_chapters_of_a_part_are_clipped_to_it(long_film: Path, run: R
     assert media.chapters(output) == [(0, 1 - start, "One"), (1 - start, end, "Two")]
 
 
-def test_part_of_a_film_is_the_whole_when_it_asks_for_all(long_film: Path, run: Run) -> None:
+def test_a_part_of_all_frames_is_the_whole(long_film: Path, run: Run) -> None:
     part = media.frames(run(long_film, "part.mkv", time_range=TimeRange(first=0, stop=48)))
     whole = media.frames(run(long_film, "whole.mkv"))
-    for mine, other in zip(part, whole, strict=True):
-        assert all(np.array_equal(a, b) for a, b in zip(mine.planes, other.planes))
+    for frame, expected in zip(part, whole, strict=True):
+        assert all(np.array_equal(a, b) for a, b in zip(frame.planes, expected.planes))
 
 
 # ---------------------------------------------------------------- errors
 
 
-def test_stream_that_the_container_cannot_hold_is_said_before_any_frame(
+def test_stream_that_the_container_cannot_hold_is_refused_before_any_frame(
     make_film: MakeFilm, options: ColorOptions, tmp_path: Path
 ) -> None:
     film = make_film("film.mkv", titles=[Titles("ass", "fre")])
@@ -724,7 +719,7 @@ def test_default_output_falls_back_to_mkv(
     make_film: MakeFilm, options: ColorOptions, tmp_path: Path
 ) -> None:
     film = make_film("film.mkv", titles=[Titles()])
-    film = film.rename(tmp_path / "film.bin")  # no container of its own to write: MP4 is tried
+    film = film.rename(tmp_path / "film.bin")  # its own container cannot be written: MP4 is tried
     assert colorize(film, options=options, encoding=QUICK).output == tmp_path / "film.color.mkv"
 
 
@@ -751,7 +746,7 @@ def test_film_itself_is_never_the_output(make_film: MakeFilm, options: ColorOpti
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
 @pytest.mark.parametrize("after", [1, 5, 24])
-def test_nothing_is_left_when_a_run_is_broken_off(
+def test_nothing_is_left_when_a_run_is_interrupted(
     make_film: MakeFilm,
     options: ColorOptions,
     tmp_path: Path,
@@ -769,7 +764,7 @@ def test_nothing_is_left_when_a_run_is_broken_off(
     assert leftovers(tmp_path, film) == []
 
 
-def test_broken_off_run_leaves_the_output_that_was_there(
+def test_interrupted_run_leaves_the_existing_output(
     make_film: MakeFilm, options: ColorOptions, tmp_path: Path
 ) -> None:
     film, output = make_film(), tmp_path / "out.mp4"
@@ -850,7 +845,7 @@ def test_what_is_no_film(make_film: MakeFilm, options: ColorOptions, tmp_path: P
     empty = tmp_path / "empty.mp4"
     empty.touch()
     header = tmp_path / "cut.mp4"
-    header.write_bytes(make_film().read_bytes()[:600])  # the index is at the end: cut away
+    header.write_bytes(make_film().read_bytes()[:600])  # without the index, which is at the end
     for path, message in (
         (tmp_path / "none.mp4", "no such file"),
         (tmp_path, "is a folder"),
@@ -876,14 +871,14 @@ def test_sound_alone_is_no_film(options: ColorOptions, tmp_path: Path) -> None:
         colorize(path, tmp_path / "out.mp4", options=options)
 
 
-def test_film_that_breaks_off_is_said_and_nothing_is_left(
+def test_film_that_breaks_off_is_coloured_as_far_or_refused(
     make_film: MakeFilm, options: ColorOptions, tmp_path: Path
 ) -> None:
     film = make_film("whole.mkv", lumas=shoot(24), codec="ffv1", sounds=[Sound()])
     cut = tmp_path / "cut.mkv"
     cut.write_bytes(film.read_bytes()[: film.stat().st_size // 2])
     outcome = _outcome(cut, tmp_path / "out.mkv", options)
-    if isinstance(outcome, Report):  # what there is of it was coloured, and nothing else
+    if isinstance(outcome, Report):  # only what is there was coloured
         assert_same_picture(cut, outcome.output)
     else:
         assert str(cut) in str(outcome)

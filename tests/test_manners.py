@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
 SCRIPT = r'''
 import gc, json, locale, logging, os, random, signal, sys, threading, traceback, warnings
 from pathlib import Path

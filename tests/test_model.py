@@ -1,4 +1,4 @@
-"""The network is the tutorial's: the same names, shapes and outputs."""
+"""The networks: the tutorial's names, shapes and outputs; context branch, bins, optimisation."""
 
 import pytest
 import torch
@@ -12,7 +12,7 @@ from filmcolor.video.proxy import STRIDE
 
 
 class TutorialNet(nn.Module):
-    """Luke Melas-Kyriazi's ColorizationNet (2018), written down as the tutorial has it."""
+    """Luke Melas-Kyriazi's ColorizationNet (2018), as the tutorial defines it."""
 
     def __init__(self):
         super().__init__()
@@ -44,7 +44,7 @@ class TutorialNet(nn.Module):
 
 @pytest.fixture(scope="module")
 def tutorial_net():
-    """The reference, its batch norms as if it had been trained."""
+    """The reference, with batch norms as after training."""
     torch.manual_seed(0)
     net = TutorialNet()
     with torch.no_grad():
@@ -59,7 +59,7 @@ def tutorial_net():
 
 @pytest.fixture(scope="module")
 def net(tutorial_net):
-    """Ours with the reference's weights."""
+    """A ColorNet with the reference's weights."""
     ours = ColorNet()
     ours.load_state_dict(tutorial_net.state_dict(), strict=True)
     return ours.eval()
@@ -108,37 +108,37 @@ def test_number_of_parameters():
     assert sum(p.numel() for p in ColorNet().parameters()) == pytest.approx(0.95e6, rel=0.01)
 
 
-def test_the_picture_is_seen_through_the_trunks_128_channels(net, pictures):
+def test_the_trunk_has_128_channels(net, pictures):
     with torch.inference_mode():
         assert net.midlevel_resnet(pictures).shape == (2, 128, 6, 8)
 
 
-# ---------------------------------------------------------------- the sibling
+# ---------------------------------------------------------------- the film network
 
 
 @pytest.fixture(scope="module")
 def film_net(net):
-    """The larger network, begun from the tutorial's."""
+    """The film network, initialised with the tutorial's weights."""
     torch.manual_seed(0)
     film = ContextNet()
     film.load_state_dict(net.state_dict(), strict=False)
     return film.eval()
 
 
-def test_the_sibling_begins_as_the_tutorials(film_net, net, pictures):
+def test_the_film_network_initially_equals_the_tutorials(film_net, net, pictures):
     assert set(net.state_dict()) < set(film_net.state_dict())
     with torch.inference_mode():
         torch.testing.assert_close(film_net(pictures), net(pictures), rtol=0, atol=0)
 
 
 @pytest.mark.parametrize(("height", "width"), [(8, 8), (16, 40), (64, 24), (136, 104)])
-def test_the_siblings_output_has_the_pictures_size(film_net, height, width):
+def test_the_film_networks_output_has_the_pictures_size(film_net, height, width):
     with torch.inference_mode():
         assert film_net(torch.zeros(1, 1, height, width)).shape == (1, 2, height, width)
 
 
-def test_the_sibling_sees_the_whole_picture(net, film_net):
-    """A change in one corner reaches the middle through the context branch alone."""
+def test_the_film_network_sees_the_whole_picture(net, film_net):
+    """A change in one corner reaches the middle only through the context branch."""
     lively = ContextNet().eval()
     lively.load_state_dict(film_net.state_dict())
     with torch.no_grad():
@@ -152,12 +152,12 @@ def test_the_sibling_sees_the_whole_picture(net, film_net):
         assert not torch.equal(lively(plain)[middle], lively(changed)[middle])
 
 
-def test_the_sibling_is_within_its_bounds():
+def test_the_film_network_is_small_and_without_norms_in_its_branch():
     assert 2 * sum(p.numel() for p in ContextNet().parameters()) < 16e6  # bytes in float16
     assert not any(isinstance(m, nn.BatchNorm2d) for m in ContextNet().context.modules())
 
 
-def test_folding_leaves_the_answers(film_net, pictures):
+def test_folding_keeps_the_outputs(film_net, pictures):
     folded = ContextNet().eval()
     folded.load_state_dict(film_net.state_dict())
     fold_batch_norms(folded)
@@ -190,17 +190,19 @@ def test_annealed_mean_is_zhangs(bins_net, temperature):
     bins_net.bins.temperature.fill_(temperature)
     shares = torch.exp(logits.double().log_softmax(1) / temperature)  # equation 5 of the paper
     shares = shares / shares.sum(dim=1, keepdim=True)
-    wanted = (shares.float()[:, :, None] * bins_net.bins.centers[None, :, :, None, None]).sum(dim=1)
-    got = decode_ab(bins_net.bins.colors(logits))
-    torch.testing.assert_close(got, wanted, rtol=1e-3, atol=1e-3)
+    expected = (shares.float()[:, :, None] * bins_net.bins.centers[None, :, :, None, None]).sum(
+        dim=1
+    )
+    colors = decode_ab(bins_net.bins.colors(logits))
+    torch.testing.assert_close(colors, expected, rtol=1e-3, atol=1e-3)
 
 
-def test_a_cold_choice_is_the_likeliest_colour(bins_net):
+def test_a_low_temperature_gives_the_likeliest_colour(bins_net):
     logits = torch.zeros(1, NUM_BINS, 1, 1)
     logits[0, 7] = 5.0
     bins_net.bins.temperature.fill_(0.01)
-    got = decode_ab(bins_net.bins.colors(logits)).flatten()
-    torch.testing.assert_close(got, bins_net.bins.centers[7], rtol=0, atol=1e-3)
+    color = decode_ab(bins_net.bins.colors(logits)).flatten()
+    torch.testing.assert_close(color, bins_net.bins.centers[7], rtol=0, atol=1e-3)
 
 
 # ---------------------------------------------------------------- coding of ab
@@ -217,7 +219,7 @@ def test_ab_is_coded_as_the_tutorial_codes_it():
 
 
 def test_half_precision_is_decoded_in_float32():
-    # bfloat16 has 8 bits of precision: decoded in it, ab would move in steps of 1
+    # bfloat16 has 8 bits of precision: decoded in it, ab would have steps of 1
     coded = torch.tensor([0.53125], dtype=torch.bfloat16)  # exact in bfloat16
     decoded = decode_ab(coded)
     assert decoded.dtype == torch.float32
@@ -245,19 +247,19 @@ def test_the_branch_is_torchvisions_mobilenet_v2():
 
 @pytest.mark.parametrize("kind", [ColorNet, ContextNet])
 @pytest.mark.parametrize("has_bins", [False, True])
-def test_merged_doublings_change_nothing(kind, has_bins, pictures):
+def test_merged_upsampling_changes_nothing(kind, has_bins, pictures):
     torch.manual_seed(0)
     net = kind(has_bins).eval()
     fold_batch_norms(net)
     if has_bins:
         net.bins.centers.copy_(torch.linspace(-90, 90, 2 * NUM_BINS).reshape(NUM_BINS, 2))
     with torch.inference_mode():
-        wanted = net.forward_half(pictures)
+        expected = net.forward_half(pictures)
         merge_upsampling(net)
-        got = net.forward_half(pictures)
+        output = net.forward_half(pictures)
     assert sum(isinstance(m, nn.Upsample) for m in net.upsample) == 1  # the last
-    assert wanted.std() > 0.0
-    torch.testing.assert_close(got, wanted, rtol=1e-4, atol=1e-4)
+    assert expected.std() > 0.0
+    torch.testing.assert_close(output, expected, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("kind", [ColorNet, ContextNet])
@@ -269,15 +271,15 @@ def test_fused_activations_change_nothing(kind, film_net, pictures):
     fold_batch_norms(net)
     merge_upsampling(net)
     with torch.inference_mode():
-        wanted = net.forward_half(pictures)
+        expected = net.forward_half(pictures)
         fuse_activations(net)
-        got = net.forward_half(pictures)
-    torch.testing.assert_close(got, wanted, rtol=1e-4, atol=1e-5)
+        output = net.forward_half(pictures)
+    torch.testing.assert_close(output, expected, rtol=1e-4, atol=1e-5)
     has_onednn = torch.backends.mkldnn.is_available()
     assert any(isinstance(m, nn.ReLU | nn.ReLU6) for m in net.modules()) != has_onednn
 
 
-def test_activations_stay_where_there_is_no_onednn(film_net, pictures, monkeypatch):
+def test_nothing_is_fused_without_onednn(film_net, pictures, monkeypatch):
     monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
     net = ContextNet().eval()
     num_modules = len(list(net.modules()))

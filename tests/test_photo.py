@@ -62,11 +62,11 @@ def luma_of(rgb: np.ndarray) -> np.ndarray:
     return rgb.astype(np.float64) @ LUMA
 
 
-def assert_luma(path: Path, wanted: np.ndarray, tolerance: float = 1.0) -> None:
+def assert_luma(path: Path, expected: np.ndarray, tolerance: float = 1.0) -> None:
     """Compare luma pixel by pixel, in code values; JPEG gets a wider tolerance."""
     luma = luma_of(pixels(path))
-    assert luma.shape == wanted.shape
-    error = np.abs(luma - wanted)
+    assert luma.shape == expected.shape
+    error = np.abs(luma - expected)
     if path.suffix.lower() in (".jpg", ".jpeg"):
         assert error.mean() < 3, "more than JPEG's own loss"
     else:
@@ -140,15 +140,15 @@ def test_16_bits_stay_16_bits_within_one_code_value(
     tmp_path: Path, colorizer: Colorizer, suffix: str, is_rgb: bool
 ) -> None:
     values = scene(depth=16)
-    wanted = values.astype(np.float64)
+    expected = values.astype(np.float64)
     if is_rgb:  # a colour scan: only its luma counts
         values = np.dstack([values, np.roll(values, 3, axis=1), values // 2])
-        wanted = luma_of(values)
+        expected = luma_of(values)
     path = colorize_photo(write_deep(tmp_path / f"deep{suffix}", values), colorizer=colorizer)
 
     assert pixels(path).dtype == np.uint16
     assert is_colored(pixels(path))
-    assert_luma(path, wanted)
+    assert_luma(path, expected)
 
 
 def test_16_bits_hold_more_shades_than_8_can(tmp_path: Path, colorizer: Colorizer) -> None:
@@ -190,12 +190,12 @@ def test_only_the_luma_of_a_colour_picture_counts(colorizer: Colorizer) -> None:
     tint = np.array([40, 0, 0]) - 40 * LUMA[0]  # moves the colour, not the luma
     tinted = np.clip(grey[..., None].clip(60, 190) + tint, 0, 255)
     same_luma = np.repeat(grey.clip(60, 190)[..., None], 3, axis=2)
-    result, wanted = (
+    result, expected = (
         colorize_rgb(np.rint(p).astype(np.uint8), colorizer).astype(int)
         for p in (tinted, same_luma)
     )
-    assert np.abs(result - wanted).max() <= 12  # rounded luma moves the network a little
-    assert np.abs(result - wanted).mean() < 2
+    assert np.abs(result - expected).max() <= 12  # rounded luma moves the network a little
+    assert np.abs(result - expected).mean() < 2
     assert np.abs(luma_of(colorize_rgb(luma, colorizer)) - grey).max() <= 1
 
 
@@ -245,12 +245,12 @@ def test_8_bit_pictures_come_out_upright(
     source = tmp_path / f"turned{suffix}"
     Image.fromarray(scene()).save(source, exif=exif_of(orientation=orientation), quality=98)
     with source.open("rb") as file, Image.open(file) as image:
-        wanted = np.asarray(ImageOps.exif_transpose(image)).astype(float)
-    assert np.abs(wanted - UPRIGHT[orientation](scene())).max() < 16
+        expected = np.asarray(ImageOps.exif_transpose(image)).astype(float)
+    assert np.abs(expected - UPRIGHT[orientation](scene())).max() < 16
 
     path = colorize_photo(source, colorizer=colorizer)
 
-    assert_luma(path, wanted)
+    assert_luma(path, expected)
     with Image.open(path) as image:  # so no viewer turns it again
         assert image.getexif().get(ORIENTATION, 1) == 1
 
@@ -377,13 +377,13 @@ def kinds() -> dict[str, tuple[Image.Image, str, np.ndarray]]:
 def test_every_kind_of_pixels_shows_its_own_luma(
     tmp_path: Path, colorizer: Colorizer, kind: str
 ) -> None:
-    picture, suffix, wanted = kinds()[kind]
+    picture, suffix, expected = kinds()[kind]
     source = tmp_path / f"kind{suffix}"
     picture.save(source, quality=98)
     path = colorize_photo(source, colorizer=colorizer)
     with Image.open(path) as image:
         assert image.mode == "RGB"
-    assert_luma(path, wanted, 1.6)
+    assert_luma(path, expected, 1.6)
 
 
 def test_16_bit_alpha_has_a_white_background_too(tmp_path: Path, colorizer: Colorizer) -> None:
@@ -482,10 +482,10 @@ def test_a_picture_never_replaces_itself(tmp_path: Path, colorizer: Colorizer) -
 def test_where_a_picture_cannot_go_is_an_output_error(tmp_path: Path, colorizer: Colorizer) -> None:
     source = tmp_path / "a.png"
     Image.fromarray(scene()).save(source)
-    for target, wanted in (
+    for target, expected in (
         (tmp_path / "missing" / "a.png", "missing is no folder"),
         (tmp_path / "a.gif", r"a\.gif: name the result"),
     ):
-        with pytest.raises(OutputError, match=wanted):
+        with pytest.raises(OutputError, match=expected):
             colorize_photo(source, target, colorizer=colorizer)
     assert [p.name for p in tmp_path.iterdir()] == ["a.png"]

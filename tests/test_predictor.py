@@ -29,7 +29,7 @@ law = settings(max_examples=150, derandomize=True, database=None, deadline=None)
 
 @pytest.fixture(scope="module")
 def net():
-    """A network with lively batch norms and colours; never to be changed."""
+    """A network with random batch norms; tests must not change it."""
     torch.manual_seed(0)
     net = ColorNet()
     with torch.no_grad():
@@ -44,7 +44,7 @@ def net():
 
 @pytest.fixture
 def in_float32(monkeypatch):
-    """What is compared is the arithmetic, whatever this machine is fast at."""
+    """Predict in float32, whatever dtype this machine would choose."""
     monkeypatch.setattr(predict, "choose_dtype", lambda device: torch.float32)
 
 
@@ -183,8 +183,8 @@ def test_the_network_sees_square_pixels_and_the_frame_stays():
 # ---------------------------------------------------------------- the network
 
 
-def seen(pictures):
-    """Return a batch (N, 1, h, w) as the network sees it."""
+def network_input(pictures):
+    """Return the network's input (N, 1, h, w): denoised luma."""
     return torch.from_numpy(np.stack([denoise(p) for p in pictures]))[:, None]
 
 
@@ -193,9 +193,9 @@ def test_ab_is_half_the_size_and_in_lab_units(net, pictures, in_float32):
     assert ab.shape == (5, 16, 24, 2)
     assert ab.dtype == np.float32
     with torch.inference_mode():
-        wanted = decode_ab(net(seen(pictures)))[:, :, ::2, ::2]
-    np.testing.assert_allclose(ab, wanted.permute(0, 2, 3, 1).numpy(), atol=0.05)
-    assert ab.std() > 1.0  # there was something to compare
+        expected = decode_ab(net(network_input(pictures)))[:, :, ::2, ::2]
+    np.testing.assert_allclose(ab, expected.permute(0, 2, 3, 1).numpy(), atol=0.05)
+    assert ab.std() > 1.0  # the comparison is not trivial
 
 
 def test_folding_batch_norm_changes_nothing_in_float32(net, pictures, in_float32):
@@ -203,13 +203,13 @@ def test_folding_batch_norm_changes_nothing_in_float32(net, pictures, in_float32
     assert not any(isinstance(m, torch.nn.BatchNorm2d) for m in predictor.net.modules())
     batch = torch.from_numpy(pictures)[:, None] / 255.0
     with torch.inference_mode():
-        wanted = decode_ab(net.forward_half(batch))
+        expected = decode_ab(net.forward_half(batch))
         torch.testing.assert_close(
-            predictor.net.forward_half(batch), wanted, rtol=1e-4, atol=255 * 1e-4
+            predictor.net.forward_half(batch), expected, rtol=1e-4, atol=255 * 1e-4
         )
 
 
-def test_the_callers_network_stays_as_it_was(pictures):
+def test_the_callers_network_is_not_changed(pictures):
     torch.manual_seed(0)
     net = ColorNet().train()
     before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
@@ -238,7 +238,7 @@ def test_the_dtype_this_machine_chooses_is_close_to_float32(net, pictures, in_fl
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 5, 8])
-def test_frames_come_back_in_order_with_what_they_had(net, pictures, in_float32, batch_size):
+def test_frames_keep_their_order_and_their_fields(net, pictures, in_float32, batch_size):
     frames = proxy_frames(pictures)
     predictor = Predictor(net, "cpu")
     colored = list(predictor.predict_frames(every_frame(frames), batch_size))
@@ -257,8 +257,8 @@ def test_only_anchors_are_predicted(net, pictures):
     predictor = Predictor(net, "cpu")
     num_seen = []
     predict = predictor.predict_with_features
-    predictor.predict_with_features = lambda small, has_features: (
-        num_seen.append(len(small)) or predict(small)
+    predictor.predict_with_features = lambda luma, has_features: (
+        num_seen.append(len(luma)) or predict(luma)
     )
     colored = list(predictor.predict_frames(tracked, 2))
     assert [f.ab is not None for f in colored] == [f.is_anchor for f in tracked]
@@ -266,25 +266,25 @@ def test_only_anchors_are_predicted(net, pictures):
     assert [f.tracked.source for f in colored] == [f.source for f in tracked]
 
 
-def test_a_batch_that_memory_does_not_hold_is_halved(net, pictures, in_float32):
-    wanted = Predictor(net, "cpu").predict(pictures)
+def test_a_batch_that_does_not_fit_in_memory_is_halved(net, pictures, in_float32):
+    expected = Predictor(net, "cpu").predict(pictures)
     predictor, sizes = Predictor(net, "cpu"), []
     forward = predictor.net.forward_half
 
-    def short_of_memory(batch):
+    def run_out_of_memory(batch):
         sizes.append(len(batch))
         if len(batch) > 2:
             raise torch.cuda.OutOfMemoryError("CUDA out of memory")
         return forward(batch)
 
-    predictor.net.forward_half = short_of_memory
-    np.testing.assert_allclose(predictor.predict(pictures), wanted, atol=0.02)
+    predictor.net.forward_half = run_out_of_memory
+    np.testing.assert_allclose(predictor.predict(pictures), expected, atol=0.02)
     assert sizes == [5, 2, 2, 1]
     predictor.predict(pictures[:3])
-    assert sizes[4:] == [2, 1]  # it has learned
+    assert sizes[4:] == [2, 1]  # the limit is remembered
 
 
-def test_no_memory_for_one_picture_is_told(net, pictures):
+def test_no_memory_for_one_picture_is_an_error(net, pictures):
     predictor = Predictor(net, "cpu")
 
     def no_memory(batch):
@@ -339,7 +339,7 @@ def test_no_more_than_a_batch_is_read_ahead(net, pictures):
 def test_a_rotated_film_gets_the_rotated_colors(net, pictures, in_float32, rotation):
     predictor = Predictor(net, "cpu")
     upright = [f.ab for f in predictor.predict_frames(every_frame(proxy_frames(pictures)), 5)]
-    # FFmpeg: turning what is coded by `rotation`, counter-clockwise, sets it upright
+    # FFmpeg: rotating the coded frame counter-clockwise by `rotation` sets it upright
     coded = [np.rot90(p, -(rotation // 90)) for p in pictures]
     for frame, ab in zip(
         predictor.predict_frames(every_frame(proxy_frames(coded)), 5, rotation // 90), upright
@@ -354,25 +354,25 @@ def test_a_rotated_film_gets_the_rotated_colors(net, pictures, in_float32, rotat
 
 
 @pytest.fixture
-def bare_machine(monkeypatch):
-    """A machine with a processor and nothing else."""
+def cpu_only_machine(monkeypatch):
+    """A machine with a CPU only."""
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
 
 
-def test_auto_is_the_cpu_on_a_bare_machine(bare_machine):
+def test_auto_is_the_cpu_without_other_devices(cpu_only_machine):
     assert choose_device("auto") == torch.device("cpu")
 
 
 @pytest.mark.parametrize("name", ["cuda", "cuda:0", "cuda:1", "mps", "cpu:1"])
-def test_a_device_that_is_not_here_is_told(bare_machine, name):
+def test_a_missing_device_is_an_error(cpu_only_machine, name):
     with pytest.raises(SettingsError, match=f"no {name} device"):
         choose_device(name)
 
 
 @pytest.mark.parametrize("name", ["gpu", "", "CPU", "cuda:x", "cuda:-1", "meta", "xpu", "tpu:0"])
-def test_an_unknown_device_is_told_with_those_there_are(name):
+def test_an_unknown_device_is_an_error_with_the_known_ones(name):
     with pytest.raises(SettingsError, match="choose auto, cpu, cuda or mps"):
         choose_device(name)
 
@@ -388,7 +388,7 @@ def test_the_best_device_is_chosen(monkeypatch):
         choose_device("cuda:2")
 
 
-def test_a_predictor_for_a_missing_device_is_an_error(net, bare_machine):
+def test_a_predictor_for_a_missing_device_is_an_error(net, cpu_only_machine):
     with pytest.raises(SettingsError, match="cuda"):
         Predictor(net, "cuda")
 
@@ -398,7 +398,7 @@ def test_a_predictor_for_a_missing_device_is_an_error(net, bare_machine):
     [
         ("AVX512", True, torch.bfloat16),
         ("AVX512", False, torch.float32),
-        ("AVX2", True, torch.float32),  # PyTorch was told not to use what there is
+        ("AVX2", True, torch.float32),  # PyTorch is configured not to use it
         ("DEFAULT", False, torch.float32),
     ],
 )
@@ -417,12 +417,12 @@ def test_every_network_predicts(kind, has_bins, pictures, in_float32):
         net.bins.centers.copy_(torch.linspace(-90, 90, 2 * 313).reshape(313, 2))
     ab = Predictor(net, "cpu").predict(pictures)
     with torch.inference_mode():
-        wanted = decode_ab(net.forward_half(seen(pictures)))
-    np.testing.assert_allclose(ab, wanted.permute(0, 2, 3, 1).numpy(), atol=0.05)
+        expected = decode_ab(net.forward_half(network_input(pictures)))
+    np.testing.assert_allclose(ab, expected.permute(0, 2, 3, 1).numpy(), atol=0.05)
 
 
 def test_bfloat16_keeps_faint_colours(pictures, in_float32):
-    """Coded ab would lie a whole unit apart: 16 values where these pictures have hundreds."""
+    """Coded ab would be a whole unit apart: 16 values where these pictures have hundreds."""
     half = Predictor(weights.load("tutorial"), "cpu")
     half.net, half.dtype = half.net.to(torch.bfloat16), torch.bfloat16
     ab = half.predict(pictures)
@@ -432,47 +432,47 @@ def test_bfloat16_keeps_faint_colours(pictures, in_float32):
 
 
 @pytest.mark.parametrize("size", [(640, 480), (641, 479), (1921, 1081), (2048, 1536)])
-def test_shrinking_is_averaging_whatever_the_size(size):
+def test_downscaling_averages_at_every_size(size):
     """A smooth picture comes out as interpolating it would; fine noise is averaged away."""
     width, height = size
     rows, columns = np.mgrid[:height, :width] / height
     smooth = 128 + 60 * np.sin(5 * rows) * np.cos(4 * columns)
-    small = proxy_size(width, height, 256)
+    proxy = proxy_size(width, height, 256)
     coding = Coding(1, True, 8)
-    shrunk = downscale(np.rint(smooth).astype(np.uint8), small, coding)
-    wanted = cv2.resize(smooth.astype(np.float32) / 255, small, interpolation=cv2.INTER_AREA)
-    np.testing.assert_allclose(shrunk / 255.0, wanted, atol=0.015)
+    shrunk = downscale(np.rint(smooth).astype(np.uint8), proxy, coding)
+    expected = cv2.resize(smooth.astype(np.float32) / 255, proxy, interpolation=cv2.INTER_AREA)
+    np.testing.assert_allclose(shrunk / 255.0, expected, atol=0.015)
     noise = np.random.default_rng(0).normal(128.0, 20.0, (height, width)).clip(0, 255)
-    least = downscale(noise.astype(np.uint8), small, coding).std()
+    least = downscale(noise.astype(np.uint8), proxy, coding).std()
     assert least < 20.0 * 0.75
 
 
 @pytest.mark.parametrize("kind", [ColorNet, ContextNet])
-def test_keys_come_with_the_same_colors(kind, pictures, in_float32):
+def test_colors_are_the_same_with_features(kind, pictures, in_float32):
     torch.manual_seed(0)
     predictor = Predictor(kind(), "cpu")
-    ab, keys = predictor.predict_with_features(pictures, has_features=True)
+    ab, features = predictor.predict_with_features(pictures, has_features=True)
     np.testing.assert_array_equal(ab, predictor.predict(pictures))
-    assert keys.shape[:3] == (5, 4, 6) and keys.dtype == np.float32
-    squares = np.square(keys[..., :-1]).sum(axis=3)  # the last is luma
+    assert features.shape[:3] == (5, 4, 6) and features.dtype == np.float32
+    squares = np.square(features[..., :-1]).sum(axis=3)  # the last is luma
     np.testing.assert_allclose(squares, 3.0, rtol=1e-3)
 
 
-def test_keys_tell_what_is_alike(net, in_float32):
-    """A picture that has moved by whole samples has the keys of before, at other places."""
+def test_features_are_similar_where_the_picture_is(net, in_float32):
+    """A picture that moves by a multiple of the stride has the same features, moved."""
     wide = texture(5, 64, 160)
     first, second = (gray(wide[:, left : left + 128]) for left in (0, 32))
     predictor = Predictor(net, "cpu")
-    keys = [predictor.features_of(small) for small in (first, second)]
-    moved = np.square(keys[0][2:-2, 6:-2] - keys[1][2:-2, 2:-6]).sum(axis=2).mean()
-    still = np.square(keys[0][2:-2, 6:-2] - keys[1][2:-2, 6:-2]).sum(axis=2).mean()
+    features = [predictor.features_of(proxy) for proxy in (first, second)]
+    moved = np.square(features[0][2:-2, 6:-2] - features[1][2:-2, 2:-6]).sum(axis=2).mean()
+    still = np.square(features[0][2:-2, 6:-2] - features[1][2:-2, 6:-2]).sum(axis=2).mean()
     assert moved < 0.1 * still
 
 
 @pytest.mark.parametrize("rotation", [90, 180, 270])
-def test_keys_are_those_of_the_film_upright(net, in_float32, rotation):
-    small = gray(texture(5, 32, 48))
+def test_features_are_those_of_the_upright_film(net, in_float32, rotation):
+    proxy = gray(texture(5, 32, 48))
     predictor = Predictor(net, "cpu")
     turns = rotation // 90
-    upright = predictor.features_of(np.ascontiguousarray(np.rot90(small, turns)))
-    np.testing.assert_array_equal(np.rot90(predictor.features_of(small, turns), turns), upright)
+    upright = predictor.features_of(np.ascontiguousarray(np.rot90(proxy, turns)))
+    np.testing.assert_array_equal(np.rot90(predictor.features_of(proxy, turns), turns), upright)

@@ -1,4 +1,4 @@
-"""Weights load safely and strictly, and say what is wrong when they cannot."""
+"""Loading weights safely and strictly, saving them, and the shipped weights."""
 
 import os
 import pickle
@@ -15,10 +15,10 @@ from filmcolor.network.model import ColorNet, ContextNet
 
 @pytest.fixture(scope="module")
 def state():
-    """The state of a network whose every tensor differs from a new one's."""
+    """The state of a network in which every tensor differs from its initial value."""
     torch.manual_seed(0)
     net = ColorNet()
-    net.train()(torch.rand(2, 1, 32, 32))  # moves the batch norms' statistics
+    net.train()(torch.rand(2, 1, 32, 32))  # changes the batch norms' statistics
     return net.state_dict()
 
 
@@ -32,7 +32,7 @@ def assert_same(first, second):
         assert torch.equal(first[name], second[name]), name
 
 
-# ---------------------------------------------------------------- what loads
+# ---------------------------------------------------------------- loading and saving
 
 
 def test_saved_weights_load_as_their_float16(state, tmp_path):
@@ -49,7 +49,7 @@ def test_weights_are_saved_as_float16(state, tmp_path):
     assert path.stat().st_size < 2.1e6
 
 
-def test_saving_leaves_nothing_else_and_replaces(state, tmp_path):
+def test_saving_replaces_the_file_and_leaves_no_other(state, tmp_path):
     path = tmp_path / "net.safetensors"
     path.write_bytes(b"old")
     weights.save(state, path)
@@ -92,7 +92,7 @@ def test_a_loaded_network_is_ready_to_predict(state, tmp_path):
 
 @pytest.mark.parametrize("kind", [ColorNet, ContextNet])
 @pytest.mark.parametrize("has_bins", [False, True])
-def test_the_names_tell_which_network_it_is(kind, has_bins, tmp_path):
+def test_the_tensor_names_decide_the_network(kind, has_bins, tmp_path):
     torch.manual_seed(0)
     net = kind(has_bins)
     path = tmp_path / "net.safetensors"
@@ -106,7 +106,7 @@ def test_the_names_tell_which_network_it_is(kind, has_bins, tmp_path):
     assert_same(loaded.state_dict(), halved(net.state_dict()))
 
 
-# ---------------------------------------------------------------- what does not
+# ---------------------------------------------------------------- errors
 
 
 class Bomb:
@@ -133,7 +133,7 @@ def test_code_in_a_pickle_is_not_run(state, tmp_path, is_torch):
     assert "weights_only" not in str(caught.value)  # no advice to trust the file
 
 
-def test_the_bomb_of_these_tests_is_live(tmp_path):
+def test_the_bomb_works(tmp_path):
     crater = tmp_path / "crater"
     pickle.loads(pickle.dumps(Bomb(crater))).close()
     assert crater.exists()
@@ -141,11 +141,11 @@ def test_the_bomb_of_these_tests_is_live(tmp_path):
 
 @pytest.fixture(scope="module")
 def broken(state, tmp_path_factory):
-    """A folder of files that are no weights of ours."""
+    """A folder of files that are not weights of these networks."""
     folder = tmp_path_factory.mktemp("broken")
-    whole = folder / "whole.safetensors"
-    save_file(state, whole)
-    data = whole.read_bytes()
+    valid = folder / "valid.safetensors"
+    save_file(state, valid)
+    data = valid.read_bytes()
     as_zip, legacy = folder / "zip.pth", folder / "legacy.pth"
     torch.save(state, as_zip)
     torch.save(state, legacy, _use_new_zipfile_serialization=False)
@@ -177,7 +177,7 @@ def broken(state, tmp_path_factory):
         "colour input.pth": {**state, name: state[name].repeat(1, 3, 1, 1)},
         "vgg.pth": {"features.0.weight": torch.zeros(64, 3, 3, 3)},
     }
-    for path in (whole, as_zip, legacy):
+    for path in (valid, as_zip, legacy):
         path.unlink()
     for file_name, content in files.items():
         (folder / file_name).write_bytes(content)
@@ -190,7 +190,7 @@ def broken(state, tmp_path_factory):
 
 
 @pytest.mark.filterwarnings("ignore:Detected pickle protocol", "ignore:Validating sparse")
-def test_what_is_no_weights_of_ours_is_told_in_one_line_with_its_name(broken):
+def test_other_files_are_an_error_in_one_line_with_the_name(broken):
     paths = sorted(broken.iterdir())
     assert len(paths) == 26
     for path in paths:
@@ -214,12 +214,12 @@ def test_what_is_no_weights_of_ours_is_told_in_one_line_with_its_name(broken):
         ("module.pth", "more than tensors"),
     ],
 )
-def test_the_message_says_what_is_wrong(broken, file_name, words):
+def test_the_message_names_the_problem(broken, file_name, words):
     with pytest.raises(WeightsError, match=words):
         weights.load(broken / file_name)
 
 
-def test_a_whole_module_is_told_how_to_be_saved(tmp_path):
+def test_a_pickled_module_is_an_error_with_advice(tmp_path):
     path = tmp_path / "module.pth"
     torch.save(nn.Sequential(nn.Conv2d(1, 2, 3)), path)
     with pytest.raises(WeightsError, match="state dict"):
@@ -227,7 +227,7 @@ def test_a_whole_module_is_told_how_to_be_saved(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["no-such-weights", "no/such/file.safetensors", ""])
-def test_missing_weights_are_told_with_the_names_there_are(name):
+def test_missing_weights_are_an_error_with_the_shipped_names(name):
     with pytest.raises(WeightsError) as caught:
         weights.load(name)
     assert repr(name) in str(caught.value)
@@ -235,7 +235,7 @@ def test_missing_weights_are_told_with_the_names_there_are(name):
         assert shipped in str(caught.value)
 
 
-# ---------------------------------------------------------------- what ships
+# ---------------------------------------------------------------- shipped weights
 
 
 def test_the_default_weights_ship():
@@ -243,7 +243,7 @@ def test_the_default_weights_ship():
     assert weights.find(weights.DEFAULT).parent == weights.FOLDER
 
 
-def test_shipped_weights_load_are_small_and_match_their_cards():
+def test_shipped_weights_load_and_match_their_cards():
     assert weights.shipped()
     for name in weights.shipped():
         path = weights.find(name)
@@ -253,7 +253,7 @@ def test_shipped_weights_load_are_small_and_match_their_cards():
         assert all(torch.isfinite(p).all() for p in net.parameters())
 
 
-def test_the_shipped_colors_are_those_of_a_trained_network():
+def test_the_shipped_network_predicts_plausible_colors():
     net = weights.load(weights.DEFAULT)
     luma = torch.linspace(0.0, 1.0, 64).expand(1, 1, 64, 64)
     with torch.inference_mode():

@@ -13,6 +13,7 @@ import pytest
 from filmcolor.kernels import ops
 
 ROOT = Path(__file__).parent.parent
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

@@ -20,11 +20,12 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 
 import filmcolor.weights as weights_store
-from filmcolor.errors import OutputError, SettingsError, WeightsError
+from filmcolor.errors import SettingsError
 from filmcolor.files import atomic_write
 from filmcolor.network.device import choose_dtype
 from filmcolor.network.model import NUM_SHARED_LAYERS, ColorNet
 from filmcolor.network.predictor import Predictor
+from filmcolor.train.checkpoint import load_checkpoint, save_checkpoint
 from filmcolor.train.data.dataset import CropSampler, Split, StillsDataset
 from filmcolor.train.data.film_stock import luma_and_ab, simulate_film_stock
 from filmcolor.train.distributed import ProcessGroup, local_device
@@ -67,8 +68,7 @@ class NetWithLoss(nn.Module):
 class Trainer:
     """The state of a training run, and its operations.
 
-    `folder` gets the checkpoint, the best weights and their model card. A checkpoint is only
-    resumed with the same recipe, the same pictures and the same initial weights.
+    `folder` gets the checkpoint, the best weights and their model card.
     """
 
     def __init__(
@@ -136,24 +136,7 @@ class Trainer:
         """
         if not self.checkpoint.exists():
             return False
-        try:
-            state = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
-            settings, data = state["recipe"], state["data"]
-        except Exception as error:  # a broken archive raises anything
-            raise WeightsError(
-                f"{self.checkpoint} is broken; delete it to begin anew in the same folder"
-            ) from error
-        if settings != self._settings():
-            differing = [k for k, v in self._settings().items() if settings.get(k) != v]
-            raise SettingsError(
-                f"{self.checkpoint} is of another recipe ({', '.join(differing)} differ); "
-                "choose another folder or delete it"
-            )
-        if data != self.fingerprint:
-            raise SettingsError(
-                f"{self.checkpoint} is of other data: pictures were added, removed or changed; "
-                "choose another folder or delete it"
-            )
+        state = load_checkpoint(self.checkpoint, self._settings(), self.fingerprint)
         for name in _MODULES:
             getattr(self, name).load_state_dict(state[name])
         self.step = state["step"]
@@ -172,15 +155,9 @@ class Trainer:
         if self.processes.rank:
             return
         state: dict[str, Any] = {name: getattr(self, name).state_dict() for name in _MODULES}
-        state |= {"recipe": self._settings(), "data": self.fingerprint, "step": self.step}
         state |= {key: getattr(self, attribute) for attribute, key in _VALUES.items()}
-        try:
-            with atomic_write(self.checkpoint) as partial:
-                torch.save(state, partial)
-        except OutputError as error:
-            raise OutputError(
-                f"{error}; the previous checkpoint is whole, and the same command goes on from it"
-            ) from error
+        state["step"] = self.step
+        save_checkpoint(self.checkpoint, self._settings(), self.fingerprint, state)
 
     def _settings(self) -> dict[str, Any]:
         """Return the settings that a checkpoint must share with the run that resumes it."""
@@ -241,8 +218,8 @@ class Trainer:
         value = loss.item()
         if not math.isfinite(value):
             raise SettingsError(
-                f"the loss is no number at step {self.step + 1}: lower --learning-rate; the same "
-                "command with a new folder begins anew"
+                f"the loss is not finite at step {self.step + 1}: lower --learning-rate, and choose "
+                "a new output folder"
             )
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()

@@ -15,7 +15,7 @@ that a frame's grade is a function of its number alone; processes get the resolv
     warmth = -0.5
 """
 
-import sys
+import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from fractions import Fraction
@@ -29,11 +29,6 @@ from filmcolor.timecodes import ROUNDING, parse_timecode
 from filmcolor.types.film import FilmInfo, TimeRange
 from filmcolor.video.decoder import resolve
 from filmcolor.video.frame_index import FrameIndex
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 _KEYS = {name.replace("_", "-"): name for name in RANGES}
 

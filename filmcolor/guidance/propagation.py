@@ -248,14 +248,14 @@ def _by_similarity(
 def _by_motion(frame: TrackedFrame, pairs: Sequence[_Pair]) -> tuple[FloatPlane, FloatPlane]:
     """Return the ab (h, w, 2) that flow leads to, and its certainty, 0..1 (h, w)."""
     total = np.zeros((*frame.guide.shape, 3), np.float32)
-    doubt = np.ones(frame.guide.shape, np.float32)
+    remainder = np.ones(frame.guide.shape, np.float32)
     for pair in pairs:
         warped, certainty = pair.along_motion()
         gap = abs(pair.placed.reference.number - frame.source.number)
         total += warped * (certainty / np.float32(gap))[..., None]
-        doubt *= 1.0 - certainty * warped[..., 2]
+        remainder *= 1.0 - certainty * warped[..., 2]
     total[..., :2] /= np.maximum(total[..., 2:], 1e-9)
-    return total[..., :2], 1.0 - doubt
+    return total[..., :2], 1.0 - remainder
 
 
 def _mean_values(

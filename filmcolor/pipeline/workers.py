@@ -87,7 +87,7 @@ class _WorkerPool:
         self._progress, self._finished = progress, finished
         self._queue: deque[Task] = deque()
         self._num_deaths: dict[Task, int] = {}
-        self._workers: dict[Connection, _Worker] = {}
+        self._workers: dict[Any, _Worker] = {}  # by pipe: its type depends on the system
 
     def run(self, tasks: Sequence[Task]) -> None:
         """Do all tasks; stops the workers however it ends."""
@@ -99,7 +99,7 @@ class _WorkerPool:
                     worker = _Worker(self._settings, self._num_workers, self._queue.popleft())
                     self._workers[worker.pipe] = worker
                 for pipe in wait(list(self._workers)):
-                    self._handle_message(self._workers[pipe])  # type: ignore[index]  # a pipe
+                    self._handle_message(self._workers[pipe])
         finally:
             self._stop()
 

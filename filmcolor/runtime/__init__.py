@@ -1,1 +1,1 @@
-"""Threads, queues and profiling."""
+"""Threads, queues, profiling, and what only some operating systems have."""
