@@ -129,8 +129,8 @@ def test_patterns_leave_out_what_earlier_runs_wrote(
     assert set(film_list.excluded) == {color, preview, clip}
     assert list_films([color, tmp_path / "*.m*"]).films == (color, a, orphan)  # named, not matched
     everything = tmp_path / "**" / "*.m*"
-    (piece,) = empty("a.color.mkv.filmcolor/000000.mov")
-    assert piece not in list_films([everything]).films
+    (segment,) = empty("a.color.mkv.filmcolor/000000.mov")
+    assert segment not in list_films([everything]).films
     assert there in list_films([everything]).films
     assert there in list_films([everything], tmp_path / "out").excluded
 

@@ -117,19 +117,19 @@ def test_figures_are_those_of_an_independent_computation(film: Path, truth: Path
     assert (list(result.rows), result.notes) == (["grey", "film", "truth"], ())
     shots = [range(SHOTS[0]), range(SHOTS[0], NUM_FRAMES)]
     for name, row in (("grey", greys), ("film", shown), ("truth", true)):
-        found = result.rows[name]
-        assert found.colorfulness == pytest.approx(
+        metrics = result.rows[name]
+        assert metrics.colorfulness == pytest.approx(
             np.mean([colorfulness(p) for p in row]), rel=1e-4
         )
-        assert found.mean_chroma == pytest.approx(mean_chroma(row), abs=0.01)
-        assert found.cdc == pytest.approx(cdc(row, shots, range(NUM_FRAMES)), rel=1e-3)
+        assert metrics.mean_chroma == pytest.approx(mean_chroma(row), abs=0.01)
+        assert metrics.cdc == pytest.approx(cdc(row, shots, range(NUM_FRAMES)), rel=1e-3)
         if name == "truth":
-            assert (found.ab_rmse, found.psnr) == (None, None)
+            assert (metrics.ab_rmse, metrics.psnr) == (None, None)
             continue
         errors = np.concatenate([(a - b).ravel() for a, b in zip(lab(row), lab(true))])
-        assert found.ab_rmse == pytest.approx(np.sqrt(np.mean(errors**2)), abs=0.01)
+        assert metrics.ab_rmse == pytest.approx(np.sqrt(np.mean(errors**2)), abs=0.01)
         expected = np.mean([peak_signal_noise_ratio(t, p) for t, p in zip(true, row)])
-        assert found.psnr == pytest.approx(expected, abs=0.02)
+        assert metrics.psnr == pytest.approx(expected, abs=0.02)
 
 
 def test_flicker_is_known_by_its_size(make_film: MakeFilm) -> None:
@@ -139,9 +139,9 @@ def test_flicker_is_known_by_its_size(make_film: MakeFilm) -> None:
     frames = [(luma, *(np.full_like(luma, c) for c in colors[n % 2])) for n in range(30)]
     film = make_film("flicker.mkv", in_color(frames))
     ab = lab(pictures(film)[:2])
-    found = measure(film).rows["film"]
-    assert found.warp_error == pytest.approx(np.hypot(*(ab[1] - ab[0]).T).mean(), rel=1e-3)
-    assert found.long_warp_error == pytest.approx(0.0, abs=1e-3)
+    metrics = measure(film).rows["film"]
+    assert metrics.warp_error == pytest.approx(np.hypot(*(ab[1] - ab[0]).T).mean(), rel=1e-3)
+    assert metrics.long_warp_error == pytest.approx(0.0, abs=1e-3)
 
 
 def test_motion_is_the_truths(film: Path, truth: Path, make_film: MakeFilm) -> None:
@@ -168,14 +168,14 @@ def test_seconds_are_of_the_frames_shown_in_them(film: Path, truth: Path) -> Non
     assert [s.start for s in result.seconds] == [0, 1]
     shots = [range(SHOTS[0]), range(SHOTS[0], NUM_FRAMES)]
     for second, frames in zip(result.seconds, (range(24), range(24, NUM_FRAMES)), strict=True):
-        found, part = second.rows["film"], [shown[n] for n in frames]
-        assert found.colorfulness == pytest.approx(
+        metrics, part = second.rows["film"], [shown[n] for n in frames]
+        assert metrics.colorfulness == pytest.approx(
             np.mean([colorfulness(p) for p in part]), rel=1e-4
         )
-        assert found.mean_chroma == pytest.approx(mean_chroma(part), abs=0.01)
-        assert found.cdc == pytest.approx(cdc(shown, shots, frames), rel=1e-3)
+        assert metrics.mean_chroma == pytest.approx(mean_chroma(part), abs=0.01)
+        assert metrics.cdc == pytest.approx(cdc(shown, shots, frames), rel=1e-3)
         expected = np.mean([peak_signal_noise_ratio(true[n], shown[n]) for n in frames])
-        assert found.psnr == pytest.approx(expected, abs=0.02)
+        assert metrics.psnr == pytest.approx(expected, abs=0.02)
     first, second = (s.rows["film"] for s in result.seconds)
     assert first.ab_rmse != pytest.approx(second.ab_rmse, rel=1e-3)
     assert (first.long_warp_error, second.long_warp_error is None) == (None, False)
@@ -219,10 +219,10 @@ def test_a_larger_truth_is_compared_at_the_films_size(make_film: MakeFilm, film:
     large = [tuple(np.kron(p, np.ones((2, 2), np.uint8)) for p in f) for f in true_planes()]
     doubled = make_film("large.mkv", in_color(large))
     plain = make_film("plain.mkv", in_color(true_planes()))
-    found, expected = (
+    metrics, expected = (
         measure(film, t, time_range=TimeRange(first=0, stop=6)).rows for t in (doubled, plain)
     )
-    assert found["film"].ab_rmse == pytest.approx(expected["film"].ab_rmse, rel=0.01)
+    assert metrics["film"].ab_rmse == pytest.approx(expected["film"].ab_rmse, rel=0.01)
 
 
 def refused(error: type[FilmcolorError], match: str, *films: Path, **options: object) -> None:
@@ -245,14 +245,14 @@ def test_films_that_differ_are_refused(film: Path, make_film: MakeFilm, tmp_path
 
 def panels(picture: np.ndarray, time_slice: TimeSlice) -> list[np.ndarray]:
     """Return the panels of a drawn time slice, each line once."""
-    num, found = len(time_slice), []
+    num, drawn = len(time_slice), []
     for axes in time_slice.draw().axes:
         box = axes.get_window_extent()
         top, repeats = picture.shape[0] - round(box.y1), round(box.height) // num
         lines = picture[top : top + num * repeats, round(box.x0) : round(box.x1)]
         assert np.array_equal(lines, np.repeat(lines[::repeats], repeats, axis=0))
-        found.append(lines[::repeats])
-    return found
+        drawn.append(lines[::repeats])
+    return drawn
 
 
 def cut_lines(time_slice: TimeSlice) -> list[float]:
@@ -446,15 +446,15 @@ def test_the_command_prints_a_table(film: Path, truth: Path, typed: Type, tmp_pa
     title, _, *lines = done.out.splitlines()
     assert (done.code, done.err, title) == (0, "", f"{film}: 42 frames, 1 cut")
     assert [line.split()[0] for line in lines] == ["grey", "film", "truth"]
-    found = measure(film, truth).rows["film"]
+    metrics = measure(film, truth).rows["film"]
     assert lines[1].split()[1:] == [
-        f"{found.ab_rmse:.2f}",
-        f"{found.psnr:.2f}",
-        f"{found.mean_chroma:.1f}",
-        f"{found.colorfulness:.1f}",
-        f"{found.cdc:.5f}",
-        f"{found.warp_error:.2f}",
-        f"{found.long_warp_error:.2f}",
+        f"{metrics.ab_rmse:.2f}",
+        f"{metrics.psnr:.2f}",
+        f"{metrics.mean_chroma:.1f}",
+        f"{metrics.colorfulness:.1f}",
+        f"{metrics.cdc:.5f}",
+        f"{metrics.warp_error:.2f}",
+        f"{metrics.long_warp_error:.2f}",
     ]
     assert (tmp_path / "plot.png").exists()
     alone = typed(film, "--frames", "0:6", "-q").out.splitlines()

@@ -306,7 +306,7 @@ def test_one_frame_has_one_picture(read: Read, tmp_path: Path) -> None:
 def test_folders_without_pictures_and_times_without_sense(read: Read, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"holds no pictures in colour.*shots FILM --export"):
         read(tmp_path)
-    with pytest.raises(SettingsError, match="is a folder; only a picture has a time"):
+    with pytest.raises(SettingsError, match="is a folder; only a picture can have a time"):
         read(f"{tmp_path}@00:00:01")
     path = saved(painted(5), tmp_path / "frame-5.png")
     with pytest.raises(SettingsError, match=r"frame-5\.png@noon: 'noon' is no time"):

@@ -218,7 +218,7 @@ class Trainer:
         value = loss.item()
         if not math.isfinite(value):
             raise SettingsError(
-                f"the loss is not finite at step {self.step + 1}: lower --learning-rate, and choose "
+                f"the loss is not finite at step {self.step + 1}: lower --learning-rate, and name "
                 "a new output folder"
             )
         self.optimizer.zero_grad(set_to_none=True)

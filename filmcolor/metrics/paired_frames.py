@@ -64,7 +64,7 @@ def _read(sources: Sequence[FilmInfo], part: Part) -> Iterator[PairedFrame]:
                 f"{sources[shorter].path} ends before {sources[shorter - 1].path}; "
                 "they must have the same frames"
             )
-        pictures = [resize_area(frame.rgb / np.float32(255.0), size) for frame in frames]
+        pictures = [resize_area(frame.rgb.astype(np.float32) / 255.0, size) for frame in frames]
         luma = resize_area(normalize_luma(frames[-1].luma, sources[-1].coding), size)
         renditions = {GREY: Rendition.from_luma(luma)}
         for name, picture in zip((FILM, TRUTH), pictures, strict=False):

@@ -1,6 +1,7 @@
 """The display times of all frames, read from packets without decoding."""
 
 from bisect import bisect_left
+from typing import Any
 
 from filmcolor.types.film import FilmInfo
 from filmcolor.video.demux import open_film, read_packets
@@ -33,7 +34,7 @@ class FrameIndex:
         self.num_packets = self.num_discarded = 0
         last_dts: int | None = None
         with open_film(info.path) as container:
-            stream = container.streams[info.video_index]
+            stream: Any = container.streams[info.video_index]
             # other containers' numbers are estimates, or count packets that never existed
             self.num_declared = stream.frames if "mov" in container.format.name else 0
             for packet in read_packets(container, stream):

@@ -33,7 +33,7 @@ def probe(path: str | os.PathLike[str], video: int | None = None) -> FilmInfo:
         videos = [s.index for s in streams if s.type == "video" and not s.is_picture]
         if not videos:
             raise InputError(f"{path} has no video stream; is it an audio file or a picture?")
-        stream = container.streams[_choose_video(container, videos, video)]
+        stream: Any = container.streams[_choose_video(container, videos, video)]
         if not hasattr(stream.codec_context, "decode"):
             raise InputError(f"{path}: no decoder for its video in this build of PyAV")
         frame = _first_frame(container, stream, path)

@@ -115,7 +115,7 @@ def _render(
 
 
 def _true_rendition(frame: RgbFrame) -> Rendition:
-    return Rendition.from_rgb(frame.rgb / np.float32(255.0))
+    return Rendition.from_rgb(frame.rgb.astype(np.float32) / 255.0)
 
 
 def _check_colors(info: FilmInfo, part: Part, index: FrameIndex) -> None:

@@ -141,7 +141,7 @@ class _ShotScanner:
         self.bar_detector.add(luma, coding)
         self.end_pts = frame.source.pts
         bars = self.bar_detector.dark_edges(_SHOT_SHARE).scaled(luma.shape, proxy.shape)
-        cropped = bars.crop(proxy) / np.float32(255.0)
+        cropped = bars.crop(proxy).astype(np.float32) / 255.0
         if is_blank(cropped):
             return
         sharpness = laplacian_variance_ratio(cropped)
