@@ -85,6 +85,7 @@ def test_far_from_cuts_blocks_begin_at_multiples():
     assert [n for n in anchors if n > 37 + LEAD] == [96, 128, 149]
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None)
 @given(
     start=st.integers(0, 120),

@@ -34,6 +34,8 @@ from filmcolor.pipeline.workers import Outcome
 from filmcolor.segments import segment
 from filmcolor.types.film import TimeRange
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = shutil.which("filmcolor", path=str(Path(sys.executable).parent))
 PATIENCE_SECONDS = 60  # for processes that start on a busy machine
 MASTER = Encoding("master")

@@ -283,6 +283,7 @@ every_shape = pytest.mark.parametrize("distance", SHAPES.values(), ids=SHAPES)
 every_contrast = pytest.mark.parametrize("contrast", [0.3, 0.12, -0.12])
 
 
+@pytest.mark.slow
 @every_shape
 @every_contrast
 @pytest.mark.parametrize("grain", [0.0, 0.02])
@@ -299,6 +300,7 @@ def test_heavy_grain_breaks_no_edge(contrast):
     assert shape.leak(shape.chroma(SUBSAMPLING_420)) < 0.02
 
 
+@pytest.mark.slow
 @every_subsampling
 @every_range
 @every_depth
@@ -316,6 +318,7 @@ def test_color_fills_its_shape(distance):
     assert np.hypot(*ours)[core].mean() > 0.98 * np.hypot(*plain)[core].mean()
 
 
+@pytest.mark.slow
 @every_shape
 @every_contrast
 def test_no_color_is_beyond_its_neighbourhood(distance, contrast):

@@ -211,6 +211,7 @@ def test_run_writes_the_film_in_colour_beside_it(
     assert any(frame.planes[1].std() > 2 for frame in media.frames(colored))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "first", "stop"),
     [
@@ -651,6 +652,7 @@ def assert_one_line(result: Typed, code: int) -> None:
     assert re.fullmatch(r"filmcolor[^\r\n]+\n", result.err), result.err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", BAD)
 def test_what_cannot_be_done_is_said_in_one_line(
     typed: Type, make_film: MakeFilm, option_words: list[str], tmp_path: Path, kind: str
@@ -825,6 +827,7 @@ def run_with_clock(
     )
 
 
+@pytest.mark.slow
 def test_a_pipe_gets_a_plain_line_every_ten_seconds(
     make_film: MakeFilm, option_words: list[str], tmp_path: Path
 ) -> None:
@@ -839,6 +842,7 @@ def test_a_pipe_gets_a_plain_line_every_ten_seconds(
     assert "film.color.mp4" in done.stdout
 
 
+@pytest.mark.slow
 def test_short_runs_show_no_progress_in_a_pipe(
     make_film: MakeFilm, option_words: list[str], tmp_path: Path
 ) -> None:
@@ -847,6 +851,7 @@ def test_short_runs_show_no_progress_in_a_pipe(
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.slow
 def test_films_in_processes_get_plain_lines_too(
     make_film: MakeFilm, option_words: list[str], tmp_path: Path
 ) -> None:
@@ -882,6 +887,7 @@ def test_a_length_that_is_unknown_is_left_out(
     assert capsys.readouterr().err == "odd\\nname.mkv: 41 steps, 2.0 steps/s\n"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="no pseudo-terminals")
 def test_a_terminal_gets_a_bar(
     make_film: MakeFilm, option_words: list[str], tmp_path: Path
@@ -920,6 +926,7 @@ def test_a_terminal_gets_a_bar(
 # ---------------------------------------------------------------- in a process of its own
 
 
+@pytest.mark.slow
 def test_the_module_is_the_command(make_film: MakeFilm, tmp_path: Path) -> None:
     make_film()
     for words, code in ((["probe", "film.mp4"], 0), (["probe", "gone.mp4"], 1), (["film.mp4"], 2)):
@@ -932,6 +939,7 @@ def test_the_module_is_the_command(make_film: MakeFilm, tmp_path: Path) -> None:
         assert done[1].stdout or done[1].stderr.startswith("filmcolor: ")
 
 
+@pytest.mark.slow
 def test_the_installed_command_runs_from_any_folder(
     make_film: MakeFilm, option_words: list[str], tmp_path: Path
 ) -> None:
@@ -951,6 +959,7 @@ def test_the_installed_command_runs_from_any_folder(
     assert "film.color.mp4 exists" in bad.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="no limits for files")
 @pytest.mark.parametrize("limit", [600, 4000])
 def test_a_full_disk_is_said_in_one_line(
@@ -972,6 +981,7 @@ def test_a_full_disk_is_said_in_one_line(
     assert names(tmp_path) == {"film.mp4"}
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_leaves_nothing_behind(
     make_film: MakeFilm, options: ColorOptions, tmp_path: Path
 ) -> None:

@@ -356,6 +356,7 @@ def test_chroma_is_what_the_plain_formulas_say(matrix):
     assert difference.max() < 0.1 / 224
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("both_ways")
 @pytest.mark.parametrize("matrix", MATRICES)
 def test_chroma_from_gray_is_that_of_their_luma(matrix):

@@ -95,6 +95,7 @@ def test_decodable_frames_are_shown_at_their_times(
     assert "00:00:00.208 (frame 5), 00:00:00.833 (frames 20 to 22)" in line
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", [0, 4, 5, 6, 19, 21, 30])
 def test_a_part_of_a_damaged_film_equals_that_part_of_the_whole(
     stills_film: Path, tmp_path: Path, first: int
@@ -182,6 +183,7 @@ def test_damage_ends_at_the_next_keyframe(
 # ---------------------------------------------------------------- films that end too early
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
 def test_a_truncated_film(
     make_film: MakeFilm, options: ColorOptions, tmp_path: Path, share: float

@@ -206,6 +206,7 @@ def test_the_split_is_written_and_identifies_its_data(tmp_path: Path) -> None:
 # ---------------------------------------------------------------- sampling
 
 
+@pytest.mark.slow
 @law
 @given(
     st.integers(1, 40), st.integers(1, 8), st.integers(1, 3), st.integers(0, 12), st.integers(0, 9)

@@ -341,6 +341,7 @@ def colored(film: Path, options: ColorOptions, saturation: float) -> list[ColorF
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("time_range", [TimeRange(), TimeRange(first=3, stop=17)])
 def test_a_film_is_compared_as_it_is_coloured(
     film: Path, evaluation: EvaluationOptions, options: ColorOptions, time_range: TimeRange

@@ -47,6 +47,7 @@ def test_it_is_what_the_demo_promises(script: ModuleType) -> None:
     assert (info.coding.matrix, info.is_matrix_tagged) == (6, True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [0, 60, 120, 200, 239])
 def test_a_frame_of_the_film_is_the_scripts(script: ModuleType, number: int) -> None:
     (decoded,) = (f.luma for f in read_luma(probe(FILM), number, number + 1))

@@ -35,6 +35,8 @@ from filmcolor.pipeline.options import ColorOptions
 from filmcolor.segments import segment
 from filmcolor.segments.journal import Journal
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = shutil.which("filmcolor", path=str(Path(sys.executable).parent))
 NUM_FRAMES, SEGMENT_FRAMES = 96, 8
 NUM_SPOILED = 200

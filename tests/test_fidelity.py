@@ -340,6 +340,7 @@ def test_limited_range_stays_limited(make_film: MakeFilm, run: Run, color: dict[
     assert media.picture_context(output)["range"] == media.MPEG_RANGE
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("matrix", sorted(media.MATRIX_NAMES), ids=media.MATRIX_NAMES.get)
 @pytest.mark.parametrize(("name", "encoding"), [("out.mkv", MASTER), ("out.mp4", LOSSLESS)])
 def test_color_tags_are_kept(
@@ -354,6 +355,7 @@ def test_color_tags_are_kept(
     assert_same_picture(film, output)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("size", "matrix"),
     [((96, 64), 6), ((80, 288), 5), ((1280, 720), 1)],
@@ -629,6 +631,7 @@ def long_film(make_film: MakeFilm) -> Path:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("time_range", "first", "stop"),
     [
@@ -744,6 +747,7 @@ def test_film_itself_is_never_the_output(make_film: MakeFilm, options: ColorOpti
     assert film.read_bytes() == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
 @pytest.mark.parametrize("after", [1, 5, 24])
 def test_nothing_is_left_when_a_run_is_interrupted(

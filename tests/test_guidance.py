@@ -96,6 +96,7 @@ def test_given_colors_are_not_graded(
     np.testing.assert_allclose(frame.ab, reference.ab, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_segments_in_processes_are_the_run(
     film: Path, options: ColorOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -60,6 +60,7 @@ def woven(num_frames: int, *, depth: int = 8, seed: int = 0) -> list[np.ndarray]
 # ---------------------------------------------------------------- marks
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scan", ["tff", "bff"])
 @pytest.mark.parametrize("name", ENCODINGS)
 def test_field_order_is_in_the_output(

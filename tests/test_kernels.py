@@ -94,6 +94,7 @@ def random_flow(rng: np.random.Generator, height: int, width: int):
     return flow
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(height=low_sides, width=low_sides, seed=seeds)
 def test_two_colors(height: int, width: int, seed: int) -> None:
@@ -112,6 +113,8 @@ def test_two_colors(height: int, width: int, seed: int) -> None:
         assert np.abs(compiled_colors - expected_colors).mean() < 1e-4
 
 
+@pytest.mark.slow
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(
     size=st.tuples(st.integers(16, 150), st.integers(16, 150)),
@@ -264,6 +267,7 @@ def test_a_network_in_bfloat16_answers_the_same_without_kernels() -> None:
         torch.testing.assert_close(by_numpy(net, luma), expected, rtol=0, atol=0)
 
 
+@pytest.mark.slow
 def test_nothing_is_read_before_it_is_written() -> None:
     """Fresh memory may hold anything: three different fillings give the same results."""
     code = (

@@ -24,6 +24,8 @@ from filmcolor.types.film import Part
 from filmcolor.types.frames import ColorFrame
 from filmcolor.video.probe import probe
 
+pytestmark = pytest.mark.slow
+
 SHOTS = (25, 14, 31)  # frames
 CUTS = (25, 39)
 NUM_FRAMES = sum(SHOTS)

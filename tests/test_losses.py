@@ -68,6 +68,7 @@ def test_rare_colours_weigh_more_and_the_mean_weight_is_1() -> None:
     assert costs[0] / costs[1] == pytest.approx((weights[5, 5] / weights[11, 11]).item(), rel=1e-3)
 
 
+@pytest.mark.slow
 def test_the_loss_is_least_for_the_bin_of_the_colour() -> None:
     loss, ab = Loss("bins", EVEN), constant(20.0, 30.0, 8)
     centers = bin_centers()

@@ -28,6 +28,8 @@ from filmcolor.metrics.time_slice import MAX_LINES
 from filmcolor.types.film import TimeRange
 from filmcolor.video.probe import probe
 
+pytestmark = pytest.mark.slow
+
 MakeFilm = Callable[..., Path]
 SHOTS = (30, 12)  # frames
 NUM_FRAMES = sum(SHOTS)

@@ -359,6 +359,7 @@ def test_both_warp_errors_are_the_definition() -> None:
     assert each[1:] == pytest.approx([total / num for total, num in near], rel=0.02)
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_film() -> None:
     lumas = pan(3, (0, 0), 12)
     tracker, result = MotionTracker(), WarpErrors()

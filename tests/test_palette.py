@@ -220,6 +220,7 @@ def graded_look(options: ColorOptions, tmp_path: Path) -> ColorOptions:
     return replace(options, palette=str(path))
 
 
+@pytest.mark.slow
 def test_parts_have_the_grades_of_the_whole(
     film: Path, options: ColorOptions, graded_look: ColorOptions
 ) -> None:

@@ -408,6 +408,7 @@ def test_bfloat16_only_where_the_processor_is_fast_at_it(monkeypatch, capability
     assert choose_dtype(torch.device("cpu")) == dtype
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [ColorNet, ContextNet])
 @pytest.mark.parametrize("has_bins", [False, True])
 def test_every_network_predicts(kind, has_bins, pictures, in_float32):
@@ -431,6 +432,7 @@ def test_bfloat16_keeps_faint_colours(pictures, in_float32):
     assert len(np.unique(faint)) > 50
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(640, 480), (641, 479), (1921, 1081), (2048, 1536)])
 def test_downscaling_averages_at_every_size(size):
     """A smooth picture comes out as interpolating it would; fine noise is averaged away."""

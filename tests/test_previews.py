@@ -95,6 +95,7 @@ def test_odd_sizes_stand_side_by_side(frames: list[ColorFrame], film: Path) -> N
     assert np.array_equal(both.luma[:, WIDTH:-1], odd.luma)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("num_frames", "columns", "rows"), [(1, 1, 1), (2, 2, 1), (5, 2, 3)])
 def test_a_sheet_holds_the_frames_asked_for(
     film: Path, options: ColorOptions, num_frames: int, columns: int, rows: int
@@ -179,6 +180,7 @@ def test_a_clip_of_a_film_with_cover_art(make_film: MakeFilm, options: ColorOpti
         assert clip.streams.best("video").width == 2 * WIDTH
 
 
+@pytest.mark.slow
 def test_a_sheet_of_a_damaged_film_shows_what_can_be_decoded(
     make_film: MakeFilm, options: ColorOptions, tmp_path: Path
 ) -> None:

@@ -44,6 +44,7 @@ def shot_of(number):
     return sum(cut <= number for cut in CUTS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("start", "stop"),
     [(0, 10), (20, 40), (60, 80), (340, 350), (120, 130), (350, None), (370, 375)],

@@ -31,6 +31,8 @@ from filmcolor.types.film import Part, TimeRange
 from filmcolor.video.frame_index import FrameIndex
 from filmcolor.video.probe import probe
 
+pytestmark = pytest.mark.slow
+
 MakeFilm = Callable[..., Path]
 NUM_FRAMES, SEGMENT_FRAMES = 60, 12
 LOSSLESS = Encoding(purpose="master")

@@ -287,6 +287,7 @@ def without_quick_tests(patch):
     patch.setattr(dissolves, "may_be_midpoint", lambda *pictures: True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", transitions.RECIPES)
 def test_quick_tests_neither_remove_nor_add_marks(kind, monkeypatch):
     made = transitions.make_film(kind, 50, transitions.Source(), (96, 72), 4)
@@ -296,6 +297,7 @@ def test_quick_tests_neither_remove_nor_add_marks(kind, monkeypatch):
     assert marks_of(pictures) == marks
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(
     seeds=st.tuples(st.integers(0, 20), st.integers(0, 20)),
@@ -322,6 +324,7 @@ def test_no_dissimilarity_exceeds_its_bound_where_rounding_decides():
         assert dissimilarity(first, second) <= dissimilarity_bound(first, second)
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(
     seeds=st.tuples(st.integers(0, 20), st.integers(0, 20)),
@@ -414,6 +417,7 @@ def scores():
     return scores
 
 
+@pytest.mark.slow
 def test_of_hundreds_of_transitions_nearly_all_are_found_and_hardly_any_besides(scores):
     whole = sum(scores.values(), transitions.Score())
     assert whole.cuts + whole.gradual >= 300
@@ -423,6 +427,7 @@ def test_of_hundreds_of_transitions_nearly_all_are_found_and_hardly_any_besides(
     assert whole.false_gradual <= 0.15 * whole.gradual
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [k for k in transitions.RECIPES if "dissolve" not in k])
 def test_no_kind_of_film_is_lost(scores, kind):
     score = scores[kind]
@@ -433,6 +438,7 @@ def test_no_kind_of_film_is_lost(scores, kind):
 # ---------------------------------------------------------------- parts and the whole
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("start", range(0, 40, 3))
 def test_marks_do_not_depend_on_where_reading_began_or_ended(start):
     pictures = film(9, 5, 13, 17, 6)

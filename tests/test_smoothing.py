@@ -53,6 +53,7 @@ def test_a_constant_color_stays(step):
     np.testing.assert_allclose(result, np.broadcast_to(flat(18.0, -23.0), result.shape), atol=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [0.0, 2.0])
 def test_a_network_of_two_minds_is_steadied(step):
     pictures = pan(96, step)
@@ -124,6 +125,7 @@ def test_a_single_frame_stays():
 # ---------------------------------------------------------------- cuts
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cut", [1, 13, 16, 37])
 @pytest.mark.parametrize("step", [0.0, 3.0])
 def test_a_shot_begins_bit_for_bit_as_it_would_alone(cut, step):
@@ -149,6 +151,7 @@ def test_what_follows_a_cut_has_no_say_before_it():
 # ---------------------------------------------------------------- the window
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("window", [Window(16, 16), Window(48, 32)])
 def test_an_anchor_beyond_the_window_has_no_influence(window):
     changed = 160
@@ -161,6 +164,7 @@ def test_an_anchor_beyond_the_window_has_no_influence(window):
     assert differs[-1] == changed + window.past // MAX_GAP * MAX_GAP + MAX_GAP - 1
 
 
+@pytest.mark.slow
 def test_a_wider_window_holds_still_more():
     pictures = [texture()] * 200
     windows = [window_for(level, Fraction(24)) for level in ("light", "normal", "strong")]
@@ -190,6 +194,7 @@ def with_context(first, stop, cuts, window):
     return [f.ab for f in smooth_ab(guided, window) if first <= f.source.number < stop]
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(
     first=st.integers(0, len(REEL) - 3),
@@ -203,6 +208,7 @@ def test_the_context_is_all_that_a_part_needs(first, cuts, level):
     np.testing.assert_array_equal(part, whole)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cut", range(60, 170, 14))
 def test_a_cut_long_before_a_part_is_known(cut):
     """Blocks are counted from a cut until LEAD frames after it."""

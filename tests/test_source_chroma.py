@@ -233,6 +233,7 @@ def test_a_glitch_in_a_grey_shot_is_colored(make_film: MakeFilm, options: ColorO
 # ---------------------------------------------------------------- the law
 
 
+@pytest.mark.slow
 @settings(max_examples=12, deadline=None)
 @given(first=st.integers(0, NUM_FRAMES - 1), length=st.integers(1, 40))
 def test_a_part_is_the_whole(film: Path, options: ColorOptions, first: int, length: int) -> None:
@@ -261,6 +262,7 @@ def proxy_frames(chroma_classes: list[str], cuts: set[int], first: int = 0) -> I
         yield ProxyFrame(frame, luma, luma, number in cuts, pictures)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(data=st.data())
 def test_a_class_depends_on_its_neighbourhood_alone(data: st.DataObject) -> None:

@@ -32,6 +32,8 @@ from filmcolor.types.film import Part, TimeRange
 from filmcolor.types.yuv import Coding
 from filmcolor.video.probe import probe
 
+pytestmark = pytest.mark.slow
+
 WIDTH, HEIGHT, BAR = 96, 64, 12  # pixels; the bars are above and below the picture
 CODING = Coding(6, False, 8)
 Footage = list[tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]]  # luma, (Cb, Cr)

@@ -27,6 +27,8 @@ from filmcolor.train.trainer import Trainer
 from filmcolor.train.validation import Score, SupportsPredict, validate
 from filmcolor.types.frames import FloatPlane, Gray
 
+pytestmark = pytest.mark.slow
+
 SMALL = Recipe(
     network="tutorial",
     num_pictures=48,
@@ -66,7 +68,6 @@ def assert_same(first: Path, second: Path) -> None:
 # ---------------------------------------------------------------- learning
 
 
-@pytest.mark.slow
 def test_training_learns_and_keeps_its_best(stills: Path, tmp_path: Path) -> None:
     steps: list[int] = []
     longer = replace(
@@ -85,7 +86,6 @@ def test_training_learns_and_keeps_its_best(stills: Path, tmp_path: Path) -> Non
     assert all(0.0 <= s["busy"] <= 1.0 and s["pictures_per_second"] > 0.0 for s in scores)
 
 
-@pytest.mark.slow
 def test_the_best_weights_have_a_card(stills: Path, tmp_path: Path) -> None:
     path = train(stills, tmp_path / "run", replace(SMALL, num_pictures=32))
     card = json.loads(path.with_suffix(".json").read_text())
@@ -99,7 +99,6 @@ def test_the_best_weights_have_a_card(stills: Path, tmp_path: Path) -> None:
     assert card["validation"]["ab_rmse"] == best["ab_rmse"]
 
 
-@pytest.mark.slow
 def test_a_run_leaves_its_records(stills: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     train(stills, folder)
@@ -115,7 +114,7 @@ def test_a_run_leaves_its_records(stills: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("loss", ["mse", "huber", "bins"])
-@pytest.mark.parametrize("network", ["tutorial", pytest.param("film", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("network", ["tutorial", "film"])
 def test_every_loss_teaches_every_network(
     network: str, loss: str, stills: Path, tmp_path: Path
 ) -> None:
@@ -126,7 +125,6 @@ def test_every_loss_teaches_every_network(
     assert torch.isfinite(net(torch.rand(1, 1, 40, 48))).all()
 
 
-@pytest.mark.slow
 def test_the_same_seed_is_the_same_training_with_any_workers(stills: Path, tmp_path: Path) -> None:
     chosen = replace(SMALL, num_pictures=8)
     first = train(stills, tmp_path / "a", chosen)
@@ -162,7 +160,6 @@ def test_frozen_layers_are_not_trained(stills: Path, tmp_path: Path) -> None:
     assert {"midlevel_resnet.5.0.conv1.weight", "context.7.conv.0.0.weight"} <= moved
 
 
-@pytest.mark.slow
 def test_training_stops_early_without_improvement(
     stills: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -231,7 +228,6 @@ def test_recipes_without_a_meaning(changes: dict[str, object], message: str) -> 
 # ---------------------------------------------------------------- resuming
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("network", ["tutorial", "film"])
 def test_a_killed_run_resumes_to_the_same_end(network: str, stills: Path, tmp_path: Path) -> None:
     chosen = replace(SMALL, network=network, num_pictures=32, validate_every=3)
@@ -260,7 +256,6 @@ def test_a_finished_run_is_not_run_again(stills: Path, tmp_path: Path) -> None:
     assert path.read_bytes() == before
 
 
-@pytest.mark.slow
 def test_a_checkpoint_of_another_recipe_or_of_other_data_is_refused(
     stills: Path, tmp_path: Path
 ) -> None:
@@ -301,7 +296,6 @@ def test_a_full_disk_leaves_the_last_checkpoint_whole(
     assert [p.name for p in tmp_path.iterdir() if p.is_file()] == ["checkpoint.pt"]
 
 
-@pytest.mark.slow
 def test_scores_after_the_last_checkpoint_are_dropped(stills: Path, tmp_path: Path) -> None:
     chosen = replace(SMALL, num_pictures=32, validate_every=2)
 
@@ -501,7 +495,6 @@ def test_films_are_not_read_without_pyav(stills: Path) -> None:
     assert "PyAV is not installed here" in run.stderr
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("recipe_name", ["film", "tutorial"])
 def test_the_command_trains_and_evaluates_without_pyav(
     recipe_name: str, stills: Path, tmp_path: Path
@@ -533,7 +526,6 @@ def test_the_command_trains_and_evaluates_without_pyav(
 # ---------------------------------------------------------------- several processes
 
 
-@pytest.mark.slow
 def test_two_processes_end_with_the_same_weights(stills: Path, tmp_path: Path) -> None:
     launcher = "torch.distributed.run"
     command = [sys.executable, "-m", launcher, "--standalone", "--nproc-per-node", "2"]

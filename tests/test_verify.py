@@ -36,6 +36,7 @@ def test_a_film_is_itself(source: Path) -> None:
     verify_output(probe(source), source)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

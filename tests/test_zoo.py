@@ -20,6 +20,8 @@ from filmcolor.pipeline.batch import colorize
 from filmcolor.pipeline.options import ColorOptions
 from filmcolor.types.film import TimeRange
 
+pytestmark = pytest.mark.slow
+
 MASTER = Encoding(purpose="master")
 DROPPING = Encoding(purpose="master", drop_unsupported=True)
 LOSSLESS = Encoding(codec="libx264", crf=0, preset="ultrafast")  # for MOV, which has no FFV1
