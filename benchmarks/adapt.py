@@ -29,7 +29,7 @@ from filmcolor.video.frame_index import FrameIndex
 @click.option("--stills", default=200, show_default=True, metavar="N", help="At most, per shot.")
 def main(film: Path, weights: str, stills: int) -> None:
     """Compare the second half of a film before and after fine-tuning on the first."""
-    half = len(FrameIndex(probe(film)).pts) // 2
+    half = len(FrameIndex.read(probe(film)).pts) // 2
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         report = pick_stills(

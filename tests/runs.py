@@ -88,7 +88,7 @@ def attempt(film: Path, output: Path, colorizer: Colorizer, seed: int = 0) -> tu
         return "not verified", str(error)
     if report.num_frames != num_frames:
         return "not verified", f"{report.num_frames} frames reported, {num_frames} are there"
-    index = FrameIndex(probe(film))
+    index = FrameIndex.read(probe(film))
     if report.num_frames < index.num_packets - index.num_discarded and not report.damage:
         return "silently shorter", f"{report.num_frames} frames"
     output.unlink()

@@ -434,7 +434,7 @@ def test_probe_for_machines(typed: Type, make_film: MakeFilm) -> None:
     assert facts["is_vfr"] is False
     assert Fraction(facts["sar"]) == Fraction(4, 3)
     assert [stream["type"] for stream in facts["streams"]] == ["video", "audio", "subtitle"]
-    assert list(facts["fates"].values()) == ["coloured", "copied", "copied"]
+    assert list(facts["stream_plan"].values()) == ["coloured", "copied", "copied"]
     assert facts["chapters"][0]["metadata"]["title"] == "The station"
 
 

@@ -101,7 +101,7 @@ def test_a_part_of_a_damaged_film_equals_that_part_of_the_whole(
     stills_film: Path, tmp_path: Path, first: int
 ) -> None:
     info = probe(remuxed(stills_film, tmp_path / "broken.mkv", zeroed(5, 20, 21, 22)))
-    index = FrameIndex(info)
+    index = FrameIndex.read(info)
     whole = [f for f in read_luma(info, index=index) if first <= f.number < first + 10]
     part = list(read_luma(info, first, first + 10, index))
     assert [(f.number, f.pts) for f in part] == [(f.number, f.pts) for f in whole]
@@ -276,7 +276,7 @@ def test_an_undamaged_film_has_no_damage(
 
 def test_only_some_places_are_named(make_film: MakeFilm) -> None:
     info = probe(make_film(lumas=shoot(NUM_FRAMES)))
-    index = FrameIndex(info)
+    index = FrameIndex.read(info)
     shown = index.pts[::2]
     (line,) = describe_damage(info, index, Part(), shown, {})
     assert line.startswith("20 frames could not be decoded")
@@ -285,7 +285,7 @@ def test_only_some_places_are_named(make_film: MakeFilm) -> None:
 
 def test_each_kind_of_damage_has_a_line(make_film: MakeFilm) -> None:
     info = probe(make_film(lumas=shoot(12)))
-    index = FrameIndex(info)
+    index = FrameIndex.read(info)
     faults = {index.pts[3]: DAMAGED, index.pts[4]: DAMAGED, index.pts[9]: RETIMED}
     damaged, retimed = describe_damage(info, index, Part(), index.pts, faults)
     assert damaged.startswith("2 frames damaged") and damaged.endswith(
@@ -321,5 +321,5 @@ def test_a_stream_that_begins_midway_does_not_end_the_film(
         assert len(source.streams) == 1  # the other begins too late to be detected on opening
         with pytest.raises(IndexError):
             list(source.demux())
-    index = FrameIndex(probe(film))
+    index = FrameIndex.read(probe(film))
     assert index.num_packets == 14 * 80 + 12

@@ -75,7 +75,7 @@ def test_any_part_is_the_same_frames(
 
 def test_the_index_has_every_time(film: Path, shown: list[media.Shown]) -> None:
     info = probe(film)
-    index = FrameIndex(info)
+    index = FrameIndex.read(info)
     assert [p * info.time_base for p in index.pts] == [s.seconds for s in shown]
     assert index.number_of(index.pts[7]) == 7
     assert index.number_of(index.pts[-1] + 1) is None
@@ -83,8 +83,8 @@ def test_the_index_has_every_time(film: Path, shown: list[media.Shown]) -> None:
 
 def test_uneven_times_are_variable_frame_rate(make_film: MakeFilm) -> None:
     uneven = [0, 1000, 2000, 2500, 7000, 7100, 8000, 9000, 10000, 11000, 12000, 13000]
-    assert FrameIndex(probe(make_film("vfr.mp4", pts=uneven))).is_vfr
-    assert not FrameIndex(probe(make_film("cfr.mp4"))).is_vfr
+    assert FrameIndex.read(probe(make_film("vfr.mp4", pts=uneven))).is_vfr
+    assert not FrameIndex.read(probe(make_film("cfr.mp4"))).is_vfr
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,7 @@ def test_it_is_what_the_demo_promises(script: ModuleType) -> None:
     info = probe(FILM)
     assert FILM.stat().st_size < 2_000_000
     assert (info.width, info.height, info.frame_rate) == (640, 480, 24)
-    assert len(FrameIndex(info).pts) == script.NUM_FRAMES == 240
+    assert len(FrameIndex.read(info).pts) == script.NUM_FRAMES == 240
     assert [s.type for s in info.streams] == ["video", "audio"]
     num_samples, rate = media.num_samples(FILM)
     assert num_samples / rate == pytest.approx(10.0, abs=0.05)

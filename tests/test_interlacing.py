@@ -243,7 +243,7 @@ def test_parts_of_a_deinterlaced_film_are_the_whole(
 ) -> None:
     film = make_film("film.mkv", lumas=woven(12), codec="ffv1", scan="tff", options={"g": "1"})
     info = replace(probe(film), is_deinterlaced=True)
-    index = FrameIndex(info)
+    index = FrameIndex.read(info)
     whole = list(read_luma(info, index=index))
     assert [frame.number for frame in whole] == list(range(12))
     for first, stop in ((0, 1), (0, 12), (3, 7), (5, 6), (11, 12), (8, None)):

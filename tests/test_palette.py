@@ -127,7 +127,7 @@ def read(film: Path, tmp_path: Path) -> Callable[[str], Palette]:
     def read_text(text: str) -> Palette:
         path = tmp_path / "film.toml"
         path.write_text(text, encoding="utf-8")
-        return read_palette(path, Grade(1.2, 0.1), info, FrameIndex(info))
+        return read_palette(path, Grade(1.2, 0.1), info, FrameIndex.read(info))
 
     return read_text
 
@@ -204,10 +204,10 @@ def test_what_cannot_be_is_named(
 def test_files_that_are_no_palette(film: Path, tmp_path: Path) -> None:
     info = probe(film)
     with pytest.raises(InputError, match=r"gone\.toml cannot be read"):
-        read_palette(tmp_path / "gone.toml", Grade(), info, FrameIndex(info))
+        read_palette(tmp_path / "gone.toml", Grade(), info, FrameIndex.read(info))
     (tmp_path / "film.toml").write_bytes(b"\xff\xfe")
     with pytest.raises(InputError, match="is not UTF-8 text"):
-        read_palette(tmp_path / "film.toml", Grade(), info, FrameIndex(info))
+        read_palette(tmp_path / "film.toml", Grade(), info, FrameIndex.read(info))
 
 
 # ---------------------------------------------------------------- films

@@ -56,7 +56,7 @@ Read = Callable[..., list[Reference]]
 
 @pytest.fixture(scope="module")
 def read(info: FilmInfo) -> Read:
-    index = FrameIndex(info)
+    index = FrameIndex.read(info)
 
     def read_all(*sources: object, hints: tuple[object, ...] = ()) -> list[Reference]:
         return read_references(
@@ -199,7 +199,7 @@ def test_hints_are_spread_in_their_frame(read: Read, tmp_path: Path) -> None:
 def test_a_turned_film_of_oblong_pixels(make_film: Callable[..., Path], tmp_path: Path) -> None:
     film = make_film("film.mp4", lumas=LUMAS[:3], rotation=90, sar=Fraction(4, 3))
     info = probe(film)
-    index = FrameIndex(info)
+    index = FrameIndex.read(info)
     turns = info.quarter_turns
     upright = Image.fromarray(np.rot90(np.asarray(painted(1)), turns))
     for size in (upright.size, (64, 128)):  # as coded, as shown

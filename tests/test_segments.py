@@ -133,7 +133,7 @@ def test_segments_begin_at_keyframes(part: Part, keyframes: list[int], firsts: l
 
 def test_the_index_knows_the_keyframes(make_film: MakeFilm) -> None:
     film = make_film(lumas=shoot(30), options={"g": "10", "bf": "2", "sc_threshold": "0"})
-    assert FrameIndex(probe(film)).keyframes == [0, 10, 20]
+    assert FrameIndex.read(probe(film)).keyframes == [0, 10, 20]
 
 
 # ---------------------------------------------------------------- joined
@@ -470,3 +470,18 @@ def test_a_run_that_fails_later_says_what_is_kept(
     colorize(film, output, options=options, colorizer=Colorizer(options), progress=progress)
     assert progress.num == 0  # only the joining was left
     assert media.seconds(output) == media.seconds(film)
+
+
+def test_segments_of_another_version_are_kept_and_reported(
+    film: Path, options: ColorOptions, tmp_path: Path
+) -> None:
+    output = tmp_path / "out.mkv"
+    folder = Journal(output).folder
+    folder.mkdir()
+    (folder / "journal.json").write_text('{"format": 1, "pieces": [[0, 0, null]]}')
+    (folder / "000000.nut").write_bytes(b"work of another version")
+    with pytest.raises(OutputError, match=r"segments of another version of filmcolor; .*--restart"):
+        colorize(film, output, options=options)
+    assert (folder / "000000.nut").read_bytes() == b"work of another version"
+    colorize(film, output, options=options, restart=True)
+    assert output.exists() and not folder.exists()

@@ -121,7 +121,7 @@ def test_pictures_of_a_turned_film_are_upright_and_as_large_as_its_frames(
     assert path is not None
     assert Image.open(path).size == media.SIZE[::-1]
     info = probe(film)
-    (reference,) = read_references([str(path)], info, FrameIndex(info), options.size)
+    (reference,) = read_references([str(path)], info, FrameIndex.read(info), options.size)
     assert f"frame-{reference.number:06}.png" == path.name
 
 
@@ -129,7 +129,7 @@ def test_a_folder_can_be_handed_back(film: Path, options: ColorOptions, tmp_path
     folder = tmp_path / "deep" / "out"
     paths = [path for _, path in export_shots(film, folder, options=options) if path]
     info = probe(film)
-    index = FrameIndex(info)
+    index = FrameIndex.read(info)
     with pytest.raises(InputError, match="all pictures are unchanged since their export"):
         read_references([str(folder)], info, index, options.size)
     picture = Image.open(paths[1])

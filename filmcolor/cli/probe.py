@@ -27,14 +27,14 @@ def probe_command(film: Path, as_json: bool) -> None:
     from filmcolor.video.probe import probe
 
     info = probe(film)
-    index = FrameIndex(info)
-    output, notes, fates = _plan_run(info)
+    index = FrameIndex.read(info)
+    output, notes, stream_plan = _plan_run(info)
     facts = {
         "num_frames": len(index.pts),
         "is_vfr": index.is_vfr,
         "output": output,
         "notes": notes,
-        "fates": fates,
+        "stream_plan": stream_plan,
     }
     if as_json:
         print_json({**asdict(info), **facts})
@@ -59,12 +59,14 @@ def _plan_run(info: "FilmInfo") -> tuple[str, list[str], dict[int, str]]:
             plan = plan_output(info, None, Encoding(drop_unsupported=True))
         except FilmcolorError:
             return "", [problem], {stream.index: "cannot be kept" for stream in info.streams}
-    fates = {s.index: "cannot be kept" if problem else "left out" for s in info.streams}
-    fates |= {s.index: "copied" for s in plan.stream_plan.copied}
-    fates |= {i: f"converted to {codec}" for i, codec in plan.stream_plan.conversions.items()}
-    fates |= {s.index: "kept as a tag" for s in info.streams if s.is_timecode}
-    fates[info.video_index] = "coloured"
-    return ("", [problem], fates) if problem else (str(plan.path), list(plan.notes), fates)
+    stream_plan = {s.index: "cannot be kept" if problem else "left out" for s in info.streams}
+    stream_plan |= {s.index: "copied" for s in plan.stream_plan.copied}
+    stream_plan |= {i: f"converted to {codec}" for i, codec in plan.stream_plan.conversions.items()}
+    stream_plan |= {s.index: "kept as a tag" for s in info.streams if s.is_timecode}
+    stream_plan[info.video_index] = "coloured"
+    return (
+        ("", [problem], stream_plan) if problem else (str(plan.path), list(plan.notes), stream_plan)
+    )
 
 
 def _format(info: "FilmInfo", facts: dict[str, Any]) -> Iterator[str]:
@@ -93,7 +95,7 @@ def _format(info: "FilmInfo", facts: dict[str, Any]) -> Iterator[str]:
     for chapter in info.chapters:
         yield f"  chapter   {float(chapter.start):.3f} s  {chapter.metadata.get('title', '')}"
     for stream in info.streams:
-        yield f"  {stream.name} {stream.detail}: {facts['fates'][stream.index]}"
+        yield f"  {stream.name} {stream.detail}: {facts['stream_plan'][stream.index]}"
     if facts["output"]:
         yield f"  run writes {facts['output']}"
     for note in facts["notes"]:

@@ -39,7 +39,7 @@ def read_guidance(
     grades = Palette(grade)
     if not (palette or references or hints):
         return Guidance(grades)
-    index = index or FrameIndex(info)
+    index = index or FrameIndex.read(info)
     if palette:
         grades = read_palette(Path(palette), grade, info, index)
     return Guidance(grades, tuple(read_references(references, info, index, size, hints)))

@@ -54,7 +54,7 @@ def place_references(
     after = [r for r in ordered if stop is not None and r.number >= stop]
     inside = ordered[len(before) : len(ordered) - len(after)]
     near = [*before[-MAX_NEIGHBORS:], *inside, *after[:MAX_NEIGHBORS]]
-    reader = _Reader(info, short_side, index or FrameIndex(info), {r.number for r in near})
+    reader = _Reader(info, short_side, index or FrameIndex.read(info), {r.number for r in near})
     placed: list[PlacedReference] = []
     for reference in near:
         number = reference.number

@@ -49,7 +49,7 @@ def read_paired_frames(sources: Sequence[FilmInfo], part: Part) -> Iterator[Pair
 
 def _read(sources: Sequence[FilmInfo], part: Part) -> Iterator[PairedFrame]:
     """Yield the frames without their cuts."""
-    indexes = [FrameIndex(info) for info in sources]
+    indexes = [FrameIndex.read(info) for info in sources]
     _check_match(sources, indexes)
     size = min((comparison_size(i.width, i.height) for i in sources), key=lambda s: s[0] * s[1])
     readers = [

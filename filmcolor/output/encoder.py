@@ -140,7 +140,11 @@ def add_video_stream(output: OutputContainer, info: FilmInfo, plan: OutputPlan) 
 
 def start_encoding(output: OutputContainer) -> None:
     """Open the encoders and write the header of a container whose streams are all added."""
-    with _environment_default("SVT_LOG", "1"):  # libsvtav1 prints its settings on stderr otherwise
+    codecs = [stream.codec_context.name for stream in output.streams.video]
+    if "libsvtav1" in codecs:
+        with _environment_default("SVT_LOG", "1"):  # it prints its settings on stderr otherwise
+            output.start_encoding()
+    else:
         output.start_encoding()
 
 

@@ -35,7 +35,7 @@ def verify(source: str | Path, output: str | Path) -> int:
     cannot be read.
     """
     info, output = probe(source), Path(output)
-    index = FrameIndex(info)
+    index = FrameIndex.read(info)
     error = _find_difference(info, output, index.pts)
     if error is None:
         return len(index.pts)
@@ -75,7 +75,7 @@ def verify_output(
     """
     part = part or Part(origin=source.origin)
     if pts is None:
-        pts = [p for p in FrameIndex(source).pts if part.contains(p * source.time_base)]
+        pts = [p for p in FrameIndex.read(source).pts if part.contains(p * source.time_base)]
     types: tuple[str, ...] = ("audio", "subtitle", "attachment", "data", "video")
     if copied is None:
         copied = [s for s in source.streams if s.index != source.video_index]
@@ -92,7 +92,7 @@ def verify_output(
 
 
 def _compare_times(source: FilmInfo, result: FilmInfo, pts: Sequence[int], part: Part) -> None:
-    result_pts = FrameIndex(result).pts
+    result_pts = FrameIndex.read(result).pts
     if len(result_pts) != len(pts):
         raise VerifyError(
             f"{result.path} has {len(result_pts)} frames where {source.path} has {len(pts)}"

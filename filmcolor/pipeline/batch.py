@@ -17,7 +17,14 @@ from filmcolor.pipeline.colorizer import Colorizer
 from filmcolor.pipeline.options import ColorOptions
 from filmcolor.pipeline.report import Report
 from filmcolor.pipeline.run import Progress, Run, RunSettings, run_film
-from filmcolor.pipeline.workers import FilmProgress, Finished, Outcome, Task, run_tasks
+from filmcolor.pipeline.workers import (
+    FilmProgress,
+    Finished,
+    Outcome,
+    Task,
+    run_tasks,
+    without_traceback,
+)
 from filmcolor.runtime.profiler import Profiler
 from filmcolor.segments.journal import Segment
 from filmcolor.types.film import WHOLE, TimeRange
@@ -49,7 +56,8 @@ def colorize(
     about a minute each; a script that uses more than one must run under
     `if __name__ == "__main__":`. `tag`: say in the output's metadata that its colour was added.
     `progress(done, total)` is called after every frame; total is None where it is unknown.
-    `colorizer`: loaded weights with their own options. `profiler`: measures the stages, of one job.
+    `colorizer`: loaded weights with their own options; with several jobs only its options are used.
+    `profiler`: measures the stages, with one job only.
     Raises a FilmcolorError if it fails; finished segments are kept for the next run.
     """
     _check_jobs(jobs)
@@ -183,7 +191,7 @@ def _plan(
             return Outcome(film, is_skipped=True)
         check_target(output, film, settings.force)
     except FilmcolorError as error:
-        return Outcome(film, error=error)
+        return Outcome(film, error=without_traceback(error))
     return Task(film, output)
 
 

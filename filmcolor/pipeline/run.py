@@ -81,7 +81,7 @@ class Run:
         tag = f"colour added by filmcolor {__version__}, weights {weights}"
         plan = replace(plan, tag=tag if settings.tag else "")
         check_target(plan.path, info.path, settings.force)
-        index = FrameIndex(info)
+        index = FrameIndex.read(info)
         part = resolve(info, settings.time_range, index)
         return cls(
             info=info,

@@ -53,6 +53,11 @@ class Outcome:
     is_skipped: bool = False  # the output existed already
 
 
+def without_traceback(error: FilmcolorError) -> FilmcolorError:
+    """Return the same error without its traceback, which would keep a run's frames in memory."""
+    return type(error)(str(error))
+
+
 def run_tasks(
     tasks: Sequence[Task],
     settings: RunSettings,
@@ -237,7 +242,7 @@ def _color(
             return Outcome(task.film)
         report = run_film(task.film, task.output, settings, colorizer, report_progress)
     except FilmcolorError as error:
-        return Outcome(task.film, error=error)
+        return Outcome(task.film, error=without_traceback(error))
     except Exception as error:  # a bug, or a fault of the machine: the other films go on
         _log.exception("%s", task.film)
         reason = " ".join(f"{type(error).__name__} {error}".split())

@@ -49,7 +49,7 @@ def preview(
     started = time.monotonic()
     options = options or ColorOptions()
     info = replace(probe(film), is_deinterlaced=options.deinterlace)
-    index = FrameIndex(info)
+    index = FrameIndex.read(info)
     part = resolve(info, time_range or TimeRange(end_seconds=CLIP_SECONDS), index)
     wide = replace(info, width=2 * _round_up_to_even(info.width))
     plan = plan_output(wide, None if output is None else Path(output), encoding or Encoding())

@@ -58,7 +58,7 @@ def contact_sheet(
     target = info.path.with_suffix(".sheet.png") if output is None else Path(output)
     check_sheet(target, info.path, force)
     numbers = _choose_frames(info, time_range or TimeRange(), at_seconds, num_frames)
-    index = FrameIndex(info)
+    index = FrameIndex.read(info)
     guidance, colorizer = options.read_guidance(info, index), Colorizer(options)
     pairs = []
     for done, number in enumerate(numbers, 1):

@@ -72,7 +72,7 @@ def export_shots(
     numbers = [number for _, number in chosen if number is not None]
     if not force:
         _check_free(target, numbers)
-    index = FrameIndex(info)
+    index = FrameIndex.read(info)
     guidance, colorizer = options.read_guidance(info, index), Colorizer(options)
     make_folder(target)
     digests = exported_digests(target)

@@ -35,7 +35,7 @@ from filmcolor.errors import ContainerError, FilmcolorError, InputError, OutputE
 from filmcolor.files import move_into_place, remedy_for
 
 SUFFIX = ".filmcolor"  # of the folder's name
-_FORMAT = 1  # of the journal
+_FORMAT = 2  # of the journal
 _MAX_NAME = 255  # bytes, on nearly all file systems
 _SAMPLE_BYTES = 1 << 16  # at either end of a film, to identify it
 _JOURNAL, _LOCK = "journal.json", "lock"
@@ -121,7 +121,7 @@ class Journal:
                 raise self._write_error(_LOCK, error) from error
 
     def __exit__(self, *_: object) -> None:
-        if self.folder.exists() and not self.finished():
+        if self.folder.exists() and not self.finished() and not self._is_other_format():
             self.remove()
         self._lock.release()
         with suppress(OSError):  # still there on Windows, where an open lock cannot be removed
@@ -133,8 +133,13 @@ class Journal:
         """Start or resume a run; return its segments, those of the interrupted run if there is one.
 
         Discards the interrupted run's segments with `restart`. Raises OutputError when they are of
-        another film or of other settings.
+        another film, of other settings, or of another version's format.
         """
+        if not restart and self._is_other_format():
+            raise OutputError(
+                f"{self.folder} holds segments of another version of filmcolor; finish with that "
+                "version, to begin again add --restart, to keep it choose another output"
+            )
         previous = None if restart else self._read()
         if previous is not None and self.finished():
             self._compare(previous, identity)
@@ -202,6 +207,13 @@ class Journal:
             self.folder.mkdir(exist_ok=True)
         except OSError as error:
             raise self._write_error(self.folder.name, error) from error
+
+    def _is_other_format(self) -> bool:
+        """Return whether another version of filmcolor wrote the journal."""
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            journal = json.loads((self.folder / _JOURNAL).read_text(encoding="utf-8"))
+            return isinstance(journal["format"], int) and journal["format"] != _FORMAT
+        return False
 
     def _read(self) -> dict[str, Any] | None:
         """Return the journal of an interrupted run; None if it is missing or broken."""

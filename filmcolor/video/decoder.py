@@ -40,7 +40,7 @@ def resolve(info: FilmInfo, time_range: TimeRange, index: FrameIndex | None = No
     """
     if time_range.is_whole:
         return Part(origin=info.origin)
-    index = index or FrameIndex(info)
+    index = index or FrameIndex.read(info)
     is_usable = index.is_exact or index.has_guessed_times
     pts = index.pts if is_usable else _decoded_pts(info)
     if not pts:
@@ -131,7 +131,7 @@ def _timed_frames(
 ) -> Iterator[tuple[int, Any, int, str]]:
     """Yield (number, frame, pts, fault) from first to stop: pts increase, formats are the same."""
     if index is None and (first > 0 or needs_index_times(info)):
-        index = FrameIndex(info)
+        index = FrameIndex.read(info)
     last_pts: int | None = None
     step = max(1, round(info.ticks_per_frame))
     for number, frame in _numbered_frames(info, index, first, num_threads):

@@ -1,12 +1,14 @@
 """The display times of all frames, read from packets without decoding."""
 
 from bisect import bisect_left
+from dataclasses import dataclass
 from typing import Any
 
 from filmcolor.types.film import FilmInfo
 from filmcolor.video.demux import open_film, read_packets
 
 
+@dataclass(frozen=True, slots=True)
 class FrameIndex:
     """The display times of a film's frames, read from its packets without decoding.
 
@@ -26,20 +28,30 @@ class FrameIndex:
     num_discarded: packets marked as not to be shown.
     """
 
-    def __init__(self, info: FilmInfo) -> None:
+    pts: list[int]
+    keyframes: list[int]
+    is_exact: bool
+    has_guessed_times: bool
+    num_packets: int
+    num_declared: int
+    num_discarded: int
+
+    @classmethod
+    def read(cls, info: FilmInfo) -> "FrameIndex":
+        """Return the index of a film, from all its packets. Raises InputError if it won't open."""
         pts: list[int] = []
         keyframe_pts: list[int] = []
-        self.has_guessed_times = info.container == "avi" or not info.has_times
+        has_guessed_times = info.container == "avi" or not info.has_times
         is_exact, is_reordered = True, False
-        self.num_packets = self.num_discarded = 0
+        num_packets = num_discarded = 0
         last_dts: int | None = None
         with open_film(info.path) as container:
             stream: Any = container.streams[info.video_index]
             # other containers' numbers are estimates, or count packets that never existed
-            self.num_declared = stream.frames if "mov" in container.format.name else 0
+            num_declared = stream.frames if "mov" in container.format.name else 0
             for packet in read_packets(container, stream):
-                self.num_packets += packet.size > 0
-                self.num_discarded += packet.size > 0 and packet.is_discard
+                num_packets += packet.size > 0
+                num_discarded += packet.size > 0 and packet.is_discard
                 if packet.size == 0 or packet.is_discard:
                     continue
                 if packet.dts is not None:
@@ -53,13 +65,21 @@ class FrameIndex:
                     if packet.is_keyframe:
                         keyframe_pts.append(packet.pts)
             has_b_frames = stream.codec_context.has_b_frames
-        self.has_guessed_times |= info.container == "mxf" and has_b_frames and not is_reordered
+        has_guessed_times |= info.container == "mxf" and has_b_frames and not is_reordered
         if not info.has_times:
             step = info.ticks_per_frame
-            pts = [round(number * step) for number in range(self.num_packets)]
-        self.pts = sorted(pts)
-        self.keyframes = [bisect_left(self.pts, time) for time in sorted(keyframe_pts)]
-        self.is_exact = is_exact and not self.has_guessed_times and len(set(pts)) == len(pts)
+            pts = [round(number * step) for number in range(num_packets)]
+        is_exact &= not has_guessed_times and len(set(pts)) == len(pts)
+        pts.sort()
+        return cls(
+            pts=pts,
+            keyframes=[bisect_left(pts, time) for time in sorted(keyframe_pts)],
+            is_exact=is_exact,
+            has_guessed_times=has_guessed_times,
+            num_packets=num_packets,
+            num_declared=num_declared,
+            num_discarded=num_discarded,
+        )
 
     def number_of(self, pts: int | None) -> int | None:
         """Return the number of the frame shown at `pts`, None if there is none."""

@@ -53,7 +53,7 @@ def evaluate_film(
         check_sheet(sheet.path, info.path, sheet.force)
     part = resolve(info, TimeRange(first=0) if time_range.is_whole else time_range)
     assert part.stop is not None  # a range that is not the whole film has both ends
-    index, num_frames = FrameIndex(info), part.stop - part.first
+    index, num_frames = FrameIndex.read(info), part.stop - part.first
     _check_colors(info, part, index)
     sheet_builder, accumulators = SheetBuilder(sheet, num_frames), Accumulators()
     num_compared = num_colored = 0

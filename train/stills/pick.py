@@ -209,7 +209,7 @@ class _Picker:
 
     def add_film(self, info: FilmInfo, part: Part) -> None:
         """Add the stills of a part of a film."""
-        index = FrameIndex(info)
+        index = FrameIndex.read(info)
         scan = scan_film(info, part, self.options.per_shot, index, self.tracker.advance)
         if scan.error:
             self.tracker.notes.append(scan.error)
