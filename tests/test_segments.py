@@ -478,7 +478,7 @@ def test_segments_of_another_version_are_kept_and_reported(
     output = tmp_path / "out.mkv"
     folder = Journal(output).folder
     folder.mkdir()
-    (folder / "journal.json").write_text('{"format": 1, "pieces": [[0, 0, null]]}')
+    (folder / "journal.json").write_text('{"format": 1, "source": {"size": 9}, "pieces": []}')
     (folder / "000000.nut").write_bytes(b"work of another version")
     with pytest.raises(OutputError, match=r"segments of another version of filmcolor; .*--restart"):
         colorize(film, output, options=options)

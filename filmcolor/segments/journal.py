@@ -212,7 +212,7 @@ class Journal:
         """Return whether another version of filmcolor wrote the journal."""
         with suppress(OSError, ValueError, KeyError, TypeError):
             journal = json.loads((self.folder / _JOURNAL).read_text(encoding="utf-8"))
-            return isinstance(journal["format"], int) and journal["format"] != _FORMAT
+            return bool(journal["source"]) and journal["format"] != _FORMAT
         return False
 
     def _read(self) -> dict[str, Any] | None:
