@@ -1,9 +1,10 @@
 """Make `film.mp4`, the demo film: ten seconds of "old" black-and-white film stock with sound.
 
-Nothing is downloaded: all pictures ship inside the scikit-image wheel (`CREDITS` names authors and
-terms). The camera pans and zooms over them; for the motorcycle it moves between the two cameras of
-the stereo pair. The stock is aged by formula: grain, gate weave, flicker, vignette, dust and
-scratches. The script also composes the waltz.
+Nothing is downloaded: all pictures ship with Python packages (`CREDITS` names authors and terms);
+matplotlib and scikit-learn, which carry two of them, belong to the `dev` extra. The camera pans and
+zooms over them; for the motorcycle it moves between the two cameras of the stereo pair. The stock
+is aged by formula: grain, gate weave, flicker, vignette, dust and scratches. The script also
+composes the waltz.
 
 Frame `n` is a pure function of `n`, so every call gives the same film, as a whole or in part.
 """
@@ -18,17 +19,20 @@ from pathlib import Path
 import av
 import click
 import cv2
+import matplotlib
 import numpy as np
 from av.video.reformatter import ColorPrimaries, ColorRange, ColorTrc
 from skimage import data
+from sklearn.datasets import load_sample_image
 
-# Author and terms, as the docstrings of skimage.data (version 0.26) state them.
+# Author and terms, as the packages state them.
 CREDITS = {
-    "coffee": "Rachel Michetti, courtesy of Pikolo Espresso Bar; CC0",
-    "chelsea": "Stefan van der Walt; CC0",
-    "stereo_motorcycle": "Middlebury Stereo 2014 (Scharstein et al., GCPR 2014); no licence named",
-    "astronaut": "NASA Great Images; public domain",
-    "rocket": "SpaceX; public domain",
+    "china": "Summer Palace, Beijing; danielbuechele (Flickr); CC BY 2.0; from scikit-learn",
+    "hopper": "Grace Hopper; James S. Davis, US Navy; public domain; from matplotlib",
+    "motorcycle": "Middlebury Stereo 2014 (Scharstein et al., GCPR 2014); no licence named; "
+    "from scikit-image",
+    "astronaut": "Eileen Collins; NASA Great Images; public domain; from scikit-image",
+    "rocket": "SpaceX; public domain; from scikit-image",
 }
 
 WIDTH, HEIGHT = 640, 480
@@ -54,9 +58,9 @@ class Shot:
 
 # Shots that overlap dissolve into each other; the others meet in a hard cut.
 SHOTS = (
-    Shot("coffee", 0, 44, (0.54, 0.50, 0.84), (0.52, 0.40, 0.66)),
-    Shot("chelsea", 44, 90, (0.46, 0.52, 0.84), (0.51, 0.50, 0.70)),
-    Shot("stereo_motorcycle", 90, 148, (0.523, 0.50, 0.87), (0.463, 0.51, 0.82)),
+    Shot("china", 0, 44, (0.45, 0.50, 0.86), (0.36, 0.46, 0.64)),
+    Shot("hopper", 44, 90, (0.50, 0.42, 0.98), (0.50, 0.33, 0.72)),
+    Shot("motorcycle", 90, 148, (0.523, 0.50, 0.87), (0.463, 0.51, 0.82)),
     Shot("astronaut", 148, 206, (0.50, 0.39, 0.96), (0.43, 0.29, 0.70)),
     Shot("rocket", 194, 240, (0.50, 0.60, 0.70), (0.50, 0.51, 0.86)),
 )
@@ -134,11 +138,23 @@ def _wander(stream: int, sigma: float) -> np.ndarray:
     return noise / noise.std(axis=0)
 
 
+@cache
+def _photograph(name: str) -> np.ndarray:
+    """Return a photograph of `CREDITS`: float32 RGB (H, W, 3), 0 to 1."""
+    if name == "china":
+        picture = load_sample_image("china.jpg")
+    elif name == "hopper":
+        path = Path(matplotlib.get_data_path()) / "sample_data" / "grace_hopper.jpg"
+        picture = cv2.imread(str(path))[..., ::-1]
+    else:
+        picture = getattr(data, name)()
+    return np.float32(picture) / 255
+
+
 def _look(shot: Shot, n: int) -> np.ndarray:
     """Return the shot's picture in frame `n`, with gate weave: float32 RGB (480, 640, 3)."""
     t = (n - shot.start) / (shot.stop - 1 - shot.start)
-    is_stereo = shot.picture == "stereo_motorcycle"
-    picture = _between(t) if is_stereo else np.float32(getattr(data, shot.picture)()) / 255
+    picture = _between(t) if shot.picture == "motorcycle" else _photograph(shot.picture)
     height, width = picture.shape[:2]
     x, y, part = (a + t * (b - a) for a, b in zip(shot.first, shot.last))
     scale = part * width / WIDTH  # picture pixels per pixel

@@ -1,11 +1,12 @@
 """Make the pictures of the documents.
 
-`before-after.jpg`: two photographs aged like old film, and the colours that filmcolor gives them.
+`before-after.jpg`: photographs aged like old film, the colours that filmcolor gives them, and their
+true colours.
 `hints/frame-000160.png`: strokes for a frame of the demo film, as a paint program saves a layer.
 `hints.jpg`: the frame with the strokes, its automatic colours, and its colours with the strokes.
 
-Both photographs ship with packages (`CREDITS`), so nothing is downloaded. matplotlib carries one
-of them and belongs to the `dev` extra.
+The photographs ship with packages (`CREDITS`), so nothing is downloaded. matplotlib and
+scikit-learn, which carry two of them, belong to the `dev` extra.
 """
 
 from collections.abc import Sequence
@@ -18,6 +19,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw
 from skimage import data
+from sklearn.datasets import load_sample_image
 
 from filmcolor.color.chroma import rgb_picture
 from filmcolor.images.sheet import GAP, TEXT_HEIGHT, write_text
@@ -39,9 +41,10 @@ BEFORE_AFTER = FOLDER / "before-after.jpg"
 CREDITS = {
     "astronaut": "Eileen Collins; NASA Great Images; public domain; from scikit-image",
     "hopper": "Grace Hopper; James S. Davis, US Navy; public domain; from matplotlib",
+    "china": "Summer Palace, Beijing; danielbuechele (Flickr); CC BY 2.0; from scikit-learn",
 }
 STOCK_SEED = 2  # a print of good contrast: others are darker, paler or blurred
-PHOTO_SIZE = (320, 360)  # (width, height), pixels
+PHOTO_SIZE = (320, 300)  # (width, height), pixels
 
 NUMBER = 160  # of the frame with the strokes
 SIZE = (640, 480)  # (width, height) of the demo film, pixels
@@ -68,7 +71,11 @@ STROKES = (
 def photographs() -> dict[str, Picture]:
     """Return the photographs of `CREDITS` in their true colours."""
     hopper = Path(matplotlib.get_data_path()) / "sample_data" / "grace_hopper.jpg"
-    return {"astronaut": data.astronaut(), "hopper": np.asarray(Image.open(hopper).convert("RGB"))}
+    return {
+        "astronaut": data.astronaut(),
+        "hopper": np.asarray(Image.open(hopper).convert("RGB")),
+        "china": load_sample_image("china.jpg"),
+    }
 
 
 def old_film(picture: Picture) -> Picture:
@@ -81,14 +88,21 @@ def old_film(picture: Picture) -> Picture:
 
 
 def before_after() -> Image.Image:
-    """Return each photograph as old film, and as filmcolor colours it with default options."""
+    """Return a row for each photograph: as old film, coloured with default options, and true."""
     colorizer = Colorizer()
-    pictures = []
+    rows = []
     for photograph in photographs().values():
         before = old_film(photograph)
-        after = colorize_rgb(before, colorizer)
-        pictures += [(before, "as old film"), (after, "coloured by filmcolor")]
-    return _row([(_cropped(Image.fromarray(picture)), text) for picture, text in pictures])
+        pictures = {
+            "as old film": before,
+            "coloured by filmcolor": colorize_rgb(before, colorizer),
+            "true colours": photograph,
+        }
+        rows.append(_row([(_cropped(Image.fromarray(p)), text) for text, p in pictures.items()]))
+    sheet = Image.new("RGB", (rows[0].width, sum(row.height for row in rows)), "white")
+    for number, row in enumerate(rows):
+        sheet.paste(row, (0, number * row.height))
+    return sheet
 
 
 def strokes() -> Image.Image:
