@@ -20,7 +20,7 @@ setup(
     ext_modules=[
         Extension(
             "filmcolor.kernels._compiled",
-            [f"{FOLDER}/{name}.c" for name in ("module", "chroma", "motion", "pool")],
+            [f"{FOLDER}/{name}.c" for name in ("module", "chroma", "motion", "pool", "surfaces")],
             depends=[f"{FOLDER}/kernels.h"],
             extra_compile_args=flags,
             optional=True,

@@ -17,7 +17,7 @@ from filmcolor import TimeRange, probe
 from filmcolor.train.evaluation.evaluate import evaluate
 from filmcolor.train.evaluation.options import EvaluationOptions
 from filmcolor.train.fit import fit
-from filmcolor.train.initialization import Initialization, network_name
+from filmcolor.train.initialization import network_name
 from filmcolor.train.recipe import get_recipe
 from filmcolor.train.stills.pick import PickOptions, pick_stills
 from filmcolor.video.frame_index import FrameIndex
@@ -40,9 +40,7 @@ def main(film: Path, weights: str, stills: int) -> None:
         )
         started = time.monotonic()
         recipe = get_recipe("adapt", report.num_kept, network=network_name(weights))
-        adapted = fit(
-            folder / "stills", folder / "run", recipe, initialization=Initialization(weights)
-        )
+        adapted = fit(folder / "stills", folder / "run", recipe, initial_weights=weights)
         seconds = time.monotonic() - started
         options = EvaluationOptions((weights, str(adapted)))
         rows = evaluate(film, options, time_range=TimeRange(first=half)).rows

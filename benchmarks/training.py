@@ -1,8 +1,9 @@
 """How fast is training? Pictures per second, and the share of time spent waiting for data.
 
-    python benchmarks/training.py --stills DIR [--network tutorial] [--size 160] [--steps 40]
+    python benchmarks/training.py --stills DIR [--init NAME|PATH] [--encoder-rate 1] [--steps 20]
 
-Times the whole loop, including reading and aging of pictures, after a few steps of warm-up.
+Times the whole loop, including reading and aging of pictures, after a few steps of warm-up. An
+encoder rate of 0 needs initial weights.
 """
 
 import tempfile
@@ -13,7 +14,6 @@ import click
 import torch
 
 from filmcolor.train.data.dataset import split_stills
-from filmcolor.train.initialization import SCRATCH, Initialization
 from filmcolor.train.recipe import get_recipe
 from filmcolor.train.trainer import Trainer
 
@@ -22,25 +22,29 @@ WARM_UP = 5  # steps
 
 @click.command()
 @click.option("--stills", type=click.Path(path_type=Path), required=True, metavar="DIR")
-@click.option("--network", default="tutorial", show_default=True, metavar="NAME")
+@click.option("--network", default="film", show_default=True, metavar="NAME")
+@click.option("--init", metavar="NAME|PATH")
 @click.option("--size", default=160, show_default=True, metavar="PIXELS")
-@click.option("--batch-size", default=32, show_default=True, metavar="N")
-@click.option("--steps", default=40, show_default=True, metavar="N")
+@click.option("--batch-size", default=64, show_default=True, metavar="N")
+@click.option("--steps", default=20, show_default=True, metavar="N")
 @click.option("--num-workers", default=2, show_default=True, metavar="N")
-@click.option("--freeze-start", is_flag=True)
-@click.option("--plain", is_flag=True, help="MSE alone: no aging, no consistency loss.")
+@click.option("--encoder-rate", default=0.0, show_default=True, metavar="X")
+@click.option("--consistency", default=0.0, show_default=True, metavar="X")
+@click.option("--plain", is_flag=True, help="No aging of pictures.")
 def main(
     stills: Path,
     network: str,
+    init: str | None,
     size: int,
     batch_size: int,
     steps: int,
     num_workers: int,
-    freeze_start: bool,
+    encoder_rate: float,
+    consistency: float,
     plain: bool,
 ) -> None:
     """Print pictures per second, and the share of the time not spent waiting for data."""
-    changes = {"loss": "mse", "old_stock": 0.0, "consistency": 0.0} if plain else {}
+    changes = {"old_stock": 0.0} if plain else {}
     recipe = get_recipe(
         "film",
         num_stills=0,
@@ -48,13 +52,12 @@ def main(
         sizes=(size,),
         batch_size=batch_size,
         num_pictures=(WARM_UP + steps) * batch_size,
-        is_start_frozen=freeze_start,
+        encoder_rate=encoder_rate,
+        consistency=consistency,
         **changes,
     )
     with tempfile.TemporaryDirectory() as folder:
-        # the shipped weights of that name
-        initialization = Initialization(network) if freeze_start else SCRATCH
-        trainer = Trainer(recipe, Path(folder), split_stills(stills), initialization)
+        trainer = Trainer(recipe, Path(folder), split_stills(stills), init)
         waited, started, step_ended = 0.0, 0.0, 0.0
         for pictures in trainer.batches(num_workers):
             if trainer.step == WARM_UP:

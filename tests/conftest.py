@@ -12,7 +12,7 @@ import torch
 
 import filmcolor.weights as weights_store
 from filmcolor.kernels import ops
-from filmcolor.network.model import ColorNet, encode_ab
+from filmcolor.network.model import NUM_BINS, ColorNet, FilmNet, encode_ab
 from filmcolor.pipeline import colorizer as pipeline
 from filmcolor.pipeline.options import ColorOptions
 
@@ -42,7 +42,7 @@ def _settle(net: ColorNet, pictures: torch.Tensor) -> None:
     net.train()(pictures)
     net.eval()
     last = next(m for m in reversed(net.upsample) if isinstance(m, torch.nn.Conv2d))
-    coded = net.forward_half(pictures)
+    coded = net(pictures)
     wanted = encode_ab(torch.tensor([-_AB_SPREAD, 0.0, _AB_SPREAD]))
     gain = (wanted[2] - wanted[1]) / coded.std(dim=(0, 2, 3))
     last.weight *= gain[:, None, None, None]
@@ -50,9 +50,36 @@ def _settle(net: ColorNet, pictures: torch.Tensor) -> None:
 
 
 @pytest.fixture(scope="session")
+def film_net() -> FilmNet:
+    """A film network with random weights, and batch norms as after training.
+
+    Tests must not change it.
+    """
+    torch.manual_seed(0)
+    net = FilmNet()
+    with torch.no_grad():
+        for module in net.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                module.weight.uniform_(0.5, 1.5)
+                module.running_var.uniform_(0.5, 1.5)
+        net.bins.weight *= 20.0  # colours strong enough that a test sees them differ
+        angles = torch.arange(NUM_BINS) * 2.4
+        net.centers.copy_(torch.stack([angles.cos(), angles.sin()], dim=1) * 50.0)
+    return net.eval()
+
+
+@pytest.fixture(scope="session")
 def options(weights_path: Path) -> ColorOptions:
     """The smallest options: a network input with a short side of 32 pixels."""
     return ColorOptions(weights=str(weights_path), size=32, device="cpu")
+
+
+@pytest.fixture(scope="session")
+def film_options(film_net: FilmNet, tmp_path_factory: pytest.TempPathFactory) -> ColorOptions:
+    """Options with a film network of random weights."""
+    path = tmp_path_factory.mktemp("film weights") / "film.safetensors"
+    weights_store.save(film_net.state_dict(), path)
+    return ColorOptions(weights=str(path), size=64, device="cpu")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -218,6 +218,7 @@ def test_wrong_sizes_are_refused() -> None:
     plane, short_plane = planes[0], planes[0, :7]
     coding = ops.ChromaCoding(219.0, 16.0, 224.0, 128.0, 0.2126, 0.0722, 255.0, True)
     noise = np.zeros((2, 64, 64), np.float32)
+    labels = np.zeros((1, len(plane)), np.int32)
     for call in (
         lambda: ops.compose(tracked, short),
         lambda: ops.warp_weight(short_luma, tracked, luma, -0.1, 2),
@@ -230,8 +231,13 @@ def test_wrong_sizes_are_refused() -> None:
         lambda: ops.max_pool(np.zeros((1, 5, 4, 3), np.int16)),
         lambda: ops.max_pool(np.zeros((1, 4, 5, 3), np.int16)),
         lambda: ops.max_pool(np.zeros((1, 4, 0, 3), np.int16)),
+        lambda: ops.segment(np.zeros((4, 5, 3), np.uint16), 1.0, 1),
+        lambda: ops.vote(plane, labels[:, 1:], plane[:2], (1.0, 1.0, 1.0)),
+        lambda: ops.vote(plane, labels, plane[:1], (1.0, 1.0, 1.0)),
+        lambda: ops.vote(plane, labels - 1, plane[:2], (1.0, 1.0, 1.0)),
+        lambda: ops.vote(plane, labels + labels.size, plane[:2], (1.0, 1.0, 1.0)),
     ):
-        with pytest.raises(ValueError, match=r"not of the size given|above 0"):
+        with pytest.raises(ValueError, match=r"not of the size given|above 0|numbered from 0"):
             call()
 
 
@@ -249,6 +255,42 @@ def test_pooling_is_pytorchs_bit_by_bit(shape: tuple[int, ...], seed: int) -> No
     bits = maps.permute(0, 2, 3, 1).contiguous().view(torch.int16)
     pooled = torch.from_numpy(ops.max_pool(bits.numpy())).view(torch.bfloat16)
     torch.testing.assert_close(pooled.permute(0, 3, 1, 2), pool(maps), rtol=0, atol=0)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    height=sides,
+    width=sides,
+    levels=st.integers(1, 1000),
+    scale=st.floats(0.0, 1e6, width=32),
+    min_size=st.integers(0, 50),
+    seed=seeds,
+)
+def test_segments(height, width, levels, scale, min_size, seed) -> None:
+    rng = np.random.default_rng(seed)
+    weights = (rng.integers(0, levels, (height, width, 4)) * (65535 // levels)).astype(np.uint16)
+    labels = ops.segment(weights, scale, min_size)
+    np.testing.assert_array_equal(labels, by_numpy(ops.segment, weights, scale, min_size))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    num=st.integers(1, 60),
+    num_bins=st.integers(1, 70),
+    num_scales=st.integers(1, 3),
+    strength=st.floats(0.0, 40.0),
+    seed=seeds,
+)
+def test_votes(num, num_bins, num_scales, strength, seed) -> None:
+    rng = np.random.default_rng(seed)
+    logits = (rng.standard_normal((num, num_bins)) * strength).astype(np.float32)
+    labels = rng.integers(0, num, (num_scales, num)).astype(np.int32)
+    labels[0, 0] = num - 1  # numbers without pixels may be left out
+    centers = (rng.standard_normal((2, num_bins)) * 40.0).astype(np.float32)
+    arguments = logits, labels, centers, (0.9, 2.0, 2.0)
+    np.testing.assert_allclose(
+        ops.vote(*arguments), by_numpy(ops.vote, *arguments), rtol=0.0, atol=0.01
+    )
 
 
 def test_a_network_in_bfloat16_answers_the_same_without_kernels() -> None:
@@ -289,6 +331,10 @@ def test_nothing_is_read_before_it_is_written() -> None:
         "low = guide[:8, :12].copy()\n"
         "made += [ops.warp_weight(low, tracked, low, -0.01, 2)]\n"
         "made += [ops.max_pool(rng.integers(0, 9999, (2, 6, 8, 5)).astype(np.int16))]\n"
+        "labels = ops.segment(rng.integers(0, 9999, (6, 8, 4)).astype(np.uint16), 5e3, 3)\n"
+        "logits = rng.standard_normal((48, 21)).astype(np.float32)\n"
+        "params = 0.9, 2.0, 2.0\n"
+        "made += [labels, ops.vote(logits, labels.reshape(1, -1), logits[:2].copy(), params)]\n"
         "assert ops.is_compiled()\n"
         "print([hashlib.sha256(np.ascontiguousarray(m)).hexdigest() for m in made])\n"
     )
@@ -309,6 +355,8 @@ def test_sources_are_c11() -> None:
     compiler = shutil.which("gcc") or shutil.which("clang")
     if compiler is None:
         pytest.skip("neither GCC nor Clang is installed")
-    sources = [ROOT / f"filmcolor/kernels/{name}.c" for name in ("chroma", "motion", "pool")]
+    sources = [
+        ROOT / f"filmcolor/kernels/{name}.c" for name in ("chroma", "motion", "pool", "surfaces")
+    ]
     flags = [*PLAIN_C, "-pedantic-errors", "-Wall", "-Wextra", "-Werror", "-fsyntax-only"]
     subprocess.run([compiler, *flags, *sources], check=True)

@@ -59,6 +59,31 @@ def largest_difference(first: ColorFrame, second: ColorFrame) -> int:
     )
 
 
+@pytest.mark.parametrize(("first", "stop", "batch_size"), [(0, 9, 1), (20, 42, 3), (60, 70, 8)])
+def test_a_part_is_the_whole_with_the_film_network(
+    film: Path,
+    film_options: ColorOptions,
+    first: int,
+    stop: int,
+    batch_size: int,
+) -> None:
+    """Segments and votes must not turn a rounding error into another colour."""
+    whole = list(colorizer(film_options).frames(probe(film)))
+    options = replace(film_options, batch_size=batch_size)
+    part = list(colorizer(options).frames(probe(film), Part(first, stop)))
+    assert [f.number for f in part] == list(range(first, stop))
+    for frame in part:
+        assert largest_difference(frame, whole[frame.number]) <= 1
+
+
+def test_surfaces_change_a_film(film: Path, film_options: ColorOptions) -> None:
+    voted, plain = (
+        list(colorizer(replace(film_options, surfaces=strength)).frames(probe(film), Part(0, 4)))
+        for strength in (1.0, 0.0)
+    )
+    assert any(largest_difference(*pair) > 1 for pair in zip(voted, plain, strict=True))
+
+
 @settings(max_examples=40, deadline=None)
 @given(
     first=st.integers(0, NUM_FRAMES - 1),

@@ -1,12 +1,14 @@
-"""The networks: the tutorial's names, shapes and outputs; context branch, bins, optimisation."""
+"""The networks: names, shapes and outputs of both; optimisation for inference."""
+
+from copy import deepcopy
 
 import pytest
 import torch
 from torch import nn
-from torchvision.models import mobilenet_v2, resnet18
+from torchvision.models import resnet18
 
-from filmcolor.network.layers import mobilenet_v2_features
-from filmcolor.network.model import ANNEALING, NUM_BINS, ColorNet, ContextNet, decode_ab, encode_ab
+from filmcolor.network.layers import EfficientNetLite2, SelfAttention
+from filmcolor.network.model import NUM_BINS, ColorNet, decode_ab, encode_ab
 from filmcolor.network.optimize import fold_batch_norms, fuse_activations, merge_upsampling
 from filmcolor.video.proxy import STRIDE
 
@@ -91,7 +93,7 @@ def test_our_state_dict_loads_into_the_tutorials_network(net, pictures):
 
 def test_half_size_output_doubled_is_the_output(net, pictures):
     with torch.inference_mode():
-        half = net.forward_half(pictures)
+        half = net.decode_half(net.layers(pictures)[0])
         doubled = half.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)
         assert half.shape == (2, 2, 24, 32)
         torch.testing.assert_close(net(pictures), doubled, rtol=0, atol=0)
@@ -116,93 +118,64 @@ def test_the_trunk_has_128_channels(net, pictures):
 # ---------------------------------------------------------------- the film network
 
 
-@pytest.fixture(scope="module")
-def film_net(net):
-    """The film network, initialised with the tutorial's weights."""
-    torch.manual_seed(0)
-    film = ContextNet()
-    film.load_state_dict(net.state_dict(), strict=False)
-    return film.eval()
-
-
-def test_the_film_network_initially_equals_the_tutorials(film_net, net, pictures):
-    assert set(net.state_dict()) < set(film_net.state_dict())
+@pytest.mark.parametrize(("height", "width"), [(8, 8), (16, 40), (64, 24), (136, 104), (256, 344)])
+def test_logits_are_a_quarter_of_the_pictures_size(film_net, height, width):
     with torch.inference_mode():
-        torch.testing.assert_close(film_net(pictures), net(pictures), rtol=0, atol=0)
+        logits = film_net(torch.zeros(1, 1, height, width))
+    assert logits.shape == (1, NUM_BINS, height // 4, width // 4)
 
 
-@pytest.mark.parametrize(("height", "width"), [(8, 8), (16, 40), (64, 24), (136, 104)])
-def test_the_film_networks_output_has_the_pictures_size(film_net, height, width):
-    with torch.inference_mode():
-        assert film_net(torch.zeros(1, 1, height, width)).shape == (1, 2, height, width)
-
-
-def test_the_film_network_sees_the_whole_picture(net, film_net):
-    """A change in one corner reaches the middle only through the context branch."""
-    lively = ContextNet().eval()
-    lively.load_state_dict(film_net.state_dict())
-    with torch.no_grad():
-        lively.context_out.weight.normal_(0.0, 0.1)
-    plain = torch.rand(1, 1, 256, 256, generator=torch.Generator().manual_seed(2))
-    changed = plain.clone()
-    changed[..., :32, :32] = 0.0
-    middle = (slice(None), slice(None), slice(128, 160), slice(128, 160))
-    with torch.inference_mode():
-        assert torch.equal(net(plain)[middle], net(changed)[middle])
-        assert not torch.equal(lively(plain)[middle], lively(changed)[middle])
-
-
-def test_the_film_network_is_small_and_without_norms_in_its_branch():
-    assert 2 * sum(p.numel() for p in ContextNet().parameters()) < 16e6  # bytes in float16
-    assert not any(isinstance(m, nn.BatchNorm2d) for m in ContextNet().context.modules())
-
-
-def test_folding_keeps_the_outputs(film_net, pictures):
-    folded = ContextNet().eval()
-    folded.load_state_dict(film_net.state_dict())
-    fold_batch_norms(folded)
-    assert not any(isinstance(m, nn.BatchNorm2d) for m in folded.modules())
-    with torch.inference_mode():
-        torch.testing.assert_close(folded(pictures), film_net(pictures), rtol=0, atol=1e-4)
-
-
-# ---------------------------------------------------------------- bins
-
-
-@pytest.fixture(scope="module")
-def bins_net():
-    torch.manual_seed(0)
-    net = ColorNet(has_bins=True).eval()
-    angles = torch.arange(NUM_BINS) * 2.4
-    net.bins.centers.copy_(torch.stack([angles.cos(), angles.sin()], dim=1) * 50.0)
-    return net
-
-
-def test_logits_are_a_quarter_of_the_size(bins_net, pictures):
-    with torch.inference_mode():
-        assert bins_net.logits_of(bins_net.features(pictures)).shape == (2, NUM_BINS, 12, 16)
-        assert bins_net.forward_half(pictures).shape == (2, 2, 24, 32)
-
-
-@pytest.mark.parametrize("temperature", [1.0, ANNEALING, 0.1])
-def test_annealed_mean_is_zhangs(bins_net, temperature):
-    logits = torch.randn(1, NUM_BINS, 2, 3, generator=torch.Generator().manual_seed(3))
-    bins_net.bins.temperature.fill_(temperature)
-    shares = torch.exp(logits.double().log_softmax(1) / temperature)  # equation 5 of the paper
-    shares = shares / shares.sum(dim=1, keepdim=True)
-    expected = (shares.float()[:, :, None] * bins_net.bins.centers[None, :, :, None, None]).sum(
-        dim=1
+def test_the_encoder_has_the_sizes_that_its_name_says():
+    encoder = EfficientNetLite2()
+    features = encoder(torch.rand(1, 1, 64, 96))
+    assert [f.shape[1] for f in features] == list(encoder.channels)
+    assert [96 // f.shape[3] for f in features] == [2, 4, 8, 16, 32]
+    # Tan & Le's 6.1 M parameters less the head's, the classifier's and two input channels
+    num_head = 352 * 1280 + 2 * 1280 + 1280 * 1000 + 1000 + 2 * 32 * 9
+    assert sum(p.numel() for p in encoder.parameters()) == pytest.approx(
+        6.09e6 - num_head, rel=0.01
     )
-    colors = decode_ab(bins_net.bins.colors(logits))
-    torch.testing.assert_close(colors, expected, rtol=1e-3, atol=1e-3)
 
 
-def test_a_low_temperature_gives_the_likeliest_colour(bins_net):
+def test_the_encoder_has_no_batch_norms_and_the_network_is_small(film_net):
+    assert not any(isinstance(m, nn.BatchNorm2d) for m in film_net.encoder.modules())
+    assert 2 * sum(p.numel() for p in film_net.parameters()) < 16e6  # bytes in float16
+
+
+def test_attention_sees_the_whole_picture(film_net):
+    """A change in one corner reaches the opposite one, through attention alone."""
+    features = torch.randn(1, 160, 12, 20, generator=torch.Generator().manual_seed(2))
+    changed = features.clone()
+    changed[..., 0, 0] += 3.0
+    with torch.inference_mode():
+        moved = film_net.attention(changed) - film_net.attention(features)
+    assert moved[..., -1, -1].abs().max() > 1e-4
+
+
+def test_attention_does_not_depend_on_where_a_token_is_stored():
+    """Without its positional convolution, attention treats positions as a set."""
+    torch.manual_seed(0)
+    block = SelfAttention(16).eval()
+    nn.init.zeros_(block.position.weight)
+    nn.init.zeros_(block.position.bias)
+    features = torch.randn(1, 16, 3, 5)
+    with torch.inference_mode():
+        flipped = block(features.flip(3)).flip(3)
+        torch.testing.assert_close(flipped, block(features), rtol=1e-4, atol=1e-5)
+
+
+def test_the_mean_colour_is_the_expectation_over_the_bins(film_net):
+    logits = torch.randn(1, NUM_BINS, 2, 3, generator=torch.Generator().manual_seed(3))
+    shares = torch.exp(logits.double().log_softmax(1)).float()
+    expected = (shares[:, :, None] * film_net.centers[None, :, :, None, None]).sum(dim=1)
+    torch.testing.assert_close(film_net.mean_ab(logits), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_the_mean_of_a_sure_network_is_its_bin(film_net):
     logits = torch.zeros(1, NUM_BINS, 1, 1)
-    logits[0, 7] = 5.0
-    bins_net.bins.temperature.fill_(0.01)
-    color = decode_ab(bins_net.bins.colors(logits)).flatten()
-    torch.testing.assert_close(color, bins_net.bins.centers[7], rtol=0, atol=1e-3)
+    logits[0, 7] = 50.0
+    color = film_net.mean_ab(logits).flatten()
+    torch.testing.assert_close(color, film_net.centers[7], rtol=0, atol=1e-4)
 
 
 # ---------------------------------------------------------------- coding of ab
@@ -226,62 +199,45 @@ def test_half_precision_is_decoded_in_float32():
     assert decoded.item() == pytest.approx(0.53125 * 255 - 128)
 
 
-def test_the_branch_is_torchvisions_mobilenet_v2():
-    torch.manual_seed(0)
-    theirs = mobilenet_v2().features.eval()
-    first = theirs[0][0]
-    theirs[0][0] = nn.Conv2d(1, 32, 3, stride=2, padding=1, bias=False)
-    assert first.out_channels == 32
-    with torch.no_grad():
-        for module in theirs.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                module.running_mean.uniform_(-0.1, 0.1)
-                module.running_var.uniform_(0.5, 1.5)
-    fold_batch_norms(theirs.eval())
-    ours = mobilenet_v2_features().eval()
-    ours.load_state_dict(theirs.state_dict(), strict=True)
-    picture = torch.rand(1, 1, 64, 96)
-    with torch.inference_mode():
-        torch.testing.assert_close(ours(picture), theirs(picture))
+# ---------------------------------------------------------------- optimisation
 
 
-@pytest.mark.parametrize("kind", [ColorNet, ContextNet])
-@pytest.mark.parametrize("has_bins", [False, True])
-def test_merged_upsampling_changes_nothing(kind, has_bins, pictures):
-    torch.manual_seed(0)
-    net = kind(has_bins).eval()
-    fold_batch_norms(net)
-    if has_bins:
-        net.bins.centers.copy_(torch.linspace(-90, 90, 2 * NUM_BINS).reshape(NUM_BINS, 2))
+def test_folding_keeps_the_outputs(film_net, pictures):
+    folded = deepcopy(film_net)
+    fold_batch_norms(folded)
+    assert not any(isinstance(m, nn.BatchNorm2d) for m in folded.modules())
     with torch.inference_mode():
-        expected = net.forward_half(pictures)
-        merge_upsampling(net)
-        output = net.forward_half(pictures)
-    assert sum(isinstance(m, nn.Upsample) for m in net.upsample) == 1  # the last
+        torch.testing.assert_close(folded(pictures), film_net(pictures), rtol=1e-3, atol=1e-3)
+
+
+def test_merged_upsampling_changes_nothing(net, pictures):
+    merged = deepcopy(net)
+    fold_batch_norms(merged)
+    with torch.inference_mode():
+        expected = merged(pictures)
+        merge_upsampling(merged)
+        output = merged(pictures)
+    assert sum(isinstance(m, nn.Upsample) for m in merged.upsample) == 1  # the last
     assert expected.std() > 0.0
     torch.testing.assert_close(output, expected, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("kind", [ColorNet, ContextNet])
-def test_fused_activations_change_nothing(kind, film_net, pictures):
-    net = kind().eval()
-    net.load_state_dict(film_net.state_dict(), strict=kind is ContextNet)
-    if kind is ContextNet:
-        nn.init.normal_(net.context_out.weight, std=0.1)
+@pytest.mark.parametrize("name", ["net", "film_net"])
+def test_fused_activations_change_nothing(name, pictures, request):
+    net = deepcopy(request.getfixturevalue(name))
     fold_batch_norms(net)
-    merge_upsampling(net)
+    fused = deepcopy(net)
+    fuse_activations(fused)
     with torch.inference_mode():
-        expected = net.forward_half(pictures)
-        fuse_activations(net)
-        output = net.forward_half(pictures)
-    torch.testing.assert_close(output, expected, rtol=1e-4, atol=1e-5)
+        for batch in (pictures, pictures[:1, :, 8:], pictures[1:]):  # each size has a layout
+            torch.testing.assert_close(fused(batch), net(batch), rtol=1e-3, atol=1e-3)
     has_onednn = torch.backends.mkldnn.is_available()
-    assert any(isinstance(m, nn.ReLU | nn.ReLU6) for m in net.modules()) != has_onednn
+    assert any(isinstance(m, nn.ReLU | nn.ReLU6) for m in fused.modules()) != has_onednn
 
 
-def test_nothing_is_fused_without_onednn(film_net, pictures, monkeypatch):
+def test_nothing_is_fused_without_onednn(film_net, monkeypatch):
     monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
-    net = ContextNet().eval()
-    num_modules = len(list(net.modules()))
-    fuse_activations(net)
-    assert len(list(net.modules())) == num_modules
+    plain = deepcopy(film_net)
+    num_modules = len(list(plain.modules()))
+    fuse_activations(plain)
+    assert len(list(plain.modules())) == num_modules

@@ -273,7 +273,13 @@ def test_runs_and_previews_are_graded(
 
 @pytest.mark.parametrize(
     ("change", "word"),
-    [({"warmth": 0.5}, "warmth"), ({"skin_protect": 1.0}, "skin-protect"), ({}, "palette")],
+    [
+        ({"warmth": 0.5}, "warmth"),
+        ({"skin_protect": 1.0}, "skin-protect"),
+        ({"surfaces": 0.5}, "surfaces"),
+        ({"cast": "reduce"}, "cast"),
+        ({}, "palette"),
+    ],
 )
 def test_a_run_with_other_grades_is_another_run(
     film: Path,

@@ -1,5 +1,6 @@
 """Proxies, and prediction: batches, folded layers and rotation change nothing."""
 
+from copy import deepcopy
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -11,12 +12,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scenes import gray, texture
+from torch.nn import functional
 
 from filmcolor import weights
-from filmcolor.errors import SettingsError
+from filmcolor.errors import SettingsError, WeightsError
 from filmcolor.network import predictor as predict
 from filmcolor.network.device import choose_device, choose_dtype
-from filmcolor.network.model import ColorNet, ContextNet, decode_ab
+from filmcolor.network.model import ColorNet, decode_ab
 from filmcolor.network.predictor import Predictor, denoise
 from filmcolor.temporal.anchors import every_frame
 from filmcolor.types.film import FilmInfo
@@ -203,10 +205,8 @@ def test_folding_batch_norm_changes_nothing_in_float32(net, pictures, in_float32
     assert not any(isinstance(m, torch.nn.BatchNorm2d) for m in predictor.net.modules())
     batch = torch.from_numpy(pictures)[:, None] / 255.0
     with torch.inference_mode():
-        expected = decode_ab(net.forward_half(batch))
-        torch.testing.assert_close(
-            predictor.net.forward_half(batch), expected, rtol=1e-4, atol=255 * 1e-4
-        )
+        expected = decode_ab(net(batch))  # the predictor's network gives CIELAB ab itself
+        torch.testing.assert_close(predictor.net(batch), expected, rtol=1e-4, atol=255 * 1e-4)
 
 
 def test_the_callers_network_is_not_changed(pictures):
@@ -269,7 +269,7 @@ def test_only_anchors_are_predicted(net, pictures):
 def test_a_batch_that_does_not_fit_in_memory_is_halved(net, pictures, in_float32):
     expected = Predictor(net, "cpu").predict(pictures)
     predictor, sizes = Predictor(net, "cpu"), []
-    forward = predictor.net.forward_half
+    forward = predictor.net.layers
 
     def run_out_of_memory(batch):
         sizes.append(len(batch))
@@ -277,7 +277,7 @@ def test_a_batch_that_does_not_fit_in_memory_is_halved(net, pictures, in_float32
             raise torch.cuda.OutOfMemoryError("CUDA out of memory")
         return forward(batch)
 
-    predictor.net.forward_half = run_out_of_memory
+    predictor.net.layers = run_out_of_memory
     np.testing.assert_allclose(predictor.predict(pictures), expected, atol=0.02)
     assert sizes == [5, 2, 2, 1]
     predictor.predict(pictures[:3])
@@ -290,7 +290,7 @@ def test_no_memory_for_one_picture_is_an_error(net, pictures):
     def no_memory(batch):
         raise torch.cuda.OutOfMemoryError("CUDA out of memory")
 
-    predictor.net.forward_half = no_memory
+    predictor.net.layers = no_memory
     with pytest.raises(SettingsError, match=r"no memory for a picture of 48×32.*--size"):
         predictor.predict(pictures)
 
@@ -314,7 +314,8 @@ def test_the_network_sees_less_grain(net):
     np.testing.assert_allclose(denoise(np.full((64, 96), 51, np.uint8)), 0.2, rtol=1e-5)
     batches = []
     predictor = Predictor(net, "cpu")
-    predictor.net.forward_half = lambda batch: batches.append(batch) or torch.zeros(1, 2, 32, 48)
+    layers = predictor.net.layers
+    predictor.net.layers = lambda batch: batches.append(batch) or layers(batch)
     predictor.predict(grainy[None])
     np.testing.assert_allclose(batches[0][0, 0].float().numpy(), denoise(grainy), atol=0.01)
 
@@ -408,17 +409,12 @@ def test_bfloat16_only_where_the_processor_is_fast_at_it(monkeypatch, capability
     assert choose_dtype(torch.device("cpu")) == dtype
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", [ColorNet, ContextNet])
-@pytest.mark.parametrize("has_bins", [False, True])
-def test_every_network_predicts(kind, has_bins, pictures, in_float32):
-    torch.manual_seed(0)
-    net = kind(has_bins).eval()
-    if has_bins:
-        net.bins.centers.copy_(torch.linspace(-90, 90, 2 * 313).reshape(313, 2))
-    ab = Predictor(net, "cpu").predict(pictures)
+def test_the_film_network_predicts(film_net, pictures, in_float32):
+    ab = Predictor(film_net, "cpu", surfaces=0.0).predict(pictures)
+    assert ab.shape == (5, 16, 24, 2)
     with torch.inference_mode():
-        expected = decode_ab(net.forward_half(network_input(pictures)))
+        quarter = film_net.mean_ab(film_net(network_input(pictures)))
+        expected = functional.interpolate(quarter, scale_factor=2.0, mode="bilinear")
     np.testing.assert_allclose(ab, expected.permute(0, 2, 3, 1).numpy(), atol=0.05)
 
 
@@ -449,10 +445,34 @@ def test_downscaling_averages_at_every_size(size):
     assert least < 20.0 * 0.75
 
 
-@pytest.mark.parametrize("kind", [ColorNet, ContextNet])
-def test_colors_are_the_same_with_features(kind, pictures, in_float32):
-    torch.manual_seed(0)
-    predictor = Predictor(kind(), "cpu")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_picture_does_not_depend_on_its_batch(film_net, dtype, monkeypatch):
+    """With surfaces: segmentation would turn a rounding error into another colour."""
+    monkeypatch.setattr(predict, "choose_dtype", lambda device: dtype)
+    predictor = Predictor(film_net, "cpu")
+    luma = np.stack([gray(texture(seed, 72, 104)) for seed in range(4)])
+    alone = np.concatenate([predictor.predict(picture[None]) for picture in luma])
+    np.testing.assert_array_equal(predictor.predict(luma), alone)
+
+
+def test_surfaces_change_the_colours(film_net, pictures, in_float32):
+    off, half, full = (
+        Predictor(film_net, "cpu", surfaces=strength).predict(pictures)
+        for strength in (0.0, 0.5, 1.0)
+    )
+    assert 0.0 < np.abs(half - off).mean() < np.abs(full - off).mean()
+
+
+def test_an_output_that_is_no_number_is_an_error(film_net, pictures):
+    broken = deepcopy(film_net)
+    torch.nn.init.constant_(broken.bins.bias, float("nan"))
+    with pytest.raises(WeightsError, match="not a number: its weights are broken"):
+        Predictor(broken, "cpu").predict(pictures)
+
+
+@pytest.mark.parametrize("name", ["net", "film_net"])
+def test_colors_are_the_same_with_features(name, pictures, in_float32, request):
+    predictor = Predictor(request.getfixturevalue(name), "cpu")
     ab, features = predictor.predict_with_features(pictures, has_features=True)
     np.testing.assert_array_equal(ab, predictor.predict(pictures))
     assert features.shape[:3] == (5, 4, 6) and features.dtype == np.float32

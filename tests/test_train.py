@@ -16,12 +16,13 @@ from stills import colorful, save_stills
 
 import filmcolor.weights as weights_store
 from filmcolor.errors import InputError, OutputError, SettingsError, WeightsError
-from filmcolor.network.model import ColorNet, ContextNet
+from filmcolor.network.model import ColorNet, FilmNet
 from filmcolor.network.predictor import Predictor
 from filmcolor.train import trainer as trainer_module
 from filmcolor.train.data.dataset import find_stills, split_stills
 from filmcolor.train.fit import fit
-from filmcolor.train.initialization import Initialization
+from filmcolor.train.initialization import network_name
+from filmcolor.train.losses import bin_centers
 from filmcolor.train.recipe import RECIPES, Recipe, get_recipe
 from filmcolor.train.trainer import Trainer
 from filmcolor.train.validation import Score, SupportsPredict, validate
@@ -34,8 +35,11 @@ SMALL = Recipe(
     num_pictures=48,
     batch_size=4,
     sizes=(32,),
+    rarity=0.25,
+    consistency=1.0,
     validate_every=4,
     learning_rate=1e-3,
+    encoder_rate=1.0,
 )
 SCRIPT = Path(__file__).parent / "train_together.py"
 
@@ -113,15 +117,18 @@ def test_a_run_leaves_its_records(stills: Path, tmp_path: Path) -> None:
     assert not list(folder.rglob("*.partial"))
 
 
-@pytest.mark.parametrize("loss", ["mse", "huber", "bins"])
 @pytest.mark.parametrize("network", ["tutorial", "film"])
-def test_every_loss_teaches_every_network(
-    network: str, loss: str, stills: Path, tmp_path: Path
-) -> None:
-    chosen = replace(SMALL, network=network, loss=loss, num_pictures=8, sizes=(32, 64))
-    net = weights_store.load(train(stills, tmp_path / "run", chosen))
-    assert isinstance(net, ContextNet) == (network == "film")
-    assert (net.bins is not None) == (loss == "bins")
+def test_every_network_learns(network: str, stills: Path, tmp_path: Path) -> None:
+    chosen = replace(
+        SMALL, network=network, num_pictures=120, sizes=(32, 64), old_stock=0.0, learning_rate=3e-3
+    )
+    losses: list[float] = []
+    path = train(
+        stills, tmp_path / "run", chosen, progress=lambda *values: losses.append(values[2])
+    )
+    assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:5])
+    net = weights_store.load(path)
+    assert isinstance(net, FilmNet) == (network == "film")
     assert torch.isfinite(net(torch.rand(1, 1, 40, 48))).all()
 
 
@@ -146,18 +153,37 @@ def test_the_average_forgets_the_first_steps(stills: Path, tmp_path: Path) -> No
     assert min(means) > 0.95
 
 
-def test_frozen_layers_are_not_trained(stills: Path, tmp_path: Path) -> None:
-    chosen = replace(SMALL, network="film", num_pictures=16, is_start_frozen=True)
+@pytest.mark.parametrize(
+    ("network", "encoder"), [("tutorial", "midlevel_resnet."), ("film", "encoder.")]
+)
+def test_an_encoder_without_a_rate_is_not_trained(
+    network: str, encoder: str, stills: Path, tmp_path: Path
+) -> None:
+    chosen = replace(SMALL, network=network, num_pictures=16, encoder_rate=0.0)
     weights = tmp_path / "begin.safetensors"
-    weights_store.save(ContextNet().state_dict(), weights)
-    trainer = Trainer(chosen, tmp_path, split_stills(stills), Initialization(weights))
+    weights_store.save((FilmNet() if network == "film" else ColorNet()).state_dict(), weights)
+    trainer = Trainer(chosen, tmp_path, split_stills(stills), weights)
     before = {k: v.clone() for k, v in trainer.net.state_dict().items()}
     for pictures in trainer.batches(num_workers=0):
         trainer.train_step(pictures)
     moved = {k for k, v in trainer.net.state_dict().items() if not torch.equal(v, before[k])}
-    frozen = r"midlevel_resnet\.[0-4]\.|context\.[0-6]\."
-    assert not [k for k in moved if re.match(frozen, k)]
-    assert {"midlevel_resnet.5.0.conv1.weight", "context.7.conv.0.0.weight"} <= moved
+    assert not [k for k in moved if k.startswith(encoder)]
+    trainable = {name for name, _ in trainer.net.named_parameters() if not name.startswith(encoder)}
+    assert trainable <= moved
+    assert all(
+        (p.grad is None) == name.startswith(encoder) for name, p in trainer.net.named_parameters()
+    )
+
+
+def test_the_encoder_has_a_learning_rate_of_its_own(stills: Path, tmp_path: Path) -> None:
+    chosen = replace(SMALL, network="film", schedule="constant", encoder_rate=0.25)
+    trainer = Trainer(chosen, tmp_path, split_stills(stills))
+    decoder, encoder = trainer.optimizer.param_groups
+    assert encoder["lr"] == 0.25 * decoder["lr"]
+    num_parameters = sum(p.numel() for p in trainer.net.encoder.parameters())
+    assert sum(p.numel() for p in encoder["params"]) == num_parameters
+    num_trained = sum(p.numel() for group in (decoder, encoder) for p in group["params"])
+    assert num_trained == sum(p.numel() for p in trainer.net.parameters())
 
 
 def test_training_stops_early_without_improvement(
@@ -178,9 +204,10 @@ def test_training_stops_early_without_improvement(
 
 def test_the_tutorials_recipe_is_the_tutorials(stills: Path, tmp_path: Path) -> None:
     chosen = get_recipe("tutorial", 600)
-    assert (chosen.network, chosen.loss, chosen.sizes) == ("tutorial", "mse", (224,))
+    assert (chosen.network, chosen.batch_size, chosen.sizes) == ("tutorial", 64, (224,))
     assert (chosen.learning_rate, chosen.weight_decay, chosen.schedule) == (1e-2, 0.0, "constant")
     assert (chosen.old_stock, chosen.consistency, chosen.ema_decay) == (0.0, 0.0, 0.0)
+    assert (chosen.encoder_rate, chosen.smallest_crop) == (1.0, 0.08)
     assert chosen.num_pictures == 100 * 9 * 64  # a hundred epochs of nine batches
     small = replace(chosen, num_pictures=14, batch_size=7, sizes=(32,))
     train(stills, tmp_path / "run", small)
@@ -211,12 +238,12 @@ def test_recipes_by_name() -> None:
         ({"sizes": ()}, "at least one size"),
         ({"learning_rate": 0.0}, "above 0"),
         ({"num_pictures": 3, "batch_size": 4}, "at least one batch"),
-        ({"batch_size": 0}, "1 or more"),
+        ({"batch_size": 1}, "2 or more"),
         ({"network": "vgg"}, "tutorial or film"),
-        ({"loss": "l7"}, "mse, huber, bins"),
         ({"schedule": "never"}, "constant or one-cycle"),
         ({"old_stock": 1.5}, "0 to 1"),
         ({"consistency": -1.0}, "0 or more"),
+        ({"encoder_rate": -0.1}, "encoder_rate -0.1 must be 0 or more"),
         ({"seed": -1}, "seed -1 must be 0 to"),
     ],
 )
@@ -324,7 +351,7 @@ def test_a_refused_run_changes_nothing(stills: Path, tmp_path: Path, weights_pat
     train(stills, tmp_path / "run", chosen)
     before = {p.name: p.read_bytes() for p in (tmp_path / "run").iterdir() if p.is_file()}
     with pytest.raises(SettingsError, match=r"another recipe \(begun_from differ\)"):
-        train(stills, tmp_path / "run", chosen, initialization=Initialization(weights_path))
+        train(stills, tmp_path / "run", chosen, initial_weights=weights_path)
     colorful(99).save(stills / "new.png")
     with pytest.raises(SettingsError, match="of other data"):
         train(stills, tmp_path / "run", chosen)
@@ -346,51 +373,97 @@ def test_any_number_of_steps_has_a_schedule(num_steps: int, stills: Path, tmp_pa
 # ---------------------------------------------------------------- initial weights
 
 
+@pytest.fixture
+def film_path(tmp_path: Path) -> Path:
+    """Random weights of the film network."""
+    path = tmp_path / "begin.safetensors"
+    net = FilmNet()
+    net.centers.copy_(bin_centers())
+    weights_store.save(net.state_dict(), path)
+    return path
+
+
+@pytest.fixture
+def encoder_path(film_path: Path, tmp_path: Path) -> Path:
+    """The encoder of these weights, alone."""
+    path = tmp_path / "encoder.safetensors"
+    state = weights_store.load_state(film_path)
+    weights_store.save({k: v for k, v in state.items() if k.startswith("encoder.")}, path)
+    return path
+
+
+@pytest.mark.parametrize("network", ["tutorial", "film"])
 def test_training_starts_from_given_weights(
-    weights_path: Path, stills: Path, tmp_path: Path
+    network: str, weights_path: Path, film_path: Path, stills: Path, tmp_path: Path
 ) -> None:
-    expected = weights_store.load(weights_path).state_dict()
-    for network in ("tutorial", "film"):
-        chosen = replace(SMALL, network=network)
-        trainer = Trainer(chosen, tmp_path, split_stills(stills), Initialization(str(weights_path)))
-        state = trainer.net.state_dict()
-        assert all(torch.equal(state[k], v) for k, v in expected.items())
+    path = film_path if network == "film" else weights_path
+    expected = weights_store.load(path).state_dict()
+    chosen = replace(SMALL, network=network)
+    state = Trainer(chosen, tmp_path, split_stills(stills), str(path)).net.state_dict()
+    assert all(torch.equal(state[k], v) for k, v in expected.items())
 
 
-def test_the_film_networks_weights_do_not_fit_the_tutorials(stills: Path, tmp_path: Path) -> None:
-    path = tmp_path / "film.safetensors"
-    weights_store.save(ContextNet().state_dict(), path)
-    with pytest.raises(SettingsError, match="choose --network film"):
-        Trainer(SMALL, tmp_path, split_stills(stills), Initialization(path))
+def test_training_starts_from_an_encoder_alone(
+    encoder_path: Path, stills: Path, tmp_path: Path
+) -> None:
+    expected = weights_store.load_state(encoder_path)
+    chosen = replace(SMALL, network="film", num_pictures=8, encoder_rate=0.0)
+    trainer = Trainer(chosen, tmp_path, split_stills(stills), encoder_path)
+    state = trainer.net.state_dict()
+    assert all(torch.equal(state[k], v) for k, v in expected.items())
+    assert torch.equal(trainer.net.centers, bin_centers())
+    path = train(stills, tmp_path / "run", chosen, initial_weights=encoder_path)
+    state = weights_store.load_state(path)
+    assert all(torch.equal(state[k], v) for k, v in expected.items())
 
 
-def test_weights_that_do_not_fit_the_recipe_are_refused(stills: Path, tmp_path: Path) -> None:
-    split, path = split_stills(stills), tmp_path / "bins.safetensors"
-    weights_store.save(ColorNet(has_bins=True).state_dict(), path)
-    with pytest.raises(SettingsError, match="train it with --loss bins"):
-        Trainer(SMALL, tmp_path, split, Initialization(path))
-    with pytest.raises(SettingsError, match="frozen layers need initial weights"):
-        Trainer(replace(SMALL, is_start_frozen=True), tmp_path, split)
+def test_another_encoder_is_refused(encoder_path: Path, stills: Path, tmp_path: Path) -> None:
+    chosen, split = replace(SMALL, network="film"), split_stills(stills)
+    state = weights_store.load_state(encoder_path)
+    name = sorted(state)[0]
+    for changed in ({k: v for k, v in state.items() if k != name}, state | {name: torch.zeros(3)}):
+        weights_store.save(changed, encoder_path)
+        with pytest.raises(WeightsError, match=r"encoder\.safetensors holds another encoder"):
+            Trainer(chosen, tmp_path, split, encoder_path)
 
 
-def test_a_random_context_branch_learns_too(stills: Path, tmp_path: Path) -> None:
-    trainer = Trainer(replace(SMALL, network="film"), tmp_path, split_stills(stills))
-    torch.nn.init.normal_(trainer.net.context_out.weight, 0.0, 0.05)
-    (pictures, *_) = trainer.batches(num_workers=0)
-    trainer.train_step(pictures)
-    norms = {
-        part: sum(p.grad.norm().item() for n, p in trainer.net.named_parameters() if part in n)
-        for part in ("context.", "midlevel_resnet.")
-    }
-    assert norms["context."] > 0.02 * norms["midlevel_resnet."]
+def test_weights_of_neither_network_are_refused(stills: Path, tmp_path: Path) -> None:
+    path = tmp_path / "other.safetensors"
+    for state in ({"conv.weight": torch.zeros(3)}, {}):
+        weights_store.save(state, path)
+        with pytest.raises(WeightsError, match="another network's weights"):
+            Trainer(replace(SMALL, network="film"), tmp_path, split_stills(stills), path)
 
 
-def test_only_the_film_network_has_a_context_branch(stills: Path, tmp_path: Path) -> None:
-    (tmp_path / "a.tflite").write_bytes(b"")
-    with pytest.raises(SettingsError, match="only the film network"):
-        Trainer(
-            SMALL, tmp_path, split_stills(stills), Initialization(mobilenet=tmp_path / "a.tflite")
-        )
+def test_the_weights_of_one_network_do_not_fit_the_other(
+    weights_path: Path, film_path: Path, encoder_path: Path, stills: Path, tmp_path: Path
+) -> None:
+    split = split_stills(stills)
+    for path in (film_path, encoder_path):
+        with pytest.raises(SettingsError, match=r"film network's weights.*choose --network film"):
+            Trainer(SMALL, tmp_path, split, path)
+    with pytest.raises(SettingsError, match=r"tutorial network's.*choose --network tutorial"):
+        Trainer(replace(SMALL, network="film"), tmp_path, split, weights_path)
+
+
+def test_an_encoder_that_is_not_trained_needs_initial_weights(stills: Path, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="needs initial weights: give --init WEIGHTS"):
+        Trainer(replace(SMALL, encoder_rate=0.0), tmp_path, split_stills(stills))
+
+
+@pytest.mark.parametrize("network", ["tutorial", "film"])
+def test_weights_of_both_networks_can_be_adapted(
+    network: str, weights_path: Path, film_path: Path, stills: Path, tmp_path: Path
+) -> None:
+    path = film_path if network == "film" else weights_path
+    changes = {"num_pictures": 8, "batch_size": 4, "sizes": (32,), "validate_every": 2}
+    chosen = get_recipe("adapt", 8, network=network_name(path), **changes)
+    assert chosen.network == network
+    adapted = weights_store.load(train(stills, tmp_path / "run", chosen, initial_weights=path))
+    before, after = weights_store.load(path).state_dict(), adapted.state_dict()
+    moved = [k for k in before if not torch.equal(before[k], after[k])]
+    assert moved
+    assert not [k for k in moved if k.startswith(("encoder.", "midlevel_resnet."))]
 
 
 # ---------------------------------------------------------------- data
@@ -500,6 +573,7 @@ def test_the_command_trains_and_evaluates_without_pyav(
     recipe_name: str, stills: Path, tmp_path: Path
 ) -> None:
     options = ["--num-pictures", 6, "--batch-size", 2, "--size", 32, "--num-workers", 0]
+    options += ["--encoder-rate", 1]
     trained = run_without_av(
         "train",
         stills,

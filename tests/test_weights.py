@@ -3,6 +3,7 @@
 import os
 import pickle
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -10,7 +11,8 @@ from torch import nn
 
 from filmcolor import weights
 from filmcolor.errors import WeightsError
-from filmcolor.network.model import ColorNet, ContextNet
+from filmcolor.network.model import ColorNet, FilmNet
+from filmcolor.network.predictor import Predictor
 
 
 @pytest.fixture(scope="module")
@@ -90,19 +92,14 @@ def test_a_loaded_network_is_ready_to_predict(state, tmp_path):
     assert {p.device.type for p in net.parameters()} == {"cpu"}
 
 
-@pytest.mark.parametrize("kind", [ColorNet, ContextNet])
-@pytest.mark.parametrize("has_bins", [False, True])
-def test_the_tensor_names_decide_the_network(kind, has_bins, tmp_path):
+@pytest.mark.parametrize("kind", [ColorNet, FilmNet])
+def test_the_tensor_names_decide_the_network(kind, tmp_path):
     torch.manual_seed(0)
-    net = kind(has_bins)
+    net = kind()
     path = tmp_path / "net.safetensors"
     weights.save(net.state_dict(), path)
     loaded = weights.load(path)
     assert type(loaded) is kind
-    assert (loaded.bins is not None) == has_bins
-    if has_bins:
-        net.bins.centers.fill_(1.0)
-        loaded.bins.centers.fill_(1.0)
     assert_same(loaded.state_dict(), halved(net.state_dict()))
 
 
@@ -254,12 +251,10 @@ def test_shipped_weights_load_and_match_their_cards():
 
 
 def test_the_shipped_network_predicts_plausible_colors():
-    net = weights.load(weights.DEFAULT)
-    luma = torch.linspace(0.0, 1.0, 64).expand(1, 1, 64, 64)
-    with torch.inference_mode():
-        coded = net(luma)
-    assert torch.isfinite(coded).all()
-    assert 0.2 < coded.min() < coded.max() < 0.8  # ab within about ±75
+    luma = np.tile(np.linspace(0.0, 255.0, 64).astype(np.uint8), (1, 64, 1))
+    ab = Predictor(weights.load(weights.DEFAULT), "cpu").predict(luma)
+    assert np.isfinite(ab).all()
+    assert 0.5 < np.abs(ab).max() < 75.0
 
 
 def test_every_card_has_its_weights():

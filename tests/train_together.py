@@ -14,7 +14,13 @@ from filmcolor.train.trainer import Trainer
 from filmcolor.train.validation import validate
 
 SMALL = Recipe(
-    network="film", num_pictures=24, batch_size=4, sizes=(32,), validate_every=2, ema_decay=0.9
+    num_pictures=24,
+    batch_size=4,
+    sizes=(32,),
+    consistency=1.0,
+    encoder_rate=1.0,
+    validate_every=2,
+    ema_decay=0.9,
 )
 
 

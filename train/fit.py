@@ -8,9 +8,8 @@ from pathlib import Path
 from filmcolor.errors import OutputError
 from filmcolor.files import atomic_write
 from filmcolor.train.data.dataset import Split, split_stills
-from filmcolor.train.initialization import SCRATCH, Initialization
 from filmcolor.train.recipe import Recipe
-from filmcolor.train.trainer import Trainer
+from filmcolor.train.trainer import BEST, Trainer
 from filmcolor.train.training_log import TrainingLog, save_samples
 
 log = logging.getLogger(__name__)
@@ -25,20 +24,21 @@ def fit(
     recipe: Recipe,
     *,
     validation: Path | None = None,
-    initialization: Initialization = SCRATCH,
+    initial_weights: str | Path | None = None,
     device: str = "auto",
     num_workers: int = 2,
     progress: Progress | None = None,
 ) -> Path:
     """Train on a folder of stills and return the path of the best weights.
 
+    `initial_weights`: a shipped name or a file; see `filmcolor.train.initialization`.
     After an interruption the same call resumes from the last checkpoint in `folder` and ends with
     the same weights, bit for bit on one CPU. `progress(step, num_steps, loss)` is called after
     every step. Raises InputError for a folder without usable pictures, SettingsError when the
     checkpoint has another recipe or other data, OutputError when a file cannot be written.
     """
     split = split_stills(stills, validation, recipe.seed)
-    trainer = Trainer(recipe, folder, split, initialization, device)
+    trainer = Trainer(recipe, folder, split, initial_weights, device)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -50,7 +50,7 @@ def fit(
             partial.write_text(split.to_csv(), encoding="utf-8")
     if not trainer.is_out_of_patience:
         _train(trainer, split, num_workers, progress)
-    return folder / "best.safetensors"
+    return folder / BEST
 
 
 def _train(trainer: Trainer, split: Split, num_workers: int, progress: Progress | None) -> None:

@@ -8,43 +8,31 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import ConstantLR, LRScheduler, OneCycleLR
 from torch.optim.swa_utils import AveragedModel
 
-from filmcolor.network.model import ColorNet, ContextNet
+from filmcolor.network.model import FilmNet
+from filmcolor.train.losses import Net
 from filmcolor.train.recipe import Recipe
 
 Tensors = tuple[Tensor, ...] | list[Tensor]
 
-_NUM_CONTEXT_FROZEN = 7  # blocks of the context branch, to H/8
-_NUM_TRUNK_FROZEN = 5  # stages of the trunk: its first convolution and layer 1
 _WARM_UP = 0.1  # share of the steps in which the one-cycle learning rate rises
 
 
-def frozen_modules(net: ColorNet, recipe: Recipe) -> list[nn.Module]:
-    """Return the first layers of a network, if the recipe does not train them.
-
-    They keep the edges and textures that more data taught them, and a step takes half the time
-    (`train/LOG.md`).
-    """
-    if not recipe.is_start_frozen:
-        return []
-    modules: list[nn.Module] = [net.midlevel_resnet[:_NUM_TRUNK_FROZEN]]
-    if isinstance(net, ContextNet):
-        modules.append(net.context[:_NUM_CONTEXT_FROZEN])
-    return modules
+def encoder_of(net: Net) -> nn.Module:
+    """Return the part of a network that recognises; the rest turns its features into colours."""
+    return net.encoder if isinstance(net, FilmNet) else net.midlevel_resnet
 
 
-def build_optimizer(net: ColorNet, recipe: Recipe) -> torch.optim.Optimizer:
+def build_optimizer(net: Net, recipe: Recipe) -> torch.optim.Optimizer:
     """Return the optimizer of a network's trainable parameters.
 
-    The context branch has a learning rate of its own.
+    The encoder has a learning rate of its own.
     """
-    context: list[nn.Parameter] = []
-    others: list[nn.Parameter] = []
-    for name, parameter in net.named_parameters():
-        if parameter.requires_grad:
-            (context if name.startswith("context.") else others).append(parameter)
+    encoder = list(encoder_of(net).parameters())
+    in_encoder = {id(parameter) for parameter in encoder}
+    others = [p for p in net.parameters() if id(p) not in in_encoder]
     groups: list[dict[str, Any]] = [{"params": others, "lr": recipe.learning_rate}]
-    if context:
-        groups.append({"params": context, "lr": recipe.learning_rate * recipe.context_rate})
+    if recipe.encoder_rate:
+        groups.append({"params": encoder, "lr": recipe.learning_rate * recipe.encoder_rate})
     return torch.optim.AdamW(groups, weight_decay=recipe.weight_decay)
 
 
@@ -60,7 +48,7 @@ def build_schedule(optimizer: torch.optim.Optimizer, recipe: Recipe, num_steps: 
     )
 
 
-def build_average(net: ColorNet, recipe: Recipe) -> AveragedModel:
+def build_average(net: Net, recipe: Recipe) -> AveragedModel:
     """Return an exponential moving average (EMA) of a network's parameters and buffers.
 
     Its decay warms up as min(decay, (1 + n) / (10 + n)): with a fixed decay of 0.999, a third of

@@ -23,26 +23,27 @@ import filmcolor.weights as weights_store
 from filmcolor.errors import SettingsError
 from filmcolor.files import atomic_write
 from filmcolor.network.device import choose_dtype
-from filmcolor.network.model import NUM_SHARED_LAYERS, ColorNet
+from filmcolor.network.model import ColorNet, FilmNet
 from filmcolor.network.predictor import Predictor
 from filmcolor.train.checkpoint import load_checkpoint, save_checkpoint
 from filmcolor.train.data.dataset import CropSampler, Split, StillsDataset
 from filmcolor.train.data.film_stock import luma_and_ab, simulate_film_stock
 from filmcolor.train.distributed import ProcessGroup, local_device
-from filmcolor.train.initialization import SCRATCH, Initialization, build_network
-from filmcolor.train.losses import Loss, color_frequencies, rarity_weights
+from filmcolor.train.initialization import build_network, initial_digests
+from filmcolor.train.losses import Loss, Net, color_frequencies, rarity_weights
 from filmcolor.train.model_card import write_card
 from filmcolor.train.optimization import (
     build_average,
     build_optimizer,
     build_schedule,
-    frozen_modules,
+    encoder_of,
 )
 from filmcolor.train.recipe import Recipe
 from filmcolor.train.validation import SHORT_SIDE, Score, validate
 
 log = logging.getLogger(__name__)
 
+BEST = "best.safetensors"  # in the output folder: the weights with the lowest validation loss
 _MODULES = ("net", "average", "optimizer", "schedule")  # with a state dict in the checkpoint
 # other values in the checkpoint, by attribute
 _VALUES = {
@@ -53,22 +54,11 @@ _VALUES = {
 _CONSISTENCY_SHARE = 8  # of a batch one part in so many gets a second simulation of film stock
 
 
-class NetWithLoss(nn.Module):
-    """A network and its loss as one module, for DistributedDataParallel."""
-
-    def __init__(self, net: ColorNet, loss: Loss) -> None:
-        super().__init__()
-        self.net, self.loss = net, loss
-
-    def forward(self, luma: Tensor) -> Tensor:
-        """Return the output that the loss compares, of luma (N, 1, H, W)."""
-        return self.loss.predict(self.net, luma)
-
-
 class Trainer:
     """The state of a training run, and its operations.
 
-    `folder` gets the checkpoint, the best weights and their model card.
+    `folder` gets the checkpoint, the best weights and their model card. `initial_weights`: a
+    shipped name or a file; without them the network is random.
     """
 
     def __init__(
@@ -76,7 +66,7 @@ class Trainer:
         recipe: Recipe,
         folder: Path,
         split: Split,
-        initialization: Initialization = SCRATCH,
+        initial_weights: str | Path | None = None,
         device: str = "auto",
     ) -> None:
         torch.manual_seed(recipe.seed)
@@ -86,21 +76,15 @@ class Trainer:
         self.step, self.best_loss, self.num_stale_validations = 0, float("inf"), 0
         self.seconds = 0.0  # spent in training steps
         self.unreadable: set[str] = set()
-        self.initial_digests, self.fingerprint = initialization.digests, split.fingerprint
-        net = build_network(recipe, initialization).to(memory_format=torch.channels_last)
-        rarity = rarity_weights(color_frequencies(split.training), recipe.rarity)
-        loss = Loss(recipe.loss, rarity)
-        if net.bins is not None:
-            net.bins.centers.copy_(loss.centers)
-            net.upsample[NUM_SHARED_LAYERS:].requires_grad_(False)  # not used with bins
-        self.net_with_loss = NetWithLoss(net, loss).to(self.device)
-        self.net = self.net_with_loss.net
-        self._frozen = frozen_modules(self.net, recipe)
-        for module in self._frozen:
-            module.requires_grad_(False)
-        self.model: nn.Module = self.net_with_loss
+        self.initial_digests, self.fingerprint = initial_digests(initial_weights), split.fingerprint
+        net = build_network(recipe, initial_weights).to(memory_format=torch.channels_last)
+        self.net: Net = net.to(self.device)
+        if not recipe.encoder_rate:  # nothing of its forward pass is kept for gradients
+            encoder_of(self.net).requires_grad_(False)
+        self.loss = Loss(_color_weights(recipe, split)).to(self.device)
+        self.model: nn.Module = self.net
         if self.processes.size > 1:
-            self.model = DistributedDataParallel(self.net_with_loss)
+            self.model = DistributedDataParallel(self.net)
         self.average = build_average(self.net, recipe)
         self.optimizer = build_optimizer(self.net, recipe)
         self.schedule = build_schedule(self.optimizer, recipe, self.num_steps)
@@ -212,8 +196,8 @@ class Trainer:
         """
         started = time.monotonic()
         self.model.train()
-        for module in self._frozen:
-            module.eval()
+        if not self.recipe.encoder_rate:
+            encoder_of(self.net).eval()  # its batch norms keep their statistics
         loss = self._loss(pictures.to(self.device, non_blocking=True))
         value = loss.item()
         if not math.isfinite(value):
@@ -250,10 +234,9 @@ class Trainer:
         inputs = torch.cat(views).contiguous(memory_format=torch.channels_last)
         with self._autocast():
             output = self.model(inputs)
-        loss: Tensor = self.net_with_loss.loss(output, ab)
+        loss: Tensor = self.loss(output, ab)
         if num_twice:
-            colors = output.float() if self.net.bins is None else self.net.bins.colors(output)
-            difference = nn.functional.mse_loss(colors[:num_twice], colors[num:])
+            difference = self.loss.difference(self.net, output[:num_twice], output[num:])
             loss = loss + recipe.consistency * difference * num_twice / num
         return loss
 
@@ -266,10 +249,10 @@ class Trainer:
     # ---------------------------------------------------------------- validation
 
     @property
-    def validated_net(self) -> ColorNet:
+    def validated_net(self) -> Net:
         """The network that is validated and kept: the average of the weights, if there is one."""
         net = self.average.module if self.recipe.ema_decay else self.net
-        assert isinstance(net, ColorNet)
+        assert isinstance(net, ColorNet | FilmNet)
         return net
 
     def predictor(self) -> Predictor:
@@ -295,7 +278,7 @@ class Trainer:
         return score
 
     def _save_best(self, score: Score) -> None:
-        path, state = self.folder / "best.safetensors", self.validated_net.state_dict()
+        path, state = self.folder / BEST, self.validated_net.state_dict()
         weights_store.save(state, path)
         write_card(
             path,
@@ -318,3 +301,10 @@ class Trainer:
         for name in sorted(set(names) - self.unreadable - {""}):
             log.warning("%s cannot be read; passed over", name)
         self.unreadable |= set(names) - {""}
+
+
+def _color_weights(recipe: Recipe, split: Split) -> Tensor | None:
+    """Return the weight of each colour, None if all weigh the same."""
+    if not recipe.rarity:
+        return None  # counting reads a thousand pictures
+    return rarity_weights(color_frequencies(split.training), recipe.rarity)

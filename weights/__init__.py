@@ -19,7 +19,7 @@ from torch import Tensor
 
 from filmcolor.errors import WeightsError
 from filmcolor.files import atomic_write
-from filmcolor.network.model import ColorNet, ContextNet
+from filmcolor.network.model import ColorNet, FilmNet
 
 FOLDER = Path(__file__).parent
 DEFAULT = "film"
@@ -107,7 +107,7 @@ def save(state: dict[str, Tensor], path: Path) -> None:
         partial.write_bytes(serialize(tensors))
 
 
-def load(name_or_path: str | os.PathLike[str]) -> ColorNet:
+def load(name_or_path: str | os.PathLike[str]) -> ColorNet | FilmNet:
     """Return the network with its weights, in float32 on the CPU, in evaluation mode.
 
     The tensor names decide which of the networks it is. Raises WeightsError when the weights are
@@ -115,10 +115,9 @@ def load(name_or_path: str | os.PathLike[str]) -> ColorNet:
     """
     path = find(name_or_path)
     state = load_state(path)
-    has_bins = any(name.startswith("bins.") for name in state)
-    has_context = any(name.startswith("context.") for name in state)
+    is_film = any(name.startswith("encoder.") for name in state)
     with torch.random.fork_rng(devices=()):  # new layers are random; the host's state stays
-        net = ContextNet(has_bins) if has_context else ColorNet(has_bins)
+        net = FilmNet() if is_film else ColorNet()
     expected = net.state_dict()
     # checkpoints of the tutorial's time may lack the counters, which prediction does not use
     counters = {k: v for k, v in expected.items() if k.endswith("num_batches_tracked")}
@@ -129,7 +128,7 @@ def load(name_or_path: str | os.PathLike[str]) -> ColorNet:
         raise WeightsError(
             f"{path} holds another network's weights (first difference: {mismatches[0]}); "
             "filmcolor loads midlevel_resnet.* and upsample.* of the tutorial's network, "
-            "and its own with context.*"
+            "and encoder.* with its decoder of the film network"
         )
     net.load_state_dict(state)
     return net.eval()

@@ -9,6 +9,7 @@ import click
 
 from filmcolor.errors import OutputError
 
+_MAX_NAMES = 5  # of pictures in a message
 _NO_VALUE = "–"  # in a table
 
 
@@ -35,6 +36,12 @@ def translate_write_errors() -> Iterator[None]:
         raise OutputError(
             f"the results cannot be printed ({error.strerror}); the film is done, see its folder"
         ) from error
+
+
+def summarize_names(names: Sequence[str]) -> str:
+    """Return the number of pictures, and the first of their names."""
+    more = f" and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else ""
+    return f"{len(names)} of the pictures ({', '.join(names[:_MAX_NAMES])}{more})"
 
 
 def escape_controls(message: str) -> str:

@@ -1,13 +1,12 @@
 """The `evaluate` command: compares weights with true colours."""
 
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import click
 
-from filmcolor.cli.console import print_json, table
+from filmcolor.cli.console import print_json, summarize_names, table
 from filmcolor.cli.help import command, option
 from filmcolor.cli.options import (
     OUTPUT,
@@ -36,7 +35,6 @@ _COLUMNS = (
     ("warp error", "warp_error", "{:.2f}"),
     ("over 24 frames", "long_warp_error", "{:.2f}"),
 )
-_MAX_NAMES = 5  # of pictures in a message
 
 
 @command()
@@ -64,7 +62,20 @@ _MAX_NAMES = 5  # of pictures in a message
     multiple=True,
     metavar="X",
     section=_COMPARISON,
-    help="0 is grey, 1 is the network's own saturation. Repeatable.  [default: 1.1]",
+    help="0 is grey, 1 is the network's own saturation. Repeatable.  [default: 1.2]",
+)
+@option(
+    "--surfaces",
+    type=float,
+    metavar="X",
+    section=_COMPARISON,
+    help="How far the pixels of one surface agree on a colour, 0 to 1.  [default: 1.0]",
+)
+@option(
+    "--cast",
+    type=click.Choice(["keep", "reduce"]),
+    section=_COMPARISON,
+    help="Keep the warm tint that lies over whole pictures, or reduce it.  [default: keep]",
 )
 @option(
     "--old-stock",
@@ -136,16 +147,10 @@ def evaluate(
         (result.colorless, "have no colour"),
     ):
         if names:
-            click.echo(f"filmcolor: left out, as they {reason}: {_summarize(names)}", err=True)
+            click.echo(f"filmcolor: left out, as they {reason}: {summarize_names(names)}", err=True)
     if as_json:
         print_json(asdict(result))
         return
     noun = "frames" if result.is_film else "pictures"
     click.echo(f"{result.data}: {result.num_pictures} {noun}")
     click.echo("\n".join(table(_COLUMNS, [asdict(row) for row in result.rows])))
-
-
-def _summarize(names: Sequence[str]) -> str:
-    """Return the number of names, and the first of them."""
-    more = f" and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else ""
-    return f"{len(names)} of the pictures ({', '.join(names[:_MAX_NAMES])}{more})"

@@ -14,12 +14,14 @@ import click
 
 from filmcolor.cli.console import escape_controls
 from filmcolor.cli.evaluate import evaluate
+from filmcolor.cli.export_encoder import export_encoder
 from filmcolor.cli.help import MissingCommandError, SectionGroup
 from filmcolor.cli.measure import measure
 from filmcolor.cli.options import EXIT_ERROR, EXIT_INTERRUPTED
 from filmcolor.cli.photo import photo
 from filmcolor.cli.preview import preview_command
 from filmcolor.cli.probe import probe_command
+from filmcolor.cli.probe_encoder import probe_encoder
 from filmcolor.cli.run import run
 from filmcolor.cli.shots import shots
 from filmcolor.cli.stills import stills
@@ -32,7 +34,7 @@ _SECTIONS = {
     "Colour a film": (run, photo),
     "Look first": (preview_command, probe_command, shots),
     "Measure": (verify, measure),
-    "Train": (stills, train, evaluate),
+    "Train": (stills, train, evaluate, export_encoder, probe_encoder),
 }
 
 

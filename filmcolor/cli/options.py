@@ -113,7 +113,7 @@ color_options = combine(
         type=float,
         metavar="X",
         section=COLORS,
-        help="0 is grey, 1 is the network's own saturation.  [default: 1.1]",
+        help="0 is grey, 1 is the network's own saturation.  [default: 1.2]",
     ),
     option(
         "--warmth",
@@ -128,6 +128,19 @@ color_options = combine(
         metavar="X",
         section=COLORS,
         help="How much skin is exempt from these changes, 0 to 1.  [default: 0.0]",
+    ),
+    option(
+        "--surfaces",
+        type=float,
+        metavar="X",
+        section=COLORS,
+        help="How far the pixels of one surface agree on a colour, 0 to 1.  [default: 1.0]",
+    ),
+    option(
+        "--cast",
+        type=click.Choice(["keep", "reduce"]),
+        section=COLORS,
+        help="Keep the warm tint that lies over whole pictures, or reduce it.  [default: keep]",
     ),
     option(
         "--smooth",

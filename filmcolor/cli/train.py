@@ -38,6 +38,12 @@ class SizeList(click.ParamType):
     section=OUTPUT,
     help="Folder for weights, checkpoint, curves and samples.",
 )
+@path_option(
+    "--export-encoder",
+    metavar="FILE",
+    section=OUTPUT,
+    help="Also write the encoder of the best weights, as export-encoder does; overwrites FILE.",
+)
 @option(
     "--recipe",
     "recipe_name",
@@ -47,21 +53,13 @@ class SizeList(click.ParamType):
     section=_START,
     help="film; adapt, to fine-tune given weights on stills of one film; tutorial, as of 2018.",
 )
-@option("--init", metavar="NAME|PATH", section=_START, help="Start from these weights.")
-@path_option(
-    "--teacher",
-    metavar="TFLITE",
+@option(
+    "--init",
+    metavar="NAME|PATH",
     section=_START,
-    help="Start the film network's context branch from a quantised MobileNetV2.",
+    help="Start from these weights, of a network or of the film network's encoder alone.",
 )
 @option("--network", metavar="NAME", section=_START, help="film or tutorial.")
-@option(
-    "--freeze-start/--train-start",
-    "is_start_frozen",
-    default=None,
-    section=_START,
-    help="Keep the first layers as they are, which is faster, or train them.",
-)
 @option(
     "--num-pictures",
     type=int,
@@ -92,13 +90,12 @@ class SizeList(click.ParamType):
     section=_DATA,
     help="Share of pictures that are made to look like old film, 0 to 1.",
 )
-@option("--loss", metavar="NAME", section=_LEARNING, help="mse, huber or bins.")
 @option(
     "--rarity",
     type=float,
     metavar="X",
     section=_LEARNING,
-    help="Extra weight of rare colours, 0 to 1.",
+    help="Extra weight of rare colours in the film network's loss, 0 to 1.",
 )
 @option(
     "--consistency",
@@ -108,6 +105,13 @@ class SizeList(click.ParamType):
     help="Weight of the agreement between two aged versions of a picture.",
 )
 @option("--learning-rate", type=float, metavar="X", section=_LEARNING, help="Peak learning rate.")
+@option(
+    "--encoder-rate",
+    type=float,
+    metavar="X",
+    section=_LEARNING,
+    help="Share of the learning rate for the encoder; 0: it is not trained, which is faster.",
+)
 @option("--schedule", metavar="NAME", section=_LEARNING, help="one-cycle or constant.")
 @option(
     "--ema-decay",
@@ -156,10 +160,10 @@ class SizeList(click.ParamType):
 def train(
     stills: Path,
     output: Path,
+    export_encoder: Path | None,
     recipe_name: str,
     validation: Path | None,
     init: str | None,
-    teacher: Path | None,
     device: str,
     num_workers: int,
     quiet: bool,
@@ -173,17 +177,23 @@ def train(
     """
     from tqdm.contrib.logging import logging_redirect_tqdm
 
-    quiet = quiet or os.environ.get("RANK", "0") != "0"  # under torchrun only one process prints
+    is_first = os.environ.get("RANK", "0") == "0"  # under torchrun only one process prints
+    quiet = quiet or not is_first
     if not quiet:
         logging.basicConfig(format="%(message)s")
         logging.getLogger("filmcolor").setLevel(logging.INFO)
     with progress_bar(quiet, stills, unit="step") as progress, logging_redirect_tqdm():
         from filmcolor.train.data.dataset import split_stills
         from filmcolor.train.distributed import leave_process_group
+        from filmcolor.train.export import check_export
+        from filmcolor.train.export import export_encoder as export
         from filmcolor.train.fit import fit
-        from filmcolor.train.initialization import Initialization, network_name
+        from filmcolor.train.initialization import network_name
         from filmcolor.train.recipe import get_recipe
+        from filmcolor.train.trainer import BEST
 
+        if export_encoder is not None:
+            check_export(export_encoder, output / BEST, force=True)
         changes = {name: value for name, value in params.items() if value is not None}
         if recipe_name == "adapt" and init is not None:
             changes.setdefault("network", network_name(init))
@@ -196,7 +206,7 @@ def train(
                 output,
                 get_recipe(recipe_name, num_stills, **changes),
                 validation=validation,
-                initialization=Initialization(init, teacher),
+                initial_weights=init,
                 device=device,
                 num_workers=num_workers,
                 progress=progress,
@@ -207,4 +217,6 @@ def train(
             raise click.exceptions.Exit(EXIT_INTERRUPTED) from None
         finally:
             leave_process_group()
+    if export_encoder is not None and is_first:
+        export(path, export_encoder, force=True)
     print_line(str(path), quiet)

@@ -264,3 +264,65 @@ def max_pool(maps: NDArray[np.int16]) -> NDArray[np.int16]:
     ]
     pooled: NDArray[np.int16] = np.maximum.reduce(windows)
     return pooled
+
+
+def segment(weights: NDArray[np.uint16], scale: float, min_size: int) -> NDArray[np.int32]:
+    """Segment a picture; see `ops.segment`."""
+    height, width = weights.shape[:2]
+    rows, columns, directions = np.indices(weights.shape).reshape(3, -1)
+    to_row = rows + np.array([0, 1, 1, 1])[directions]
+    to_column = columns + np.array([1, -1, 0, 1])[directions]
+    is_inside = (to_row < height) & (to_column >= 0) & (to_column < width)
+    ends = np.stack([rows * width + columns, to_row * width + to_column], axis=1)[is_inside]
+    values = weights.reshape(-1)[is_inside]
+    order = np.argsort(values, kind="stable")
+    edges = list(zip(values[order].tolist(), ends[order].tolist(), strict=True))
+    parent = list(range(height * width))
+    size, inner = [1] * len(parent), [0] * len(parent)
+
+    def root_of(pixel: int) -> int:
+        while parent[pixel] != pixel:
+            parent[pixel] = parent[parent[pixel]]
+            pixel = parent[pixel]
+        return pixel
+
+    for is_by_size in (False, True):
+        for weight, pair in edges:
+            first, second = sorted(map(root_of, pair))
+            if first == second:
+                continue
+            if is_by_size:
+                is_merged = min(size[first], size[second]) < min_size
+            else:
+                is_merged = all(weight <= inner[s] + scale / size[s] for s in (first, second))
+            if is_merged:
+                parent[second], inner[first] = first, weight
+                size[first] += size[second]
+    roots = np.array([root_of(pixel) for pixel in range(len(parent))])
+    _, labels = np.unique(roots, return_inverse=True)
+    return labels.reshape(height, width).astype(np.int32)
+
+
+def vote(
+    logits: Floats, labels: NDArray[np.int32], centers: Floats, params: tuple[float, float, float]
+) -> Floats:
+    """Let the pixels of segments vote; see `ops.vote`."""
+    share, sure, steepness = params
+    means = np.zeros((labels.max() + 1, logits.shape[1]), np.float32)
+    counts = np.bincount(labels.ravel(), minlength=len(means)).astype(np.float32)
+    for scale in labels:
+        np.add.at(means, scale, logits)
+    means /= np.maximum(counts, 1.0)[:, None]
+    own = _softmax(logits)
+    entropy = -(own * np.log(np.maximum(own, 1e-30))).sum(axis=1, keepdims=True)
+    weight = share / (1.0 + np.exp(steepness * (sure - entropy)))
+    mixed = (1.0 - weight) * logits
+    for scale in labels:
+        mixed += weight / len(labels) * means[scale]
+    ab: Floats = (_softmax(mixed) @ centers.T).astype(np.float32)
+    return ab
+
+
+def _softmax(logits: Floats) -> Floats:
+    shares = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return shares / shares.sum(axis=1, keepdims=True)

@@ -242,4 +242,23 @@ void max_pool(
     int num, int height, int width, int channels, const int16_t *maps, int16_t *scratch,
     int16_t *pooled);
 
+/* ---------------------------------------------------------------- surfaces.c */
+
+#define SEGMENT_SCRATCH(height, width) (8 * (size_t)(height) * (width) + (1 << 16) + 1)
+#define PADDED_BINS(num_bins) (((num_bins) + 15) / 16 * 16)
+#define VOTE_SCRATCH(num_bins, num_segments) \
+    ((size_t)(num_segments) * ((num_bins) + 1) + 5 * (size_t)PADDED_BINS(num_bins))
+
+void segment(
+    int height, int width, const uint16_t *weights, float scale, int min_size, float *scratch,
+    int32_t *labels);
+
+typedef struct {
+    float share, gate, steepness;
+} VoteParams;
+
+void vote(
+    int num, int num_bins, int num_scales, int num_segments, const float *logits,
+    const int32_t *labels, const float *centers, VoteParams params, float *scratch, float *ab);
+
 #endif

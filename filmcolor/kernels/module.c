@@ -288,6 +288,68 @@ static PyObject *py_max_pool(PyObject *self, PyObject *args)
     return finish(&all, is_done);
 }
 
+/* Return whether the edges of so many pixels have 32-bit numbers; sets ValueError if not. */
+static int is_countable(double num_pixels)
+{
+    if (num_pixels < INT32_MAX / 4) return 1;
+    PyErr_SetString(PyExc_ValueError, "the picture is too large");
+    return 0;
+}
+
+static PyObject *py_segment(PyObject *self, PyObject *args)
+{
+    Buffers all = {0};
+    Py_buffer *weights = &all.buffer[0], *labels = &all.buffer[1];
+    int height, width, min_size, is_done = 0;
+    float scale;
+    (void)self;
+    if (!PyArg_ParseTuple(args, "y*w*(ii)fi", weights, labels, &height, &width, &scale, &min_size))
+        return finish(&all, 0);
+    double area = (double)height * width;
+    if (is_size(height, width) && has_length(weights, area * 8) && has_length(labels, area * 4) &&
+        is_countable(area)) {
+        WITH_SCRATCH(SEGMENT_SCRATCH(height, width),
+                     segment(height, width, weights->buf, scale, min_size, scratch, labels->buf));
+    }
+    return finish(&all, is_done);
+}
+
+/* Return the number of segments that labels name, 0 if one is negative; sets ValueError then. */
+static int count_segments(const Py_buffer *buffer)
+{
+    const int32_t *label = buffer->buf;
+    int32_t highest = -1, lowest = 0;
+    for (Py_ssize_t i = 0; i < buffer->len / 4; i++) {
+        if (label[i] > highest) highest = label[i];
+        if (label[i] < lowest) lowest = label[i];
+    }
+    if (lowest == 0 && highest < buffer->len / 4) return highest + 1;
+    PyErr_SetString(PyExc_ValueError, "segments must be numbered from 0 on");
+    return 0;
+}
+
+static PyObject *py_vote(PyObject *self, PyObject *args)
+{
+    Buffers all = {0};
+    Py_buffer *logits = &all.buffer[0], *labels = &all.buffer[1], *centers = &all.buffer[2];
+    Py_buffer *ab = &all.buffer[3];
+    int num, num_bins, num_scales, num_segments, is_done = 0;
+    VoteParams params;
+    (void)self;
+    if (!PyArg_ParseTuple(args, "y*y*y*w*(iii)(fff)", logits, labels, centers, ab, &num, &num_bins,
+                          &num_scales, &params.share, &params.gate, &params.steepness))
+        return finish(&all, 0);
+    if (is_size(num, num_bins) && is_size(num_scales, num_scales) && is_countable(num) &&
+        has_length(logits, 4.0 * num * num_bins) && has_length(labels, 4.0 * num * num_scales) &&
+        has_length(centers, 8.0 * num_bins) && has_length(ab, 8.0 * num) &&
+        (num_segments = count_segments(labels)) > 0) {
+        WITH_SCRATCH(VOTE_SCRATCH(num_bins, num_segments),
+                     vote(num, num_bins, num_scales, num_segments, logits->buf, labels->buf,
+                          centers->buf, params, scratch, ab->buf));
+    }
+    return finish(&all, is_done);
+}
+
 static PyMethodDef methods[] = {
     {"two_colors", py_two_colors, METH_VARARGS, NULL},
     {"look_up_chroma", py_look_up_chroma, METH_VARARGS, NULL},
@@ -298,6 +360,8 @@ static PyMethodDef methods[] = {
     {"accumulate_warped", py_accumulate_warped, METH_VARARGS, NULL},
     {"blend_warped", py_blend_warped, METH_VARARGS, NULL},
     {"max_pool", py_max_pool, METH_VARARGS, NULL},
+    {"segment", py_segment, METH_VARARGS, NULL},
+    {"vote", py_vote, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 

@@ -1,37 +1,37 @@
 """The two colour networks: pure modules, without I/O or devices.
 
 `ColorNet` is the network of Luke Melas-Kyriazi's colourisation tutorial (2018): ResNet-18 (He et
-al. 2015) cut after layer 2, with one input channel, and an upsampling decoder. The state-dict names
-(``midlevel_resnet.*``, ``upsample.*``) are the tutorial's, so its checkpoints load.
+al. 2015) cut after layer 2, with one input channel, and an upsampling decoder that outputs ab.
+The state-dict names (``midlevel_resnet.*``, ``upsample.*``) are the tutorial's: its checkpoints
+load.
 
-`ContextNet`, the film network, adds a light context branch: MobileNetV2 (Sandler et al. 2018) for
-one channel, whose features of the whole picture are added to the trunk's before the decoder. The
-branch can be initialised with an image classifier's convolutions, which were trained on a million
-pictures; that gained more than everything else that was tried (`train/LOG.md`). A whole ResNet-18
-was the alternative: 11 M parameters, more than the 16 MB allowed, and untrained.
+`FilmNet` predicts a distribution over ab bins instead of one colour (Zhang et al. 2016). Its
+encoder is EfficientNet-Lite2, whose initial weights are an image classifier's: these gained more
+than everything else that was tried (`train/LOG.md`). Self-attention at stride 32 lets every part of
+the picture see every other, and a U-Net decoder leads back to stride 4.
 
-Both can predict a distribution over `NUM_BINS` colours instead of one colour (Zhang et al. 2016);
-their state dict then has ``bins.*``. `filmcolor.weights.load` recognises networks by these names.
+`filmcolor.weights.load` recognises the networks by the names in their state dicts.
 """
 
-import math
+from itertools import pairwise
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-from filmcolor.network.layers import mobilenet_v2_features, resnet18_to_layer2
+from filmcolor.network.layers import EfficientNetLite2, SelfAttention, resnet18_to_layer2
 
 AB_OFFSET = 128.0  # coded ab = (ab + AB_OFFSET) / AB_SCALE, as in the tutorial
 AB_SCALE = 255.0
-NUM_BINS = 313  # Zhang et al. 2016: colours of the sRGB gamut, ab rounded to tens
-ANNEALING = 0.38  # Zhang et al. 2016: temperature between the mode (0) and the mean (1)
-NUM_SHARED_LAYERS = 10  # of the decoder, to H/4: the later ones are not used with bins
+NUM_BINS = 295  # of FilmNet: the corners of the cells that hold colours of sRGB
+
+_DECODER_CHANNELS = 160, 128, 96, 64  # of FilmNet, at strides 32, 16, 8 and 4
 
 
 class ColorNet(nn.Module):
     """The tutorial's network: predicts the ab channels of a picture from its luma."""
 
-    def __init__(self, has_bins: bool = False) -> None:
+    def __init__(self) -> None:
         super().__init__()
         self.midlevel_resnet = resnet18_to_layer2()
         self.upsample = nn.Sequential(
@@ -44,114 +44,80 @@ class ColorNet(nn.Module):
             nn.Conv2d(32, 2, 3, padding=1),  # (N, 2, H/2, W/2)
             nn.Upsample(scale_factor=2),  # (N, 2, H, W)
         )
-        self.bins = Bins(64) if has_bins else None
 
     def forward(self, luma: Tensor) -> Tensor:
         """Return coded ab (N, 2, H, W) of luma (N, 1, H, W) in 0..1; see `decode_ab`."""
-        return self.upsample[-1](self.forward_half(luma))
-
-    def forward_half(self, luma: Tensor) -> Tensor:
-        """Return coded ab (N, 2, H/2, W/2), before the last, nearest-neighbour upsampling."""
-        return self.color_half(self.features(luma))
-
-    def color_half(self, features: Tensor) -> Tensor:
-        """Return what `forward_half` does, from `features` (N, 128, H/8, W/8)."""
-        if self.bins is None:
-            return self.upsample[:-1](features)
-        quarter: Tensor = self.bins.colors(self.logits_of(features))  # (N, 2, H/4, W/4)
-        return self.upsample[-1](quarter)
-
-    def features(self, luma: Tensor) -> Tensor:
-        """Return the decoder's input (N, 128, H/8, W/8)."""
-        return self.layers(luma)[0]
+        return cast(Tensor, self.upsample(self.layers(luma)[0]))
 
     def layers(self, luma: Tensor) -> list[Tensor]:
-        """Return `features`, followed by the layers whose values tell objects apart.
+        """Return the layers whose values tell objects apart, the decoder's input (N, C, h, w)."""
+        return [self.midlevel_resnet(luma)]  # (N, 128, H/8, W/8)
 
-        Each is (N, C, h, w), with sizes between H/4 and H/16.
-        """
-        trunk = self.midlevel_resnet(luma)  # (N, 128, H/8, W/8)
-        return [trunk, trunk]
-
-    def logits_of(self, features: Tensor) -> Tensor:
-        """Return logits (N, NUM_BINS, H/4, W/4) over the bins, for a network that has them."""
-        assert self.bins is not None
-        logits: Tensor = self.bins.choose(self.upsample[:NUM_SHARED_LAYERS](features))
-        return logits
+    def decode_half(self, features: Tensor) -> Tensor:
+        """Return coded ab (N, 2, H/2, W/2) of the first of `layers`."""
+        return cast(Tensor, self.upsample[:-1](features))
 
 
-class ContextNet(ColorNet):
-    """The film network: the tutorial's with a context branch that sees the whole picture.
+class FilmNet(nn.Module):
+    """The film network: predicts a distribution over the colours of sRGB at stride 4."""
 
-    The branch has no batch norms: those of its initial weights are folded into the convolutions,
-    so that the statistics of small batches cannot undo what was learned from a million pictures.
-    """
+    centers: Tensor  # (NUM_BINS, 2), CIELAB ab of the bins
 
-    def __init__(self, has_bins: bool = False) -> None:
-        super().__init__(has_bins)
-        self.context = mobilenet_v2_features()
-        self.context_top = nn.Sequential(
-            nn.Conv2d(1280, 128, 1, bias=False), nn.BatchNorm2d(128), nn.ReLU()
-        )
-        self.context_mid = nn.Conv2d(96, 128, 1)
-        self.context_mix = nn.Sequential(
-            nn.Conv2d(128, 128, 3, padding=1, bias=False), nn.BatchNorm2d(128), nn.ReLU()
-        )
-        self.context_out = nn.Conv2d(128, 128, 1)
-        for parameter in self.context_out.parameters():
-            nn.init.zeros_(parameter)  # initially the outputs are the tutorial network's
-
-    def layers(self, luma: Tensor) -> list[Tensor]:
-        """Return `features`, followed by the layers whose values tell objects apart."""
-        trunk = self.midlevel_resnet(luma)  # (N, 128, H/8, W/8)
-        early = self.context[:4](luma * 2.0 - 1.0)  # (N, 24, H/4, W/4)
-        middle = self.context[4:14](early)  # (N, 96, H/16, W/16), rounded up
-        top = self.context_top(self.context[14:](middle))  # (N, 128, H/32, W/32)
-        mixed = self.context_mid(middle) + _upsample(top, middle)  # (N, 128, H/16, W/16)
-        context = self.context_out(self.context_mix(mixed))  # (N, 128, H/16, W/16)
-        features = trunk + _upsample(context, trunk)  # (N, 128, H/8, W/8)
-        return [features, trunk, middle, early]
-
-
-class Bins(nn.Module):
-    """Predicts a distribution over the colours of the gamut, and reduces it to one colour.
-
-    `num_in`: feature channels. `temperature`: of the annealed mean (Zhang et al. 2016, equation 5):
-    1 gives the mean of the distribution, values toward 0 its mode.
-    """
-
-    temperature: Tensor
-    centers: Tensor  # (NUM_BINS, 2), CIELAB ab
-
-    def __init__(self, num_in: int, temperature: float = ANNEALING) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.choose = nn.Conv2d(num_in, NUM_BINS, 1)
-        self.register_buffer("temperature", torch.tensor(temperature))
-        self.register_buffer("centers", torch.full((NUM_BINS, 2), math.nan))
+        self.encoder = EfficientNetLite2()
+        *channels, num_top = self.encoder.channels[1:]  # at strides 4, 8 and 16, and 32
+        widths = _DECODER_CHANNELS
+        self.top = nn.Sequential(*_conv_bn_relu(num_top, widths[0], 1))
+        self.attention = nn.Sequential(SelfAttention(widths[0]), SelfAttention(widths[0]))
+        self.skips = nn.ModuleList(
+            nn.Sequential(*_conv_bn_relu(num, width, 1))
+            for num, width in zip(reversed(channels), widths[1:], strict=True)
+        )
+        self.ups = nn.ModuleList(
+            nn.Sequential(*_conv_bn_relu(num_in + num_out, num_out))
+            for num_in, num_out in pairwise(widths)
+        )
+        self.bins = nn.Conv2d(widths[-1], NUM_BINS, 1)
+        self.register_buffer("centers", torch.zeros(NUM_BINS, 2))
 
-    def colors(self, logits: Tensor) -> Tensor:
-        """Return coded ab (N, 2, H, W), float32, of logits (N, NUM_BINS, H, W)."""
+    def forward(self, luma: Tensor) -> Tensor:
+        """Return logits (N, NUM_BINS, H/4, W/4) over the bins, of luma (N, 1, H, W) in 0..1."""
+        return self.logits(self.layers(luma)[0])
+
+    def layers(self, luma: Tensor) -> list[Tensor]:
+        """Return the layers whose values tell objects apart, each (N, C, h, w).
+
+        The first is what `logits` takes; the others are the encoder's at strides 16, 8 and 4.
+        """
+        _, *skips, top = self.encoder(luma)
+        features = self.attention(self.top(top))  # (N, 160, H/32, W/32)
+        skips.reverse()
+        for reduce, up, skip in zip(self.skips, self.ups, skips, strict=True):
+            upsampled = nn.functional.interpolate(features, skip.shape[2:])
+            features = up(torch.cat([upsampled, reduce(skip)], dim=1))
+        return [features, *skips]  # features: (N, 64, H/4, W/4)
+
+    def logits(self, features: Tensor) -> Tensor:
+        """Return logits (N, NUM_BINS, H/4, W/4) of the first of `layers`."""
+        return cast(Tensor, self.bins(features))
+
+    def mean_ab(self, logits: Tensor) -> Tensor:
+        """Return the mean ab (N, 2, h, w) in CIELAB, float32, of logits (N, NUM_BINS, h, w)."""
         with torch.autocast(logits.device.type, enabled=False):
-            probabilities = (logits.float() / self.temperature.float()).softmax(dim=1)
-            ab = torch.einsum("nqhw,qc->nchw", probabilities, self.centers.float())
-            return encode_ab(ab)
+            return torch.einsum("nqhw,qc->nchw", logits.float().softmax(dim=1), self.centers)
 
 
-def _conv_bn_relu(num_in: int, num_out: int) -> list[nn.Module]:
-    return [nn.Conv2d(num_in, num_out, 3, padding=1), nn.BatchNorm2d(num_out), nn.ReLU()]
-
-
-def _upsample(features: Tensor, like: Tensor) -> Tensor:
-    """Return features (N, C, h, w) at twice their size, cropped to that of `like`."""
-    doubled = nn.functional.interpolate(features, scale_factor=2.0)  # (N, C, 2h, 2w)
-    return doubled[..., : like.shape[2], : like.shape[3]]
+def _conv_bn_relu(num_in: int, num_out: int, kernel_size: int = 3) -> list[nn.Module]:
+    conv = nn.Conv2d(num_in, num_out, kernel_size, padding=kernel_size // 2)
+    return [conv, nn.BatchNorm2d(num_out), nn.ReLU()]
 
 
 def encode_ab(ab: Tensor) -> Tensor:
-    """Return CIELAB ab as the network codes it: about 0..1, neutral at 128/255."""
+    """Return CIELAB ab as the tutorial's network codes it: about 0..1, neutral at 128/255."""
     return (ab + AB_OFFSET) / AB_SCALE
 
 
 def decode_ab(coded: Tensor) -> Tensor:
-    """Return CIELAB ab, float32, of the network's output; the inverse of `encode_ab`."""
+    """Return CIELAB ab, float32, of the tutorial's coding; the inverse of `encode_ab`."""
     return coded.to(torch.float32) * AB_SCALE - AB_OFFSET

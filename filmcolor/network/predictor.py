@@ -13,15 +13,16 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from filmcolor.errors import SettingsError
+from filmcolor.errors import SettingsError, WeightsError
 from filmcolor.network.device import choose_device, choose_dtype
-from filmcolor.network.model import ColorNet, decode_ab
+from filmcolor.network.model import ColorNet, FilmNet
 from filmcolor.network.optimize import (
     decode_output,
     fold_batch_norms,
     fuse_activations,
     merge_upsampling,
 )
+from filmcolor.network.surfaces import SURFACES, surface_ab
 from filmcolor.types.frames import FloatPlane, Gray, PredictedFrame, TrackedFrame
 from filmcolor.video.proxy import STRIDE
 
@@ -29,7 +30,7 @@ BATCH_SIZE = 4  # pictures, by default: on a CPU larger batches leave the cache,
 _SIZES, _BATCH_SIZES = (32, 2048), (1, 256)  # least and greatest
 
 _DENOISING_SIGMA = 1.0  # pixels
-_NUM_LAYERS = 3  # that features are made of: with fewer, each counts more
+_NUM_LAYERS = 3  # whose weight features have, however many layers they are made of
 _LUMA_SCALE = 3.0  # of luma in 0..1 among the features
 
 
@@ -54,18 +55,23 @@ def denoise(luma: Gray) -> FloatPlane:
 class Predictor:
     """A network on its device, ready for batches of one size."""
 
-    def __init__(self, net: ColorNet, device: str = "auto") -> None:
+    def __init__(
+        self, net: ColorNet | FilmNet, device: str = "auto", surfaces: float = SURFACES
+    ) -> None:
         """Prepare a copy of `net`; `device`: "auto", "cpu", "cuda" or "mps".
+
+        `surfaces`: how far the pixels of a surface agree on one colour, 0 to 1; without effect on
+        the tutorial's network, which predicts one colour, not a distribution.
 
         Raises SettingsError when this machine has no such device.
         """
-        self.device = choose_device(device)
+        self.device, self._surfaces = choose_device(device), surfaces
         self.dtype = choose_dtype(self.device)
         net = deepcopy(net).eval()
         fold_batch_norms(net)
-        self._is_coded = net.bins is not None
-        decode_output(net)
-        merge_upsampling(net)
+        if isinstance(net, ColorNet):
+            decode_output(net)
+            merge_upsampling(net)
         self.net = net.to(self.device, self.dtype).to(memory_format=torch.channels_last)
         if self.device.type == "cpu":
             fuse_activations(self.net)
@@ -85,7 +91,7 @@ class Predictor:
         """Return ab as `predict` does and, with `has_features`, features (N, h/8, w/8, C).
 
         Things that look alike have similar features: unit-length layers of the network, and luma.
-        A layer adds at most 2 to their squared distance.
+        All layers together add at most 12 to their squared distance.
         """
         if len(luma) > self._max_batch:
             starts = range(0, len(luma), self._max_batch)
@@ -153,19 +159,30 @@ class Predictor:
             index += 1
 
     def _predict(self, luma: Gray, has_features: bool) -> tuple[FloatPlane, FloatPlane | None]:
-        batch = torch.from_numpy(np.stack([denoise(p) for p in luma]))[:, None]  # (N, 1, h, w)
+        pictures = np.stack([denoise(p) for p in luma])
         with torch.inference_mode():
-            batch = batch.to(self.device, self.dtype)
-            features = None
-            if has_features:
-                decoder_input, *layers = self.net.layers(batch)
-                ab = self.net.color_half(decoder_input).float()
-                features = _to_numpy(_features(layers, batch))
-            else:
-                ab = self.net.forward_half(batch).float()
-            if self._is_coded:
-                ab = decode_ab(ab)
-            return _to_numpy(ab), features
+            batch = torch.from_numpy(pictures)[:, None].to(self.device, self.dtype)
+            layers = self.net.layers(batch)
+            features = _to_numpy(_features(layers, batch)) if has_features else None
+            if isinstance(self.net, ColorNet):
+                return _to_numpy(self.net.decode_half(layers[0]).float()), features
+            logits = self.net.logits(layers[0])
+            if not torch.isfinite(logits.sum(dtype=torch.float32)):
+                raise WeightsError(
+                    "the network's output is not a number: its weights are broken, "
+                    f"or need more range than {self.dtype} has"
+                )
+            ab = surface_ab(logits, self.net.centers, pictures, layers[0], self._surfaces)
+            return _double(ab), features
+
+
+def _double(maps: FloatPlane) -> FloatPlane:
+    """Return maps (N, h, w, C) at twice their size, interpolated."""
+    num, height, width, channels = maps.shape
+    doubled = np.empty((num, 2 * height, 2 * width, channels), np.float32)
+    for source, target in zip(maps, doubled):
+        cv2.resize(source, (2 * width, 2 * height), dst=target, interpolation=cv2.INTER_LINEAR)
+    return doubled
 
 
 def _rotate(picture: FloatPlane, quarter_turns: int) -> FloatPlane:

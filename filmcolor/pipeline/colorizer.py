@@ -10,6 +10,7 @@ import torch
 import filmcolor.weights as weights_store
 from filmcolor.color.chroma import ChromaPlan, add_chroma, keep_source_chroma
 from filmcolor.color.chroma_gpu import finish_frames_on
+from filmcolor.guidance.cast import REDUCE, reduce_casts
 from filmcolor.guidance.grading import grade_frames
 from filmcolor.guidance.guidance import Guidance
 from filmcolor.guidance.propagation import ReferencePropagator, without_references
@@ -69,7 +70,8 @@ class Colorizer:
         Raises WeightsError when they cannot be loaded, SettingsError without their device.
         """
         self.options = options or ColorOptions()
-        self.predictor = Predictor(weights_store.load(self.options.weights), self.options.device)
+        net, device = weights_store.load(self.options.weights), self.options.device
+        self.predictor = Predictor(net, device, self.options.surfaces)
 
     def frames(
         self,
@@ -177,6 +179,8 @@ class Colorizer:
             max_waiting=_queue_length(info, _BATCH_QUEUE),
         )
         predicted = timed(profiler, "network", predicted)
+        if self.options.cast == REDUCE:
+            predicted = reduce_casts(predicted)
         if guidance is not None:
             predicted = grade_frames(predicted, guidance.palette)
         if propagator is None:

@@ -4,9 +4,11 @@ from dataclasses import dataclass
 
 import filmcolor.weights as weights_store
 from filmcolor.errors import SettingsError
+from filmcolor.guidance.cast import CASTS, KEEP
 from filmcolor.guidance.grading import SATURATION, Grade
 from filmcolor.guidance.guidance import Guidance, read_guidance
 from filmcolor.network.predictor import BATCH_SIZE, check_batch_shape
+from filmcolor.network.surfaces import SURFACES
 from filmcolor.temporal.smoothing import DEFAULT, LEVELS
 from filmcolor.types.film import FilmInfo
 from filmcolor.types.frames import COLORED, TINTED
@@ -20,11 +22,13 @@ class ColorOptions:
 
     `weights`: a shipped name or a file. `device`: "auto", "cpu", "cuda" or "mps". `size`: short
     side that the network sees, 32 to 2048 pixels. `saturation`, `warmth` and `skin_protect`: see
-    `Grade`; `palette` is a TOML file with those of some shots or times. `references` and `hints`:
-    pictures and strokes with given colours. `smooth`: how far colours are steadied in time, one of
-    "off", "light", "normal" and "strong". `deinterlace`: the two fields of each frame become one
-    picture first. Shots that are in colour already keep their chroma unless `recolor`; tinted ones
-    keep it with `keep_tint`. Raises SettingsError for values that have no meaning.
+    `Grade`; `palette` is a TOML file with those of some shots or times. `surfaces`, 0 to 1: how far
+    the pixels of one surface agree on a colour. `cast`: "keep", or "reduce" for less of the warm
+    tint that lies over whole pictures. `references`, `hints`: pictures and strokes with given
+    colours. `smooth`: how far colours are steadied in time, one of "off", "light", "normal" and
+    "strong". `deinterlace`: the two fields of each frame become one picture first. Shots that are
+    in colour already keep their chroma unless `recolor`; tinted ones keep it with `keep_tint`.
+    Raises SettingsError for values that have no meaning.
     """
 
     weights: str = weights_store.DEFAULT
@@ -34,6 +38,8 @@ class ColorOptions:
     saturation: float = SATURATION
     warmth: float = 0.0
     skin_protect: float = 0.0
+    surfaces: float = SURFACES
+    cast: str = KEEP
     palette: str = ""
     references: tuple[str, ...] = ()
     hints: tuple[str, ...] = ()
@@ -44,6 +50,10 @@ class ColorOptions:
 
     def __post_init__(self) -> None:
         check_batch_shape(self.size, self.batch_size)
+        if not 0.0 <= self.surfaces <= 1.0:
+            raise SettingsError(f"surfaces {self.surfaces} must be 0 to 1")
+        if self.cast not in CASTS:
+            raise SettingsError(f"cast {self.cast!r} must be {' or '.join(CASTS)}")
         if self.smooth not in LEVELS:
             raise SettingsError(f"smooth {self.smooth!r} must be one of {', '.join(LEVELS)}")
         _ = self.grade  # checks its values

@@ -12,6 +12,7 @@ from filmcolor.color.chroma import chroma_planes
 from filmcolor.color.spaces import luma_from_rgb, rgb_from_ycc
 from filmcolor.errors import OutputError
 from filmcolor.files import check_target
+from filmcolor.guidance.cast import REDUCE, reduce_cast
 from filmcolor.images.image_file import (
     JPEG_SUFFIXES,
     PHOTO_SUFFIXES,
@@ -75,7 +76,10 @@ def colorize_rgb(
     luma = np.rint(exact_luma).astype(rgb.dtype)
     height, width = luma.shape
     proxy = downscale(luma, proxy_size(width, height, colorizer.options.size), coding)
-    ab = colorizer.options.grade.apply(colorizer.predictor.predict(proxy[None])[0])
+    ab = colorizer.predictor.predict(proxy[None])[0]
+    if colorizer.options.cast == REDUCE:
+        ab = reduce_cast(ab, proxy)
+    ab = colorizer.options.grade.apply(ab)
     cb, cr = chroma_planes(luma, halve(proxy), ab, coding, SUBSAMPLING_444)
     cb, cr = ((p.astype(np.float32) - coding.chroma_offset) / peak for p in (cb, cr))
     colored = np.dstack(rgb_from_ycc(exact_luma / peak, cb, cr, coding))

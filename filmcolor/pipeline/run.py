@@ -195,6 +195,8 @@ class Run:
             "saturation": options.saturation,
             "warmth": options.warmth,
             "skin-protect": options.skin_protect,
+            "surfaces": options.surfaces,
+            "cast": options.cast,
             "palette": self.guidance.palette.digest,
             "references": digest_of(self.guidance.references),
             "smooth": options.smooth,

@@ -60,7 +60,14 @@ def evaluate_film(
     tracker = MotionTracker()
     # the saturation is applied afterwards
     runs = [
-        ColorOptions(name, options.device, options.batch_size, size)
+        ColorOptions(
+            name,
+            options.device,
+            options.batch_size,
+            size,
+            surfaces=options.surfaces,
+            cast=options.cast,
+        )
         for name in options.weights
         for size in options.sizes
     ]

@@ -10,6 +10,7 @@ import filmcolor.weights as weights_store
 from filmcolor.color.gamut import chroma_from_lab
 from filmcolor.color.spaces import rgb_from_ycc
 from filmcolor.errors import InputError, OutputError
+from filmcolor.guidance.cast import REDUCE, reduce_cast
 from filmcolor.images.sheet import check_sheet
 from filmcolor.metrics.comparison import Rendition, add_renditions, to_8_bits
 from filmcolor.metrics.image import mean_chroma
@@ -19,8 +20,8 @@ from filmcolor.train.data.film_stock import luma_and_ab, simulate_film_stock
 from filmcolor.train.evaluation.options import Evaluation, EvaluationOptions, Progress
 from filmcolor.train.evaluation.sheet import SheetBuilder, SheetOptions
 from filmcolor.train.evaluation.table import GREY, TRUTH, Accumulators, RowKey, make_rows
-from filmcolor.train.validation import MIN_MEAN_CHROMA, predict_full_size
-from filmcolor.types.frames import FloatPlane
+from filmcolor.train.validation import MIN_MEAN_CHROMA, SupportsPredict, predict_full_size
+from filmcolor.types.frames import FloatPlane, Gray
 from filmcolor.types.yuv import Coding
 from filmcolor.video.proxy import STRIDE
 
@@ -47,9 +48,7 @@ def evaluate_pictures(
             raise OutputError(f"{sheet.path} would lie among the pictures; name another folder")
         check_sheet(sheet.path, folder, sheet.force)
     sheet_builder = SheetBuilder(sheet, len(paths))
-    predictors = {
-        name: Predictor(weights_store.load(name), options.device) for name in options.weights
-    }
+    predictors = {name: _make_predictor(name, options) for name in options.weights}
     groups: dict[int, Accumulators] = {size: {} for size in options.sizes}
     unreadable: list[str] = []
     colorless: list[str] = []
@@ -94,12 +93,30 @@ def finish(luma: FloatPlane, ab: FloatPlane) -> Rendition:
     return Rendition(to_8_bits(np.dstack(rgb_from_ycc(luma, cb, cr, _SRGB))), ab)
 
 
+class _CastReducer:
+    """A network with the casts of its pictures reduced."""
+
+    def __init__(self, predictor: Predictor) -> None:
+        self._predictor = predictor
+
+    def predict(self, luma: Gray) -> FloatPlane:
+        """Return ab (N, h/2, w/2, 2) of 8-bit luma (N, h, w)."""
+        return np.stack(
+            [reduce_cast(*p) for p in zip(self._predictor.predict(luma), luma, strict=True)]
+        )
+
+
+def _make_predictor(name: str, options: EvaluationOptions) -> SupportsPredict:
+    predictor = Predictor(weights_store.load(name), options.device, options.surfaces)
+    return _CastReducer(predictor) if options.cast == REDUCE else predictor
+
+
 def _render(
     path: Path,
     index: int,
     size: int,
     options: EvaluationOptions,
-    predictors: Mapping[str, Predictor],
+    predictors: Mapping[str, SupportsPredict],
 ) -> dict[RowKey, Rendition]:
     """Return a picture's renditions for the rows of a size, from grey to the truth."""
     picture = read_resized(path, size, STRIDE)[None]  # (1, 3, H, W)
