@@ -12,7 +12,7 @@ from scenes import gray
 
 from filmcolor.shots import detector as shots
 from filmcolor.shots import dissolves
-from filmcolor.shots.detector import CONTEXT_FRAMES, find_transitions, mark_cuts
+from filmcolor.shots.detector import CONTEXT_FRAMES, MIXTURE_FRAMES, find_transitions, mark_cuts
 from filmcolor.shots.dissolves import HALF_WINDOWS, dissolve_score
 from filmcolor.shots.thumbnail import (
     Thumbnail,
@@ -214,6 +214,16 @@ def test_a_dissolve_has_one_mark_at_its_middle(num):
     (mark,) = marks_of(pictures)
     assert mark[1] == "dissolve"
     assert abs(mark[0] - (30 + num / 2)) <= 2
+
+
+def test_only_the_frames_after_a_dissolves_middle_are_mixtures():
+    first, second = shot(0, 30, motion=0.2), shot(1, 40, motion=0.2)
+    dissolved = first + mixed(first[-1], second[0], 12) + second
+    marked = list(mark_cuts(proxy_frames(dissolved)))
+    (middle,) = (f.source.number for f in marked if f.is_cut)
+    mixtures = [f.source.number for f in marked if f.is_mixture]
+    assert mixtures == list(range(middle, middle + MIXTURE_FRAMES))
+    assert not any(f.is_mixture for f in mark_cuts(proxy_frames(first + second)))  # a hard cut
 
 
 @pytest.mark.parametrize("gap", [0, 1, 6, 40])

@@ -1,5 +1,6 @@
 """Colour is steadied along the motion, inside a shot, over a finite window."""
 
+from dataclasses import replace
 from fractions import Fraction
 
 import cv2
@@ -146,6 +147,20 @@ def test_what_follows_a_cut_has_no_say_before_it():
     assert (first[37:] != second[37:]).all()
     without = abs_of(pictures, lambda n: noise(n) if n < 37 else flat(50.0, 50.0))
     assert np.abs(without[:37] - second[:37]).max() > 5.0  # the check above can fail
+
+
+def test_colours_of_a_dissolve_do_not_stay_in_its_shot():
+    """The first anchor of a shot that begins by a dissolve is in the colours of two shots."""
+    frames = [replace(f, is_mixture=f.source.number < 10) for f in proxy_frames([texture()] * 60)]
+    guided = [
+        GuidedFrame(f, flat(40.0, 40.0 if f.is_mixture else 0.0) if f.is_anchor else None)
+        for f in track(frames)
+    ]
+    assert guided[0].ab is not None and guided[0].tracked.is_mixture
+    steady = [f.ab for f in smooth_ab(guided, WINDOW)]
+    np.testing.assert_allclose(steady[20], flat(40.0, 0.0), atol=4.0)
+    alone = [f.ab for f in smooth_ab(guided[:10], WINDOW)]  # without others its colours count
+    np.testing.assert_allclose(alone[5], flat(40.0, 40.0), atol=1e-3)
 
 
 # ---------------------------------------------------------------- the window

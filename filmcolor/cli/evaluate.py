@@ -62,7 +62,7 @@ _COLUMNS = (
     multiple=True,
     metavar="X",
     section=_COMPARISON,
-    help="0 is grey, 1 is the network's own saturation. Repeatable.  [default: 1.2]",
+    help="0 is grey, 1 is the network's own saturation. Repeatable.  [default: 1.15]",
 )
 @option(
     "--surfaces",

@@ -113,7 +113,7 @@ color_options = combine(
         type=float,
         metavar="X",
         section=COLORS,
-        help="0 is grey, 1 is the network's own saturation.  [default: 1.2]",
+        help="0 is grey, 1 is the network's own saturation.  [default: 1.15]",
     ),
     option(
         "--warmth",

@@ -19,7 +19,7 @@ from filmcolor.color.spaces import daylight_ab
 from filmcolor.errors import SettingsError
 from filmcolor.types.frames import FloatPlane, PredictedFrame
 
-SATURATION = 1.2  # chosen from the curve in train/LOG.md
+SATURATION = 1.15  # chosen from the curve in train/LOG.md
 # reciprocal megakelvins of daylight at full warmth: Kodak's Wratten 81A, the mildest amber filter
 # of photographers, so that a neutral stays believable; 82A is its blue counterpart
 _MIREDS = 18.0

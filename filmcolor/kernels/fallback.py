@@ -14,6 +14,7 @@ Floats = NDArray[np.float32]
 
 NUM_PLANES = 7  # of `two_colors`
 TILE = 64  # pixels: side of the dither pattern
+_DIRECTIONS = (0, 1), (1, -1), (1, 0), (1, 1)  # down and right, of the edges that a pixel has
 _WINDOW = (5, 5)  # low-res samples around one that its two colours come from
 
 
@@ -49,6 +50,14 @@ class FlowParams(NamedTuple):
     uncertainty: float
     max_uncertainty: float
     away: float  # pixels: the flow of what comes from outside the picture
+
+
+class VoteParams(NamedTuple):
+    """Constants of the vote of segments, explained in `network.surfaces`."""
+
+    strength: float  # share of the segments' colours where they equal the pixel's own
+    tolerance: float  # variances of the pixel's own distribution
+    max_gain: float  # of chroma
 
 
 class WarpSource(NamedTuple):
@@ -266,19 +275,46 @@ def max_pool(maps: NDArray[np.int16]) -> NDArray[np.int16]:
     return pooled
 
 
-def segment(weights: NDArray[np.uint16], scale: float, min_size: int) -> NDArray[np.int32]:
-    """Segment a picture; see `ops.segment`."""
+def edge_weights(values: Floats, resolution: float) -> NDArray[np.uint16]:
+    """Return the weights of `ops.edge_weights`."""
+    height, width = values.shape[:2]
+    weights = np.zeros((height, width, len(_DIRECTIONS)), np.uint16)
+    for direction, (down, right) in enumerate(_DIRECTIONS):
+        left, stop = max(0, -right), width - max(0, right)
+        here = values[: height - down, left:stop]
+        there = values[down:, left + right : stop + right]
+        distance = np.linalg.norm(here - there, axis=2) * np.float32(resolution)
+        weights[: height - down, left:stop, direction] = distance.clip(0.0, 65535.0)
+    return weights
+
+
+def segment(
+    weights: NDArray[np.uint16], scales: NDArray[np.float32], min_size: int
+) -> NDArray[np.int32]:
+    """Return the segments of `ops.segment`."""
     height, width = weights.shape[:2]
     rows, columns, directions = np.indices(weights.shape).reshape(3, -1)
-    to_row = rows + np.array([0, 1, 1, 1])[directions]
-    to_column = columns + np.array([1, -1, 0, 1])[directions]
-    is_inside = (to_row < height) & (to_column >= 0) & (to_column < width)
-    ends = np.stack([rows * width + columns, to_row * width + to_column], axis=1)[is_inside]
+    down, right = np.array(_DIRECTIONS)[directions].T
+    rows_to, columns_to = rows + down, columns + right
+    is_inside = (rows_to < height) & (columns_to >= 0) & (columns_to < width)
+    ends = np.stack([rows * width + columns, rows_to * width + columns_to], axis=1)[is_inside]
     values = weights.reshape(-1)[is_inside]
     order = np.argsort(values, kind="stable")
     edges = list(zip(values[order].tolist(), ends[order].tolist(), strict=True))
-    parent = list(range(height * width))
-    size, inner = [1] * len(parent), [0] * len(parent)
+    labels, num_segments = [], 0
+    for scale in scales.tolist():
+        roots = _merge(height * width, edges, scale, min_size)
+        unique, numbers = np.unique(roots, return_inverse=True)
+        labels.append(numbers.reshape(height, width) + num_segments)
+        num_segments += len(unique)
+    return np.stack(labels).astype(np.int32)
+
+
+def _merge(
+    num: int, edges: list[tuple[int, list[int]]], scale: float, min_size: int
+) -> NDArray[np.intp]:
+    """Return the first pixel of each pixel's segment."""
+    parent, size, inner = list(range(num)), [1] * num, [0] * num
 
     def root_of(pixel: int) -> int:
         while parent[pixel] != pixel:
@@ -287,42 +323,44 @@ def segment(weights: NDArray[np.uint16], scale: float, min_size: int) -> NDArray
         return pixel
 
     for is_by_size in (False, True):
-        for weight, pair in edges:
-            first, second = sorted(map(root_of, pair))
+        for weight, ends in edges:
+            first, second = sorted(map(root_of, ends))
             if first == second:
                 continue
             if is_by_size:
                 is_merged = min(size[first], size[second]) < min_size
             else:
-                is_merged = all(weight <= inner[s] + scale / size[s] for s in (first, second))
+                is_merged = all((weight - inner[s]) * size[s] <= scale for s in (first, second))
             if is_merged:
                 parent[second], inner[first] = first, weight
                 size[first] += size[second]
-    roots = np.array([root_of(pixel) for pixel in range(len(parent))])
-    _, labels = np.unique(roots, return_inverse=True)
-    return labels.reshape(height, width).astype(np.int32)
+    return np.array([root_of(pixel) for pixel in range(num)])
 
 
-def vote(
-    logits: Floats, labels: NDArray[np.int32], centers: Floats, params: tuple[float, float, float]
-) -> Floats:
-    """Let the pixels of segments vote; see `ops.vote`."""
-    share, sure, steepness = params
-    means = np.zeros((labels.max() + 1, logits.shape[1]), np.float32)
-    counts = np.bincount(labels.ravel(), minlength=len(means)).astype(np.float32)
-    for scale in labels:
-        np.add.at(means, scale, logits)
-    means /= np.maximum(counts, 1.0)[:, None]
+def vote(logits: Floats, labels: NDArray[np.int32], centers: Floats, params: VoteParams) -> Floats:
+    """Return the ab of `ops.vote`."""
+    counts = np.maximum(np.bincount(labels.ravel()), 1)[:, None]
+
+    def average(values: NDArray[Any]) -> NDArray[Any]:  # over each segment
+        totals = np.zeros((len(counts), values.shape[1]))
+        for scale in labels:
+            np.add.at(totals, scale, values)
+        return totals / counts
+
     own = _softmax(logits)
-    entropy = -(own * np.log(np.maximum(own, 1e-30))).sum(axis=1, keepdims=True)
-    weight = share / (1.0 + np.exp(steepness * (sure - entropy)))
-    mixed = (1.0 - weight) * logits
-    for scale in labels:
-        mixed += weight / len(labels) * means[scale]
-    ab: Floats = (_softmax(mixed) @ centers.T).astype(np.float32)
-    return ab
+    ab = own @ centers.T
+    variance = np.maximum(own @ (centers**2).sum(axis=0) - (ab**2).sum(axis=1), 0.0)
+    colors = _softmax(average(logits)) @ centers.T
+    chroma = average(np.linalg.norm(ab, axis=1)[:, None])
+    voted_chroma = np.linalg.norm(colors, axis=1)[:, None]
+    colors *= (chroma / np.maximum(voted_chroma, 1e-6)).clip(1.0, params.max_gain)
+    distance = ((average(ab)[labels] - ab) ** 2).sum(axis=2)  # (num_scales, P)
+    shares = np.exp(-distance / (params.tolerance * variance + 1.0))[..., None]
+    shares *= params.strength / len(labels)
+    mixed = (1.0 - shares.sum(axis=0)) * ab + (shares * colors[labels]).sum(axis=0)
+    return mixed.astype(np.float32)
 
 
-def _softmax(logits: Floats) -> Floats:
+def _softmax(logits: NDArray[Any]) -> NDArray[Any]:
     shares = np.exp(logits - logits.max(axis=1, keepdims=True))
     return shares / shares.sum(axis=1, keepdims=True)

@@ -244,21 +244,36 @@ void max_pool(
 
 /* ---------------------------------------------------------------- surfaces.c */
 
-#define SEGMENT_SCRATCH(height, width) (8 * (size_t)(height) * (width) + (1 << 16) + 1)
-#define PADDED_BINS(num_bins) (((num_bins) + 15) / 16 * 16)
-#define VOTE_SCRATCH(num_bins, num_segments) \
-    ((size_t)(num_segments) * ((num_bins) + 1) + 5 * (size_t)PADDED_BINS(num_bins))
+#define NUM_DIRECTIONS 4 /* of the edges that a pixel has */
+#define MAX_WEIGHT 65535 /* of an edge */
+
+void edge_weights(
+    int height, int width, int num_channels, const float *values, float resolution,
+    uint16_t *weights);
+
+#define SEGMENT_SCRATCH(height, width) \
+    ((4 * NUM_DIRECTIONS + 3) * (size_t)(height) * (width) + MAX_WEIGHT + 2)
 
 void segment(
-    int height, int width, const uint16_t *weights, float scale, int min_size, float *scratch,
-    int32_t *labels);
+    int height, int width, const uint16_t *weights, int num_scales, const float *scales,
+    int min_size, float *scratch, int32_t *labels);
+
+/* of a pixel: mean and variance of its distribution; of a segment: means over its pixels, and the
+ * colour that they agree on */
+enum { MEAN_A, MEAN_B, CHROMA, VARIANCE, NUM_PIXEL_VALUES };
+enum { COLOR_A = CHROMA + 1, COLOR_B, COUNT, NUM_SEGMENT_VALUES };
+
+#define PADDED_BINS(num_bins) (((num_bins) + 15) / 16 * 16)
+#define VOTE_SCRATCH(num, num_bins, num_segments)                  \
+    ((size_t)(num_segments) * ((num_bins) + NUM_SEGMENT_VALUES) + \
+     (size_t)(num) * NUM_PIXEL_VALUES + 4 * (size_t)PADDED_BINS(num_bins))
 
 typedef struct {
-    float share, gate, steepness;
+    float strength, tolerance, max_gain;
 } VoteParams;
 
 void vote(
-    int num, int num_bins, int num_scales, int num_segments, const float *logits,
+    int num, int num_scales, int num_bins, int num_segments, const float *logits,
     const int32_t *labels, const float *centers, VoteParams params, float *scratch, float *ab);
 
 #endif

@@ -296,20 +296,44 @@ static int is_countable(double num_pixels)
     return 0;
 }
 
+static PyObject *py_edge_weights(PyObject *self, PyObject *args)
+{
+    Buffers all = {0};
+    Py_buffer *values = &all.buffer[0], *weights = &all.buffer[1];
+    int height, width, num_channels, is_done = 0;
+    float resolution;
+    (void)self;
+    if (!PyArg_ParseTuple(args, "y*w*(iii)f", values, weights, &height, &width, &num_channels,
+                          &resolution))
+        return finish(&all, 0);
+    double area = (double)height * width;
+    if (is_size(height, width) && is_size(num_channels, 1) && is_countable(area) &&
+        has_length(values, 4 * area * num_channels) &&
+        has_length(weights, 2 * area * NUM_DIRECTIONS)) {
+        BEGIN_WORK
+        edge_weights(height, width, num_channels, values->buf, resolution, weights->buf);
+        END_WORK
+        is_done = 1;
+    }
+    return finish(&all, is_done);
+}
+
 static PyObject *py_segment(PyObject *self, PyObject *args)
 {
     Buffers all = {0};
-    Py_buffer *weights = &all.buffer[0], *labels = &all.buffer[1];
-    int height, width, min_size, is_done = 0;
-    float scale;
+    Py_buffer *weights = &all.buffer[0], *scales = &all.buffer[1], *labels = &all.buffer[2];
+    int height, width, num_scales, min_size, is_done = 0;
     (void)self;
-    if (!PyArg_ParseTuple(args, "y*w*(ii)fi", weights, labels, &height, &width, &scale, &min_size))
+    if (!PyArg_ParseTuple(args, "y*y*w*(iii)i", weights, scales, labels, &num_scales, &height,
+                          &width, &min_size))
         return finish(&all, 0);
     double area = (double)height * width;
-    if (is_size(height, width) && has_length(weights, area * 8) && has_length(labels, area * 4) &&
-        is_countable(area)) {
+    if (is_size(height, width) && is_size(num_scales, 1) && is_countable(area * num_scales) &&
+        has_length(weights, 2 * area * NUM_DIRECTIONS) && has_length(scales, 4.0 * num_scales) &&
+        has_length(labels, 4 * area * num_scales)) {
         WITH_SCRATCH(SEGMENT_SCRATCH(height, width),
-                     segment(height, width, weights->buf, scale, min_size, scratch, labels->buf));
+                     segment(height, width, weights->buf, num_scales, scales->buf, min_size,
+                             scratch, labels->buf));
     }
     return finish(&all, is_done);
 }
@@ -336,15 +360,15 @@ static PyObject *py_vote(PyObject *self, PyObject *args)
     int num, num_bins, num_scales, num_segments, is_done = 0;
     VoteParams params;
     (void)self;
-    if (!PyArg_ParseTuple(args, "y*y*y*w*(iii)(fff)", logits, labels, centers, ab, &num, &num_bins,
-                          &num_scales, &params.share, &params.gate, &params.steepness))
+    if (!PyArg_ParseTuple(args, "y*y*y*w*(iii)(fff)", logits, labels, centers, ab, &num_scales,
+                          &num, &num_bins, &params.strength, &params.tolerance, &params.max_gain))
         return finish(&all, 0);
-    if (is_size(num, num_bins) && is_size(num_scales, num_scales) && is_countable(num) &&
-        has_length(logits, 4.0 * num * num_bins) && has_length(labels, 4.0 * num * num_scales) &&
-        has_length(centers, 8.0 * num_bins) && has_length(ab, 8.0 * num) &&
-        (num_segments = count_segments(labels)) > 0) {
-        WITH_SCRATCH(VOTE_SCRATCH(num_bins, num_segments),
-                     vote(num, num_bins, num_scales, num_segments, logits->buf, labels->buf,
+    if (is_size(num, num_bins) && is_size(num_scales, 1) &&
+        is_countable((double)num * num_scales) && has_length(logits, 4.0 * num * num_bins) &&
+        has_length(labels, 4.0 * num * num_scales) && has_length(centers, 8.0 * num_bins) &&
+        has_length(ab, 8.0 * num) && (num_segments = count_segments(labels)) > 0) {
+        WITH_SCRATCH(VOTE_SCRATCH(num, num_bins, num_segments),
+                     vote(num, num_scales, num_bins, num_segments, logits->buf, labels->buf,
                           centers->buf, params, scratch, ab->buf));
     }
     return finish(&all, is_done);
@@ -360,6 +384,7 @@ static PyMethodDef methods[] = {
     {"accumulate_warped", py_accumulate_warped, METH_VARARGS, NULL},
     {"blend_warped", py_blend_warped, METH_VARARGS, NULL},
     {"max_pool", py_max_pool, METH_VARARGS, NULL},
+    {"edge_weights", py_edge_weights, METH_VARARGS, NULL},
     {"segment", py_segment, METH_VARARGS, NULL},
     {"vote", py_vote, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL},

@@ -23,6 +23,7 @@ from filmcolor.kernels.fallback import (
     ChromaCoding,
     FlowParams,
     UpsampleParams,
+    VoteParams,
     WarpSource,
     warp,
 )
@@ -33,11 +34,13 @@ __all__ = [
     "ChromaCoding",
     "FlowParams",
     "UpsampleParams",
+    "VoteParams",
     "WarpSource",
     "accumulate_warped",
     "blend_warped",
     "choose_colors",
     "compose",
+    "edge_weights",
     "is_compiled",
     "look_up_chroma",
     "max_pool",
@@ -182,36 +185,49 @@ def max_pool(maps: NDArray[np.int16]) -> NDArray[np.int16]:
     return pooled
 
 
-def segment(weights: NDArray[np.uint16], scale: float, min_size: int) -> NDArray[np.int32]:
-    """Return the number (h, w) of the segment that each pixel belongs to, from 0 on.
+def edge_weights(values: Floats, resolution: float) -> NDArray[np.uint16]:
+    """Return the weights (h, w, 4) of the edges right, down-left, down and down-right of pixels.
 
-    Graph-based segmentation (Felzenszwalb & Huttenlocher 2004): two segments are merged along the
-    edge between them if its weight is at most the greatest weight inside each, plus `scale` over
-    its size. Those of less than `min_size` pixels are merged with their most similar neighbours.
-    `weights`: (h, w, 4), of the edges right, down-left, down and down-right of each pixel.
+    A weight is the distance between the values (h, w, C) at both ends, in steps of 1 / resolution;
+    0 where an edge leads out of the picture.
     """
     if _compiled is None:
-        return fallback.segment(weights, scale, min_size)
-    labels = np.empty(weights.shape[:2], np.int32)
-    weights = np.ascontiguousarray(weights, np.uint16)
-    _compiled.segment(weights, labels, labels.shape, scale, min_size)
+        return fallback.edge_weights(values, resolution)
+    weights = np.empty((*values.shape[:2], 4), np.uint16)
+    values = np.ascontiguousarray(values, np.float32)
+    _compiled.edge_weights(values, weights, values.shape, resolution)
+    return weights
+
+
+def segment(
+    weights: NDArray[np.uint16], scales: NDArray[np.float32], min_size: int
+) -> NDArray[np.int32]:
+    """Return the segments (num_scales, h, w) that pixels belong to, numbered over all scales.
+
+    Graph-based segmentation (Felzenszwalb & Huttenlocher 2004): two segments are merged along the
+    edge between them if its weight is at most the greatest weight inside each, plus a scale over
+    its size. Those of less than `min_size` pixels are merged with their most similar neighbours.
+    `weights`: from `edge_weights`; `scales` are in the same unit.
+    """
+    if _compiled is None:
+        return fallback.segment(weights, scales, min_size)
+    labels = np.empty((len(scales), *weights.shape[:2]), np.int32)
+    weights, scales = np.ascontiguousarray(weights), np.ascontiguousarray(scales, np.float32)
+    _compiled.segment(weights, scales, labels, labels.shape, min_size)
     return labels
 
 
-def vote(
-    logits: Floats, labels: NDArray[np.int32], centers: Floats, params: tuple[float, float, float]
-) -> Floats:
-    """Return the mean ab (P, 2) of logits (P, bins) after the pixels of each segment have voted.
+def vote(logits: Floats, labels: NDArray[np.int32], centers: Floats, params: VoteParams) -> Floats:
+    """Return ab (P, 2) of logits (P, bins) after the pixels of each segment have voted.
 
-    A pixel's logits are mixed with the mean over its segments, one of each scale.
-    `labels`: (scales, P), numbered over all scales. `centers`: (2, bins), ab of the bins.
-    `params`: the share of that mean; the entropy, in nats, at which it counts half; and how
-    quickly it falls below.
+    A segment's colour is the mean colour of the mean of its pixels' logits, with their own mean
+    chroma. A pixel's own colour is mixed with those of its segments, one of each scale.
+    `labels`: (num_scales, P), from `segment`; `centers`: (2, bins), ab of the bins.
     """
     if _compiled is None:
         return fallback.vote(logits, labels, centers, params)
     ab = np.empty((len(logits), 2), np.float32)
-    sizes = (*logits.shape, len(labels))
+    sizes = len(labels), *logits.shape
     logits, labels = np.ascontiguousarray(logits), np.ascontiguousarray(labels)
     _compiled.vote(logits, labels, np.ascontiguousarray(centers), ab, sizes, params)
     return ab

@@ -20,7 +20,7 @@ from filmcolor.pipeline.options import ColorOptions
 from filmcolor.runtime.prefetch import Prefetch, in_bursts
 from filmcolor.runtime.profiler import Profiler, section, timed
 from filmcolor.runtime.threads import num_decoder_threads, thread_pools
-from filmcolor.shots.detector import CONTEXT_FRAMES, mark_cuts
+from filmcolor.shots.detector import CONTEXT_FRAMES, MIXTURE_FRAMES, mark_cuts
 from filmcolor.shots.source_chroma import (
     FRAMES_AFTER,
     FRAMES_BEFORE,
@@ -193,7 +193,7 @@ def _context(part: Part, window: Window, is_classified: bool) -> tuple[int, int 
     past, future = window.context
     if is_classified:
         past, future = max(past, FRAMES_BEFORE), max(future, FRAMES_AFTER)
-    start = max(0, part.first - past - CONTEXT_FRAMES)
+    start = max(0, part.first - past - CONTEXT_FRAMES - MIXTURE_FRAMES)
     return start, None if part.stop is None else part.stop + future + CONTEXT_FRAMES
 
 

@@ -24,6 +24,7 @@ _NEAR = 4  # frames on either side by which a cut is judged: longer than any fla
 _DISSOLVE_SPACING = 6  # frames on either side in which only the best dissolve counts
 # frames on either side that decide which transition is at a frame
 CONTEXT_FRAMES = max(HALF_WINDOWS) + _DISSOLVE_SPACING
+MIXTURE_FRAMES = 10  # half of a dissolve, as dissolves in films are long
 _MIN_CUT = 0.55  # dissimilarity of the two frames at a cut
 _MIN_ACROSS = 0.5  # dissimilarity of any frame near before it and any near after it
 _MIN_RATIO = 1.65  # to the second greatest near it: pans are dissimilar all along
@@ -50,10 +51,15 @@ def mark_cuts(frames: Iterable[ProxyFrame]) -> Iterator[ProxyFrame]:
     """Yield the same frames, with `is_cut` set on the first frame of each shot.
 
     A frame's mark depends on CONTEXT_FRAMES frames before it and after it, and on nothing else. In
-    a dissolve the middle is marked, in a fade the frame in which a picture reappears.
+    a dissolve the middle is marked, in a fade the frame in which a picture reappears. `is_mixture`
+    is set on the MIXTURE_FRAMES frames from a dissolve's middle on, which still show both shots.
     """
+    num_mixed = 0  # frames to come
     for frame, transition in find_transitions(frames):
-        yield replace(frame, is_cut=transition is not None)
+        if transition is not None:
+            num_mixed = MIXTURE_FRAMES if transition == DISSOLVE else 0
+        yield replace(frame, is_cut=transition is not None, is_mixture=num_mixed > 0)
+        num_mixed -= 1
 
 
 def find_transitions(frames: Iterable[ProxyFrame]) -> Iterator[tuple[ProxyFrame, str | None]]:

@@ -161,6 +161,7 @@ def _track_block(
             is_anchor=is_due or is_last or is_reference,
             backward=step[1],
             forward=step[0],
+            is_mixture=frame.is_mixture,
         )
 
 

@@ -35,6 +35,7 @@ _SECONDS = {
 }
 LEVELS = tuple(_SECONDS)
 _MAX_PAST, _MAX_FUTURE = 144, LEAD  # frames: a shot's first frame looks no further than LEAD
+_MIXTURE_CONFIDENCE = 0.01  # of an anchor in a dissolve: its colours are those of no shot
 _LUMA_SIGMA = 20.0  # 8-bit codes of luma at which the weight has fallen to 61 %
 _MAX_GAIN = 1.25  # of chroma, over that of the plain mean
 _EXPOSURE_STRIDE = 2  # pixels between those that measure the change of exposure
@@ -103,7 +104,11 @@ class _Anchor:
         self.frame, self.number = frame.tracked, frame.tracked.source.number
         self.backward, self.forward = backward, forward
         self.ab, self.pinned = frame.ab, frame.pinned
-        self.payload = _payload(frame.ab, frame.confidence)
+        confidence = frame.confidence
+        if frame.tracked.is_mixture and frame.pinned is None:
+            ones = np.ones(frame.ab.shape[:2], np.float32) if confidence is None else confidence
+            confidence = ones * np.float32(_MIXTURE_CONFIDENCE)
+        self.payload = _payload(frame.ab, confidence)
         self.steadied: FloatPlane | None = None  # (h, w, 2)
         self.warpable: FloatPlane | None = None  # the same in four channels
 

@@ -68,6 +68,7 @@ class ProxyFrame:
     guide: Gray  # (h/2, w/2), the size of ab: shots and motion are found in it
     is_cut: bool = False  # True on the first frame of a shot
     chroma_thumbnail: FloatPlane | None = None  # (3, h, w): what classifies the source's chroma
+    is_mixture: bool = False  # True where a dissolve still shows the previous shot
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,6 +83,7 @@ class TrackedFrame:
     is_anchor: bool  # True where the network predicts ab
     backward: TrackedFlow | None  # (h/4, w/4, 4), to the previous frame; None after a cut
     forward: TrackedFlow | None  # (h/4, w/4, 4), from the previous frame to this one
+    is_mixture: bool = False  # True where a dissolve still shows the previous shot
 
 
 @dataclass(frozen=True, slots=True, eq=False)
