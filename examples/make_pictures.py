@@ -44,7 +44,7 @@ CREDITS = {
     "china": "Summer Palace, Beijing; danielbuechele (Flickr); CC BY 2.0; from scikit-learn",
 }
 STOCK_SEED = 2  # a print of good contrast: others are darker, paler or blurred
-PHOTO_SIZE = (264, 248)  # (width, height), pixels
+PHOTO_SIZE = (256, 240)  # (width, height), pixels
 
 NUMBER = 160  # of the frame with the strokes
 SIZE = (640, 480)  # (width, height) of the demo film, pixels
