@@ -1,7 +1,7 @@
 """The per-frame hot loops: compiled C where the extension was built, else NumPy and OpenCV.
 
 Only this module chooses between the two. Both give the same results but for rounding, the compiled
-ones in a half to a tenth of the time, votes and segments in a hundredth. The extension is optional,
+ones in a half to a tenth of the time, segments in a hundredth. The extension is optional,
 because filmcolor must install without a compiler. Plain C rather than Numba (a second of start-up
 and a compiler in every install) or Cython (a build step for every checkout).
 
