@@ -2,12 +2,29 @@
 
 import errno
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from filmcolor.errors import OutputError
 from filmcolor.runtime.platform import sync_folder
+
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:[/\\]")  # no drive of Windows, "C:\\"
+
+
+def media_url(path: Path) -> str:
+    """Return a path as FFmpeg's URL of a file.
+
+    FFmpeg takes the beginning of a bare name up to a colon for a protocol: "pipe:", "http:", or
+    the first word of "Nosferatu: A Symphony of Horror".
+    """
+    return f"file:{path}"
+
+
+def is_address(path: str | Path) -> bool:
+    """Return whether a name that is no file looks like a URL: "http://host/film.mp4"."""
+    return _ADDRESS.match(str(path)) is not None and not Path(path).exists()
 
 
 def check_target(target: Path, source: Path, force: bool) -> None:

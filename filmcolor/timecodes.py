@@ -1,5 +1,6 @@
-"""Parses and formats times of a film, counted from its first frame."""
+"""Parses and formats times of a film, counted from its first frame, and frame rates."""
 
+import math
 from fractions import Fraction
 from numbers import Integral, Real
 
@@ -8,6 +9,7 @@ from filmcolor.errors import SettingsError
 Seconds = int | float | str | Fraction  # a str is a timecode: "00:01:10.5", "1:10.5" or "70.5"
 
 ROUNDING = Fraction(1, 2000)  # seconds: the rounding error of a time written in milliseconds
+_MIN_RATE, _MAX_RATE = Fraction(1, 10), 1000  # frames per second
 _MAX_DENOMINATOR = 1_000_000  # of seconds given as a float
 
 
@@ -54,3 +56,26 @@ def exact_seconds(value: Seconds) -> Fraction:
     except (ValueError, OverflowError):  # NaN, infinity
         pass
     raise SettingsError(f'{value!r} is no time; give seconds as a number, or "HH:MM:SS.mmm"')
+
+
+def parse_rate(value: int | float | str | Fraction) -> Fraction:
+    """Return frames per second, of a number or of "24000/1001"; raises SettingsError for others.
+
+    23.976 and the like are the rates of NTSC that they stand for.
+    """
+    text = str(value)
+    try:
+        rate = Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        rate = Fraction(0)
+    if not _MIN_RATE <= rate <= _MAX_RATE:
+        raise SettingsError(f"{text!r} is no frame rate; write 18, 16.5 or 24000/1001")
+    return rate if "/" in text else exact_rate(float(rate))
+
+
+def exact_rate(rate: float) -> Fraction:
+    """Return the frame rate that a rounded number stands for: 24000/1001 for 23.976."""
+    nearest = math.ceil(rate)
+    if not rate.is_integer() and abs(nearest * 1000 / 1001 - rate) < 5e-3:
+        return Fraction(nearest * 1000, 1001)
+    return Fraction(rate).limit_denominator(1000)

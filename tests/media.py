@@ -110,6 +110,7 @@ class Film:
     color: Mapping[str, int] = field(default_factory=dict)  # of the codec context: colorspace, ...
     sar: Fraction | None = None
     rotation: int = 0
+    matrix: tuple[int, ...] = ()  # display matrix, nine integers
     sounds: Sequence[Sound] = ()
     titles: Sequence[Titles] = ()
     chapters: Sequence[tuple[int, int, str]] = ()  # (start, end, title), milliseconds
@@ -182,6 +183,8 @@ def _add_video(output: Any, film: Film) -> Any:
         context.sample_aspect_ratio = film.sar
     if film.rotation:
         stream.set_display_rotation(film.rotation)
+    if film.matrix:
+        stream.set_display_matrix(film.matrix)
     for name, value in film.color.items():
         setattr(context, name, value)
     if film.scan:
@@ -401,6 +404,15 @@ def field_order(path: Path) -> int:
     """Return the AVFieldOrder in a film's header."""
     with av.open(str(path)) as film:
         return film.streams.best("video").codec_context.field_order
+
+
+def display_matrix(path: Path) -> tuple[int, ...] | None:
+    """Return the display matrix of a film's first frame, None if it has none."""
+    with av.open(str(path)) as film:
+        for side_data in next(film.decode(video=0)).side_data:
+            if side_data.type.name == "DISPLAYMATRIX":
+                return tuple(int(value) for value in np.frombuffer(bytes(side_data), np.int32, 9))
+    return None
 
 
 def first_fields(path: Path) -> list[str]:

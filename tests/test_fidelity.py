@@ -231,7 +231,7 @@ def test_libx264_repeats_one_row_or_column_of_an_odd_size(
     width, height = size
     padded = width + width % 2, height + height % 2
     assert media.picture_context(report.output)["size"] == padded
-    assert any(f"{width}×{height} is odd" in note for note in report.notes)
+    assert any(f"{width}×{height} coded as" in note for note in report.notes)
     for frame, original in zip(media.frames(report.output), media.frames(film), strict=True):
         pad = (0, padded[1] - height), (0, padded[0] - width)
         assert np.array_equal(frame.luma, np.pad(original.luma, pad, mode="edge"))

@@ -15,7 +15,9 @@ from media import shoot
 from test_zoo import ZOO
 
 from filmcolor.color.chroma import ChromaPlan, add_chroma, chroma_planes
+from filmcolor.errors import VerifyError
 from filmcolor.output.options import Encoding
+from filmcolor.output.plan import plan_output
 from filmcolor.output.verify import verify
 from filmcolor.pipeline.batch import colorize
 from filmcolor.pipeline.options import ColorOptions
@@ -25,7 +27,7 @@ from filmcolor.types.frames import AbFrame, LumaFrame
 from filmcolor.types.yuv import SUBSAMPLING_420, Coding
 from filmcolor.video.decoder import read_luma
 from filmcolor.video.frame_index import FrameIndex
-from filmcolor.video.interlacing import detect_field_order, is_bottom_first
+from filmcolor.video.interlacing import detect_field_order
 from filmcolor.video.probe import probe
 
 MakeFilm = Callable[..., Path]
@@ -100,12 +102,15 @@ def test_progressive_stays_progressive(
 def test_fields_of_an_odd_number_of_block_rows(
     make_film: MakeFilm, options: ColorOptions, tmp_path: Path
 ) -> None:
-    """libx264 codes fields of whole chroma rows only: 486 rows, for example, become frames."""
+    """libx264 codes fields of whole chroma rows only: 486 rows are padded to 488, by fields."""
     film = make_film("film.mkv", shoot_of((96, 54)), codec="ffv1", scan="bff")
     output = tmp_path / "out.mkv"
     colorize(film, output, options=options, encoding=ENCODINGS["h264.mkv"])
-    assert media.picture_context(output)["size"] == (96, 54)
-    assert media.field_order(output) == media.FIELD_ORDERS["bff"]
+    assert media.picture_context(output)["size"] == (96, 56)
+    assert media.first_fields(output) == ["bff"] * 4
+    luma = next(read_luma(probe(output))).luma.astype(int)
+    assert abs(luma[54] - luma[52]).mean() < abs(luma[54] - luma[53]).mean()
+    assert verify(film, output) == 4
 
 
 @pytest.mark.parametrize("name", ["h264.mkv", "prores.mov"])
@@ -129,12 +134,14 @@ def test_the_frame_is_believed_before_the_header() -> None:
     progressive = av.VideoFrame(16, 16, "yuv420p")
     progressive.time_base = Fraction(1, 25)
     bottom = media.scanned(progressive, "bff")
-    assert detect_field_order(0, progressive) == 0
-    assert detect_field_order(2, progressive) == 2
-    assert detect_field_order(2, bottom) == 3
-    assert detect_field_order(4, bottom) == 4  # top coded, bottom shown first
-    assert is_bottom_first(4)
-    assert not is_bottom_first(5)
+    assert detect_field_order(0, [progressive]) == 0
+    assert detect_field_order(2, [progressive]) == 2
+    assert detect_field_order(2, [bottom]) == 3
+    assert detect_field_order(1, [progressive, bottom]) == 3
+    # interleaved, top field shown first; interleaved, bottom field shown first
+    assert detect_field_order(4, [progressive]) == 2
+    assert detect_field_order(5, [progressive]) == 3
+    assert detect_field_order(5, [media.scanned(progressive, "tff")]) == 2
 
 
 def test_the_container_is_believed_if_frames_have_no_mark(make_film: MakeFilm) -> None:
@@ -299,3 +306,84 @@ def test_a_timecode_that_does_not_fit_the_rate_is_left_out(
     report = colorize(film, output, options=options, encoding=ENCODINGS["h264.mp4"])
     assert any("timecode 01:00:00;02 left out" in note for note in report.notes)
     assert len(media.seconds(output)) == 12
+
+
+# ---------------------------------------------------------------- containers' orders
+
+INTERLEAVED = {"tff": 4, "bff": 5}  # AV_FIELD_TB and _BT: 9 and 14 in Matroska and QuickTime
+UNMARKED_SOURCES = {
+    "cineform.mov": {"codec": "cfhd", "pix_fmt": "yuv422p10le", "depth": 10},
+    "jpeg2000.mov": {"codec": "jpeg2000", "pix_fmt": "gray"},
+    "jpeg2000.mkv": {"codec": "jpeg2000", "pix_fmt": "gray"},
+    "png.mov": {"codec": "png", "pix_fmt": "gray", "is_full_range": True},
+    "uncompressed.mov": {"codec": "rawvideo", "pix_fmt": "gray", "is_full_range": True},
+    "vp9.mkv": {"codec": "libvpx-vp9"},
+}
+
+
+@pytest.mark.parametrize("scan", INTERLEAVED)
+@pytest.mark.parametrize("name", UNMARKED_SOURCES)
+def test_interleaved_fields_are_shown_in_their_order(
+    make_film: MakeFilm, options: ColorOptions, tmp_path: Path, name: str, scan: str
+) -> None:
+    """Most of these decoders do not mark frames: the container alone states the order."""
+    fields = dict(UNMARKED_SOURCES[name])
+    shape = {key: fields.pop(key) for key in ("depth", "is_full_range") if key in fields}
+    color = {"field_order": INTERLEAVED[scan]}
+    film = make_film(name, lumas=shoot(2, **shape), color=color, time_base=MILLISECOND, **fields)
+    assert media.first_fields(film)[0] in ("", scan)  # raw video repeats the container
+    assert media.field_order(film) == INTERLEAVED[scan]
+    info = probe(film)
+    assert info.is_interlaced
+    assert info.field_order == media.FIELD_ORDERS[scan]
+    for output, encoding in (("out.mkv", Encoding("master")), ("out.mov", Encoding("edit"))):
+        colorize(film, tmp_path / output, options=options, encoding=encoding)
+        assert media.first_fields(tmp_path / output) == [scan] * 2
+        assert verify(film, tmp_path / output) == 2
+
+
+def test_verify_compares_the_order_in_which_fields_are_shown(make_film: MakeFilm) -> None:
+    film = make_film("film.mkv", codec="jpeg2000", pix_fmt="gray", color={"field_order": 4})
+    same = make_film("same.mkv", codec="ffv1", scan="tff")
+    reversed_ = make_film("reversed.mkv", codec="ffv1", scan="bff")
+    assert verify(film, same) == 12
+    with pytest.raises(VerifyError, match=r"fields bottom first where .* has top first"):
+        verify(film, reversed_)
+
+
+@pytest.mark.parametrize("scan", ["tff", "bff"])
+@pytest.mark.parametrize("codec", ["mpeg2video", "prores_ks"])
+def test_frames_overrule_a_container_that_contradicts_them(
+    options: ColorOptions, tmp_path: Path, codec: str, scan: str
+) -> None:
+    """As in IMX in MOV: 'fiel' states one order, each picture the other."""
+    depth = 10 if codec == "prores_ks" else 8
+    made = media.Film(
+        shoot(4, depth=depth),
+        codec=codec,
+        pix_fmt="yuv422p10le" if depth == 10 else "yuv420p",
+        scan=scan,
+        rate=Fraction(25),
+        time_base=Fraction(1, 25),
+    )
+    film = media.make(tmp_path / "film.mov", made)
+    data = bytearray(film.read_bytes())
+    position = data.find(b"fiel")
+    assert position > 0
+    data[position + 5] = 6 if scan == "tff" else 1  # the other order
+    film.write_bytes(data)
+    assert media.first_fields(film) == [scan] * 4
+    for output in ("out.mov", "out.mkv", "out.mp4"):
+        colorize(film, tmp_path / output, options=options)
+        assert media.first_fields(tmp_path / output) == [scan] * 4
+        assert verify(film, tmp_path / output) == 4
+
+
+@pytest.mark.parametrize("codec", ["libx265", "libsvtav1", "libvpx-vp9"])
+def test_an_encoder_without_fields_is_named_before_the_run(make_film: MakeFilm, codec: str) -> None:
+    film = make_film("film.mkv", codec="ffv1", scan="bff", time_base=MILLISECOND)
+    for name in ("out.mp4", "out.mkv"):
+        plan = plan_output(probe(film), film.with_name(name), Encoding(codec=codec))
+        assert any("interlaced" in note and "libx264" in note for note in plan.notes)
+    plan = plan_output(probe(film), film.with_name("out.mkv"), Encoding(codec="libx264"))
+    assert not any("interlaced" in note for note in plan.notes)

@@ -13,17 +13,20 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import av
+import av.error
 import media
 import numpy as np
 import pytest
 from media import Sound, Titles, shoot
 from PIL import Image
 
-from filmcolor.errors import FilmcolorError, InputError, OutputError
+from filmcolor.errors import FilmcolorError, InputError, OutputError, VerifyError
 from filmcolor.output.options import Encoding
+from filmcolor.output.streams import PacketMuxer
 from filmcolor.pipeline.batch import colorize
 from filmcolor.pipeline.colorizer import Colorizer
 from filmcolor.pipeline.options import ColorOptions
+from filmcolor.pipeline.run import Run, RunSettings, color_missing
 from filmcolor.segments import segment
 from filmcolor.segments.journal import Journal, Segment
 from filmcolor.segments.segment import split_into_segments
@@ -460,7 +463,7 @@ def test_a_run_that_fails_later_says_what_is_kept(
         raise FilmcolorError("the disk is full: make room")
 
     output = tmp_path / "out.mkv"
-    monkeypatch.setattr("filmcolor.pipeline.run.concatenate", full)
+    monkeypatch.setattr("filmcolor.pipeline.join.concatenate", full)
     with pytest.raises(
         FilmcolorError, match="make room; 5 of 5 segments are done, the same command"
     ):
@@ -470,6 +473,46 @@ def test_a_run_that_fails_later_says_what_is_kept(
     colorize(film, output, options=options, colorizer=Colorizer(options), progress=progress)
     assert progress.num == 0  # only the joining was left
     assert media.seconds(output) == media.seconds(film)
+
+
+def test_a_film_that_differs_is_kept_under_another_name(
+    film: Path, options: ColorOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def differ(*_: object) -> None:
+        raise VerifyError("out.mkv has 1 chapters where film.mkv has 2")
+
+    output, kept = tmp_path / "out.mkv", tmp_path / "out.unverified.mkv"
+    monkeypatch.setattr("filmcolor.pipeline.join.verify_output", differ)
+    message = r"has 1 chapters .*; the coloured film is kept as .*out\.unverified\.mkv$"
+    with pytest.raises(VerifyError, match=message):
+        colorize(film, output, options=options)
+    assert not output.exists()
+    assert media.seconds(kept) == media.seconds(film)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["film.mkv", "out.unverified.mkv"]
+
+
+def test_a_stream_that_is_refused_at_the_end_loses_no_colour(
+    make_film: MakeFilm, options: ColorOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The trial before the run does not see every packet; the picture is kept without it."""
+    film = make_film("spoken.mp4", sounds=[media.Sound(), media.Sound("ac3")])
+    output, kept = tmp_path / "out.mp4", tmp_path / "out.unverified.mp4"
+    mux = PacketMuxer.mux
+
+    def refuse_ac3(self: PacketMuxer, packet: av.Packet) -> None:
+        if packet.stream.name == "ac3" and packet.dts > packet.stream.codec_context.sample_rate / 4:
+            raise av.error.InvalidDataError(1, "Invalid data found")
+        mux(self, packet)
+
+    with monkeypatch.context() as patch:
+        run = Run.prepare(film, output, RunSettings(options, Encoding()))
+        with run.locked():
+            color_missing(run, Colorizer(options), None, run.segments)
+            patch.setattr(PacketMuxer, "mux", refuse_ac3)
+            with pytest.raises(VerifyError, match=r"cannot hold .*ac3.* kept as .*unverified"):
+                run.join()
+    assert media.lumas(kept)[0].shape == media.lumas(film)[0].shape
+    assert [s.codec for s in media.streams(kept, "audio")] == ["aac"]
 
 
 def test_segments_of_another_version_are_kept_and_reported(

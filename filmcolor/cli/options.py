@@ -14,6 +14,7 @@ from filmcolor.timecodes import parse_timecode
 if TYPE_CHECKING:
     from filmcolor.pipeline.options import ColorOptions
     from filmcolor.types.film import TimeRange
+    from filmcolor.video.source_options import SourceOptions
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -191,6 +192,26 @@ source_options = combine(
         help="Merge the two fields of each interlaced frame with bwdif.",
     ),
 )
+rate_options = combine(
+    option(
+        "--rate",
+        metavar="R",
+        section=FILM,
+        help="Frames per second of the film, 16 or 24000/1001, where its header is wrong.",
+    ),
+    option(
+        "--rate-audio",
+        type=click.Choice(["keep", "drop"]),
+        section=FILM,
+        help="With --rate: keep sound and subtitles, no longer in step, or leave them out.",
+    ),
+    option(
+        "--field-order",
+        type=click.Choice(["tff", "bff", "progressive"]),
+        section=FILM,
+        help="The field that comes first, top or bottom, where the film is marked wrongly.",
+    ),
+)
 output_option = path_option("-o", "--output", metavar="OUT", section=OUTPUT, help="File to write.")
 force_option = option(
     "--force", is_flag=True, section=OUTPUT, help="Overwrite files that exist already."
@@ -204,7 +225,20 @@ def make_color_options(params: dict[str, Any]) -> "ColorOptions":
     """Return the ColorOptions of a command's parameters; those that are None get their default."""
     from filmcolor.pipeline.options import ColorOptions
 
+    source = pop_source_options(params) if "rate" in params else None
+    if source is not None:
+        params = {**params, "source": source}
     return ColorOptions(**{name: value for name, value in params.items() if value is not None})
+
+
+def pop_source_options(params: dict[str, Any]) -> "SourceOptions":
+    """Remove the rate options from a command's parameters, and return their values."""
+    from filmcolor.video.source_options import SourceOptions
+
+    rate, rate_audio, field_order = (
+        params.pop(name) for name in ("rate", "rate_audio", "field_order")
+    )
+    return SourceOptions(rate, rate_audio or "", field_order or "")
 
 
 def pop_time_range(params: dict[str, Any]) -> "TimeRange":

@@ -21,6 +21,7 @@ from filmcolor.cli.options import (
     pop_time_range,
     quiet_option,
     range_options,
+    rate_options,
     source_options,
 )
 from filmcolor.cli.progress import progress_bar
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
 @color_options
 @guidance_options
 @source_options
+@rate_options
 @quiet_option
 def preview_command(
     film: Path,

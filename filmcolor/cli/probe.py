@@ -9,7 +9,7 @@ import click
 
 from filmcolor.cli.console import print_json
 from filmcolor.cli.help import command
-from filmcolor.cli.options import film_argument, json_option
+from filmcolor.cli.options import film_argument, json_option, pop_source_options, rate_options
 from filmcolor.errors import FilmcolorError
 
 if TYPE_CHECKING:
@@ -18,15 +18,16 @@ if TYPE_CHECKING:
 
 @command("probe")
 @film_argument
+@rate_options
 @json_option
-def probe_command(film: Path, as_json: bool) -> None:
+def probe_command(film: Path, as_json: bool, **params: Any) -> None:
     """Print facts about FILM and the fate of each stream.
 
     It also names the file that run would write."""
     from filmcolor.video.frame_index import FrameIndex
     from filmcolor.video.probe import probe
 
-    info = probe(film)
+    info = pop_source_options(params).apply(probe(film))
     index = FrameIndex.read(info)
     output, notes, stream_plan = _plan_run(info)
     facts = {
@@ -71,7 +72,7 @@ def _plan_run(info: "FilmInfo") -> tuple[str, list[str], dict[int, str]]:
 
 def _format(info: "FilmInfo", facts: dict[str, Any]) -> Iterator[str]:
     """Yield the lines about a film."""
-    from filmcolor.video.interlacing import is_bottom_first
+    from filmcolor.types.film import BOTTOM_FIRST
 
     coding = info.coding
     rate = "variable frame rate, mean" if facts["is_vfr"] else "constant frame rate"
@@ -87,11 +88,11 @@ def _format(info: "FilmInfo", facts: dict[str, Any]) -> Iterator[str]:
         f"matrix {coding.matrix}{tagged} (H.273)"
     )
     yield f"  time      {facts['num_frames']} frames, {rate} {float(info.frame_rate):.3f}/s"
-    first = "bottom" if is_bottom_first(info.field_order) else "top"
+    first = "bottom" if info.field_order == BOTTOM_FIRST else "top"
     scan = f"interlaced, {first} field first" if info.is_interlaced else "progressive"
     yield f"  scan      {scan}"
-    if info.rotation:
-        yield f"  rotation  {info.rotation}°"
+    if info.orientation.matrix:
+        yield f"  shown     {info.orientation}"
     for chapter in info.chapters:
         yield f"  chapter   {float(chapter.start):.3f} s  {chapter.metadata.get('title', '')}"
     for stream in info.streams:

@@ -12,7 +12,7 @@ import click
 from filmcolor.cli.console import escape_controls, print_line, table
 from filmcolor.cli.event_log import EventLog
 from filmcolor.cli.help import command, option
-from filmcolor.cli.inputs import FilmList, is_pattern, list_films
+from filmcolor.cli.inputs import FilmList, list_films
 from filmcolor.cli.options import (
     EXIT_ERROR,
     EXIT_INTERRUPTED,
@@ -27,6 +27,7 @@ from filmcolor.cli.options import (
     pop_time_range,
     quiet_option,
     range_options,
+    rate_options,
     source_options,
 )
 from filmcolor.cli.progress import BatchProgress, progress_bar
@@ -73,6 +74,12 @@ _output_options = combine(
         is_flag=True,
         section=OUTPUT,
         help="Drop streams that the container cannot hold, and list them, instead of stopping.",
+    ),
+    option(
+        "--convert-audio",
+        is_flag=True,
+        section=OUTPUT,
+        help="Convert sound that the container cannot hold to FLAC (in MOV to ALAC), losslessly.",
     ),
     option(
         "--no-tag",
@@ -130,6 +137,7 @@ _long_run_options = combine(
 @color_options
 @guidance_options
 @source_options
+@rate_options
 @_long_run_options
 @option("--profile", "is_profiled", is_flag=True, help="Also print the cost of each stage.")
 @quiet_option
@@ -142,6 +150,7 @@ def run(
     preset: str | None,
     pix_fmt: str | None,
     drop_unsupported: bool,
+    convert_audio: bool,
     no_tag: bool,
     force: bool,
     jobs: int,
@@ -162,10 +171,9 @@ def run(
     earlier runs. A film that fails does not stop the others. A range applies to each film.
     """
     time_range = pop_time_range(params)
-    is_single = len(films) == 1 and not is_pattern(films[0])
-    if is_profiled and not (is_single and jobs == 1):
-        raise click.UsageError("--profile is of one film, in one process")
     film_list = list_films(films, output)
+    if is_profiled and not (film_list.is_single and jobs == 1):
+        raise click.UsageError("--profile is of one film, in one process")
 
     with _signals_as_interrupt():
         from filmcolor.output.options import Encoding
@@ -173,13 +181,15 @@ def run(
         settings = {
             "time_range": time_range,
             "options": make_color_options(params),
-            "encoding": Encoding(purpose, codec, crf, preset, pix_fmt, drop_unsupported),
+            "encoding": Encoding(
+                purpose, codec, crf, preset, pix_fmt, drop_unsupported, convert_audio
+            ),
             "force": force,
             "restart": restart,
             "tag": not no_tag,
         }
         mode = _RunMode(jobs, is_profiled, skip_existing, strict, quiet, EventLog(log_path))
-        if is_single:
+        if film_list.is_single:
             _run_single(film_list.films[0], output, mode, settings)
         else:
             _run_batch(film_list, output, mode, settings)
@@ -205,7 +215,7 @@ def _run_single(film: Path, output: Path | None, mode: _RunMode, settings: dict[
     profiler = Profiler() if mode.is_profiled else None
     with mode.log.recording_errors(film), progress_bar(mode.quiet, film) as progress:
         if mode.skip_existing if output is None else output.is_dir():
-            output = output_path(film, output, settings["encoding"])
+            output = output_path(film, output, settings["encoding"], settings["options"])
         if mode.skip_existing and output is not None and output.is_file():
             print_line(f"{output} is there already, left alone", mode.quiet)
             return

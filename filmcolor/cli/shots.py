@@ -18,9 +18,11 @@ from filmcolor.cli.options import (
     json_option,
     make_color_options,
     path_option,
+    pop_source_options,
     pop_time_range,
     quiet_option,
     range_options,
+    rate_options,
     source_options,
 )
 from filmcolor.cli.progress import progress_bar
@@ -60,6 +62,7 @@ _COLUMNS = (
 @range_options
 @color_options
 @source_options
+@rate_options
 @quiet_option
 def shots(
     film: Path,
@@ -83,20 +86,21 @@ def shots(
         raise click.UsageError("choose --json or --csv, not both")
     time_range = pop_time_range(params)
     with progress_bar(quiet, film) as progress:
+        source = pop_source_options(params)
         common: dict[str, Any] = {"time_range": time_range, "progress": progress}
         film_shots: Sequence[Shot]
         if sheet:
             from filmcolor.previews.shot_sheet import shot_sheet
 
-            film_shots = shot_sheet(film, sheet, force=force, **common)
+            film_shots = shot_sheet(film, sheet, source=source, force=force, **common)
         elif not export:
             from filmcolor.shots.listing import find_shots
 
-            film_shots = find_shots(film, **common)
+            film_shots = find_shots(film, source=source, **common)
         if export:
             from filmcolor.previews.shot_export import export_shots
 
-            options = make_color_options(params)
+            options = make_color_options({**params, "source": source})
             exported = export_shots(film, export, options=options, force=force, **common)
             film_shots = [shot for shot, _ in exported]
     rows = [_make_row(shot) for shot in film_shots]

@@ -2,12 +2,13 @@
 
 import math
 from pathlib import Path
+from typing import Any
 
 import click
 
 from filmcolor.cli.console import print_line
 from filmcolor.cli.help import command, option
-from filmcolor.cli.options import film_argument, quiet_option
+from filmcolor.cli.options import film_argument, pop_source_options, quiet_option, rate_options
 from filmcolor.cli.progress import progress_bar
 
 
@@ -15,21 +16,24 @@ from filmcolor.cli.progress import progress_bar
 @film_argument
 @click.argument("output", type=click.Path(path_type=Path), metavar="OUTPUT")
 @option("--luma", is_flag=True, help="Also decode both and compare the luma of every frame.")
+@rate_options
 @quiet_option
-def verify(film: Path, output: Path, luma: bool, quiet: bool) -> None:
+def verify(film: Path, output: Path, luma: bool, quiet: bool, **params: Any) -> None:
     """Check that OUTPUT holds everything of FILM.
 
     Compares the frames and their times, the pixel aspect, the chapters, and every packet of sound
-    and subtitles. Exit code 0: nothing was lost. Otherwise one line names the first difference.
+    and subtitles. --rate and the like are those that OUTPUT was made with. Exit code 0: nothing
+    was lost. Otherwise one line names the first difference.
     """
     from filmcolor.output.verify import compare_luma
     from filmcolor.output.verify import verify as verify_film
     from filmcolor.video.probe import probe
 
-    num_frames = verify_film(film, output)
+    source_options = pop_source_options(params)
+    num_frames = verify_film(film, output, source_options=source_options)
     message = f"{output} is whole: {num_frames} frames, at their times, with all that {film} holds"
     if luma:
-        source = probe(film)
+        source = source_options.apply(probe(film))
         with progress_bar(quiet, film) as progress:
             difference = compare_luma(source, probe(output, source.video_number), progress)
         message += (

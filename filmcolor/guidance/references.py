@@ -231,7 +231,7 @@ def _read(
 ) -> _Picture:
     rgba = read_rgba(path)
     _check_aspect(path, rgba.shape, info)
-    rgba = np.ascontiguousarray(np.rot90(rgba, -info.quarter_turns))
+    rgba = np.ascontiguousarray(info.orientation.as_coded(rgba))
     width, height = proxy_size(*info.display_size, size)
     ab, coverage = _at_size(rgba, (width // 2, height // 2))
     _check_paint(path, ab, coverage, is_hint)

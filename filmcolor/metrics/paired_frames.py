@@ -99,7 +99,7 @@ def _check_match(sources: Sequence[FilmInfo], indexes: Sequence[FrameIndex]) -> 
         )
     aspects = [info.display_size[0] / info.display_size[1] for info in sources]
     is_same_aspect = abs(aspects[0] / aspects[-1] - 1.0) <= _MAX_ASPECT_DIFFERENCE
-    if not is_same_aspect or first.rotation != last.rotation:
+    if not is_same_aspect or not first.orientation.is_shown_as(last.orientation):
         raise InputError(
             f"{first.path} is {first.width}×{first.height}, {last.path} {last.width}×"
             f"{last.height} and of another shape; name the same film in true colours"

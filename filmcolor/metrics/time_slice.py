@@ -22,6 +22,7 @@ from filmcolor.metrics.figure import (
 )
 from filmcolor.types.film import FilmInfo
 from filmcolor.types.frames import Picture
+from filmcolor.types.orientation import AS_CODED
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -58,7 +59,7 @@ class TimeSlice:
     def start(self, sources: Sequence[FilmInfo], num_frames: int) -> None:
         """Forget all frames, and prepare for `num_frames` frames of a film and its truth."""
         self._sources = [info.path for info in sources]
-        self._turns = sources[0].quarter_turns if sources else 0
+        self._orientation = sources[0].orientation if sources else AS_CODED
         self._num_frames = num_frames
         self._num_lines = min(num_frames, MAX_LINES)
         self._num_added = 0
@@ -160,5 +161,5 @@ class TimeSlice:
 
     def _line(self, values: NDArray[Any]) -> NDArray[Any]:
         """Return the row of an upright picture (H, W, C), (W, C)."""
-        upright = np.rot90(values, self._turns)
+        upright = self._orientation.upright(values)
         return upright[round(self.row * (upright.shape[0] - 1))].copy()

@@ -14,11 +14,11 @@ from av.container import OutputContainer
 
 from filmcolor.errors import SettingsError
 from filmcolor.output.options import OutputPlan
-from filmcolor.types.film import PROGRESSIVE, FilmInfo
+from filmcolor.types.film import FilmInfo
 from filmcolor.types.frames import ColorFrame, Plane
 from filmcolor.types.yuv import SUBSAMPLING_420, SUBSAMPLING_422, SUBSAMPLING_444, Subsampling
 from filmcolor.video.demux import JPEG_RANGE, MPEG_RANGE
-from filmcolor.video.interlacing import FieldOrderMarker
+from filmcolor.video.interlacing import FieldOrderMarker, is_interlaced_order
 
 _SUBSAMPLINGS = {"420": SUBSAMPLING_420, "422": SUBSAMPLING_422, "444": SUBSAMPLING_444}
 _FIELD_ENCODERS = frozenset({"libx264", "prores_ks", "mpeg2video"})  # code a frame as two fields
@@ -38,15 +38,15 @@ class FrameBuilder:
         plan = self._plan
         built = av.VideoFrame(plan.width, plan.height, plan.pix_fmt)
         for plane, values in zip(built.planes, (frame.luma, frame.cb, frame.cr), strict=True):
-            _fill(plane, values, plan.coding.bit_depth)
+            _fill(plane, values, plan.coding.bit_depth, self._marks_all)
         built.pts, built.time_base = pts, self._time_base
         built.duration = frame.duration
         is_marked = frame.is_interlaced or self._marks_all
         return self._marker.mark(built) if is_marked else built
 
 
-def _fill(plane: Any, values: Plane, bit_depth: int) -> None:
-    """Copy code values into a frame's plane, repeating the last row and column as padding.
+def _fill(plane: Any, values: Plane, bit_depth: int, is_interlaced: bool) -> None:
+    """Copy code values into a frame's plane, padded to its size.
 
     Clips code values to the bit depth, which a damaged film may exceed: x264 ends the process at
     such values.
@@ -56,11 +56,23 @@ def _fill(plane: Any, values: Plane, bit_depth: int) -> None:
     height, width = values.shape
     if (height, width) != target.shape:
         pad = plane.height - height, plane.width - width
-        values = cv2.copyMakeBorder(values, 0, pad[0], 0, pad[1], cv2.BORDER_REPLICATE)
+        values = _pad_fields(values, *pad) if is_interlaced else _pad(values, *pad)
     if bit_depth < 8 * values.itemsize:
         np.minimum(values, (1 << bit_depth) - 1, out=target)
     else:
         target[:] = values
+
+
+def _pad(values: Plane, num_rows: int, num_columns: int) -> Plane:
+    """Return a plane with its last row and column repeated."""
+    return cv2.copyMakeBorder(values, 0, num_rows, 0, num_columns, cv2.BORDER_REPLICATE)
+
+
+def _pad_fields(values: Plane, num_rows: int, num_columns: int) -> Plane:
+    """Return a plane with its last column and the last row of each field repeated."""
+    height = values.shape[0]
+    added = height - 2 + np.arange(num_rows) % 2
+    return _pad(values[np.concatenate([np.arange(height), added.clip(min=0)])], 0, num_columns)
 
 
 def av_versions() -> dict[str, tuple[int, int, int]]:
@@ -133,8 +145,8 @@ def add_video_stream(output: OutputContainer, info: FilmInfo, plan: OutputPlan) 
     if is_coded_as_fields(info, plan):
         context.flags |= Flags.interlaced_dct | Flags.interlaced_me
     context.flags |= Flags.frame_duration  # packets last as long as their frames, not 1 / rate
-    if info.rotation:
-        stream.set_display_rotation(info.rotation)
+    if info.orientation.matrix:
+        stream.set_display_matrix(list(info.orientation.matrix))
     return stream
 
 
@@ -167,7 +179,14 @@ def is_coded_as_fields(info: FilmInfo, plan: OutputPlan) -> bool:
     Such encoders (x264, ProRes) mark all frames as interlaced, also those of a telecined film that
     are not.
     """
-    # x264 codes blocks of a field's rows, two chroma rows at a time
-    rows = 2 * plan.subsampling.y if plan.codec == "libx264" else 1
-    is_possible = plan.codec in _FIELD_ENCODERS and plan.height % rows == 0
-    return is_possible and info.output_field_order > PROGRESSIVE
+    return plan.codec in _FIELD_ENCODERS and is_interlaced_order(info.output_field_order)
+
+
+def coded_multiples(info: FilmInfo, codec: str, subsampling: Subsampling) -> tuple[int, int]:
+    """Return the columns and rows of which an encoder's pictures must be multiples.
+
+    H.264 crops a picture of fields to whole chroma rows of each field (ITU-T H.264, 7.4.2.1.1):
+    720×486 is coded as 720×488.
+    """
+    is_h264_fields = codec == "libx264" and is_interlaced_order(info.output_field_order)
+    return subsampling.x, subsampling.y * (2 if is_h264_fields else 1)

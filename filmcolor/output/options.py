@@ -3,10 +3,16 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias, Union
 
 from filmcolor.errors import SettingsError
 from filmcolor.types.film import StreamInfo
 from filmcolor.types.yuv import Coding, Subsampling
+
+if TYPE_CHECKING:
+    from filmcolor.output.audio_conversion import AudioTarget
+
+Conversion: TypeAlias = Union[str, "AudioTarget"]  # of subtitles: the codec; of sound
 
 FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
 
@@ -17,7 +23,8 @@ class StreamPlan:
 
     copied: tuple[StreamInfo, ...] = ()
     left_out: tuple[StreamInfo, ...] = ()
-    conversions: Mapping[int, str] = field(default_factory=dict)  # index of a copied → codec
+    conversions: Mapping[int, Conversion] = field(default_factory=dict)  # by index of a copied
+    lost_languages: tuple[StreamInfo, ...] = ()  # copied, but the container has no such code
 
 
 NO_STREAMS = StreamPlan()
@@ -66,7 +73,8 @@ class Encoding:
 
     `purpose`: one of `PURPOSES`. `codec`: FFmpeg's name of an encoder. `crf`: constant quality on
     the encoder's scale, lower is better. `drop_unsupported`: leave out streams that the container
-    cannot hold, and report them. Raises SettingsError for an unknown purpose.
+    cannot hold, and report them. `convert_audio`: convert sound that the container cannot hold
+    without changing a sample. Raises SettingsError for an unknown purpose.
     """
 
     purpose: str = "share"
@@ -75,6 +83,7 @@ class Encoding:
     preset: str | None = None
     pix_fmt: str | None = None
     drop_unsupported: bool = False
+    convert_audio: bool = False
 
     def __post_init__(self) -> None:
         if self.purpose not in PURPOSES:
@@ -98,6 +107,7 @@ class OutputPlan:
     transfer: int  # ITU-T H.273
     stream_plan: StreamPlan = NO_STREAMS
     keeps_timecode: bool = True
+    keeps_field_order: bool = True
     notes: tuple[str, ...] = ()  # one line for each difference from the film, besides its colour
     tag: str = ""  # added to the film's comment, so that no one takes its colour for original
 

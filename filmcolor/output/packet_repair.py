@@ -20,12 +20,14 @@ import av
 import av.error
 from av.bitstream import BitStreamFilterContext
 
+from filmcolor.output.packet_sample import PacketSampler, clone_packet
 from filmcolor.types.film import StreamInfo
 from filmcolor.video.demux import open_film, read_packets
 
 _NO_TIME = -(1 << 63)
 _RETIMED = "had times that do not fit the others', set right after the one before"
 _BROKEN = "were broken, left out"
+_UNDECODABLE = "could not be decoded, left out"
 
 
 class PacketRepair:
@@ -35,8 +37,13 @@ class PacketRepair:
     within a sample.
     """
 
-    def __init__(self, path: Path, streams: Sequence[StreamInfo]) -> None:
-        """Read the timestamps of all packets of the streams."""
+    def __init__(
+        self, path: Path, streams: Sequence[StreamInfo], with_samples: bool = False
+    ) -> None:
+        """Read the timestamps of all packets of the streams.
+
+        `with_samples`: also keep a sample of each stream's packets, for `sample`.
+        """
         self._streams = {stream.index: stream for stream in streams}
         self._num_damaged: Counter[tuple[int, str]] = Counter()  # by stream and kind of damage
         self._num_packets: Counter[int] = Counter()  # repaired so far, by stream
@@ -46,11 +53,22 @@ class PacketRepair:
             self._adts_streams = {s.index for s in source_streams if _has_adts(container, s)}
             times = {index: array("q") for index in self._streams}
             durations = {index: array("q") for index in self._streams}
+            self._samplers = {
+                stream.index: PacketSampler(stream, self._sample_bytes[stream.index])
+                for stream in (source_streams if with_samples else ())
+            }
             for packet in read_packets(container, source_streams) if source_streams else ():
                 if packet.size:
                     time = _NO_TIME if packet.dts is None else packet.dts
                     times[packet.stream_index].append(time)
                     durations[packet.stream_index].append(packet.duration or 0)
+                    if with_samples:
+                        self._samplers[packet.stream_index].add(packet)
+            # while the container is open: some repairs read the stream's header
+            self._samples = {
+                index: [(n, self._without_broken_bytes(p)) for n, p in sampler.sample()]
+                for index, sampler in self._samplers.items()
+            }
         self._new_times = {
             index: find_new_times(times[index], durations[index]) for index in self._streams
         }
@@ -60,6 +78,28 @@ class PacketRepair:
         other = copy(self)
         other._num_damaged, other._num_packets = Counter(), Counter()
         return other
+
+    def sample(self, index: int) -> list[av.Packet]:
+        """Return a sample of a stream's packets, repaired; they are the caller's own."""
+        packets = []
+        for number, original in self._samples[index]:
+            if original is not None:
+                packet = clone_packet(original)
+                _retime(packet, self._new_times[index].get(number))
+                packets.append(packet)
+        return packets
+
+    def num_packets(self, index: int) -> int:
+        """Return the number of packets of a stream of which samples were kept."""
+        return self._samplers[index].num_packets
+
+    def changes_sound(self, index: int) -> bool:
+        """Return whether the parameters of a sampled stream's sound change within it."""
+        return self._samplers[index].changes_sound
+
+    def overlaps(self, index: int) -> bool:
+        """Return whether some packet of a sampled stream begins before an earlier one ends."""
+        return self._samplers[index].overlaps
 
     @property
     def changes_times(self) -> bool:
@@ -80,16 +120,18 @@ class PacketRepair:
         number = self._num_packets[index]
         self._num_packets[index] += 1
         repaired = self._without_broken_bytes(packet)
-        if repaired is None:
+        if repaired is not packet:
             self._num_damaged[index, _BROKEN] += 1
-            return None
         time = self._new_times[index].get(number)
-        if time is not None:
+        if repaired is not None and time is not None:
             self._num_damaged[index, _RETIMED] += 1
-            shift = time - (repaired.dts or 0)
-            repaired.dts = time
-            repaired.pts = None if repaired.pts is None else repaired.pts + shift
+            _retime(repaired, time)
         return repaired
+
+    def add_undecodable(self, index: int, num_packets: int) -> None:
+        """Count packets of a stream that could not be decoded as damage."""
+        if num_packets:
+            self._num_damaged[index, _UNDECODABLE] += num_packets
 
     def _without_broken_bytes(self, packet: av.Packet) -> av.Packet | None:
         index = packet.stream_index
@@ -99,8 +141,9 @@ class PacketRepair:
             return None
         if not num_excess:
             return packet
-        self._num_damaged[index, _BROKEN] += 1
-        return _copy_packet(packet, bytes(packet)[:-num_excess])
+        repaired = clone_packet(packet, bytes(packet)[:-num_excess])
+        repaired.stream = packet.stream
+        return repaired
 
 
 def find_new_times(times: Sequence[int], durations: Sequence[int]) -> dict[int, int]:
@@ -164,14 +207,14 @@ def _is_adts_frame(packet: av.Packet) -> bool:
     """Return True when a muxer can remove the packet's ADTS header."""
     try:
         bitstream_filter = BitStreamFilterContext("aac_adtstoasc", packet.stream)
-        return bool(bitstream_filter.filter(_copy_packet(packet, bytes(packet))))
+        return bool(bitstream_filter.filter(clone_packet(packet)))
     except (av.error.FFmpegError, ValueError):
         return False
 
 
-def _copy_packet(packet: av.Packet, data: bytes) -> av.Packet:
-    other = av.Packet(data)
-    other.stream, other.time_base = packet.stream, packet.time_base
-    other.pts, other.dts, other.duration = packet.pts, packet.dts, packet.duration
-    other.is_keyframe = packet.is_keyframe
-    return other
+def _retime(packet: av.Packet, time: int | None) -> None:
+    """Move a packet to a DTS, in place; None leaves it where it is."""
+    if time is not None:
+        shift = time - (packet.dts or 0)
+        packet.dts = time
+        packet.pts = None if packet.pts is None else packet.pts + shift

@@ -10,8 +10,16 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from filmcolor.errors import ContainerError, OutputError
-from filmcolor.output.encoder import choose_pix_fmt, parse_pix_fmt
+import av.error
+
+from filmcolor.errors import ContainerError, InputError, OutputError
+from filmcolor.output.audio_conversion import AudioTarget
+from filmcolor.output.encoder import (
+    choose_pix_fmt,
+    coded_multiples,
+    is_coded_as_fields,
+    parse_pix_fmt,
+)
 from filmcolor.output.options import (
     FORMATS,
     PURPOSES,
@@ -20,11 +28,12 @@ from filmcolor.output.options import (
     Purpose,
     encoder_options,
 )
-from filmcolor.output.stream_plan import plan_streams
-from filmcolor.output.trial import keeps_pixel_shape, keeps_timecode, loses_language, try_encoder
-from filmcolor.types.film import FilmInfo
+from filmcolor.output.stream_plan import StreamPlanner
+from filmcolor.output.trial import try_encoder, try_picture
+from filmcolor.types.film import BOTTOM_FIRST, FilmInfo
 from filmcolor.types.yuv import UNSPECIFIED, Coding
-from filmcolor.video.demux import open_film
+from filmcolor.video.interlacing import is_interlaced_order
+from filmcolor.video.sequence_names import explain_still
 
 _MILLISECOND = Fraction(1, 1000)  # the clock of Matroska and WebM
 
@@ -36,16 +45,19 @@ def plan_output(info: FilmInfo, path: Path | None, encoding: Encoding) -> Output
     subtitles converted, and that to one without some streams.
     Raises ContainerError when the container cannot hold a stream of the film, SettingsError when
     the encoder does not exist or does not support its settings, OutputError when the folder is
-    missing.
+    missing, InputError for a still.
     """
+    if info.is_still:
+        raise InputError(explain_still(info.path))
+    planner = StreamPlanner.of(info)
     if path is not None:
-        return _plan_for(info, path, encoding, True, encoding.drop_unsupported)
+        return _plan_for(planner, path, encoding, True, encoding.drop_unsupported)
     first_error: ContainerError | None = None
     attempts = [(False, False), (True, False), (True, True)]  # convert, drop
     for convert, drop in attempts if encoding.drop_unsupported else attempts[:2]:
         for target in _default_paths(info, PURPOSES[encoding.purpose]):
             try:
-                return _plan_for(info, target, encoding, convert, drop)
+                return _plan_for(planner, target, encoding, convert, drop)
             except ContainerError as error:
                 first_error = first_error or error
     assert first_error is not None  # every purpose names a container
@@ -56,7 +68,7 @@ def _default_paths(info: FilmInfo, purpose: Purpose) -> Iterator[Path]:
     source_suffix = info.path.suffix.lower()
     for suffix in purpose.suffixes:
         if suffix or _is_writable_container(info, source_suffix):
-            yield info.path.with_suffix(f".color{suffix or source_suffix}")
+            yield info.beside(f".color{suffix or source_suffix}")
 
 
 def _is_writable_container(info: FilmInfo, suffix: str) -> bool:
@@ -65,8 +77,9 @@ def _is_writable_container(info: FilmInfo, suffix: str) -> bool:
 
 
 def _plan_for(
-    info: FilmInfo, path: Path, encoding: Encoding, convert: bool, drop: bool
+    planner: StreamPlanner, path: Path, encoding: Encoding, convert: bool, drop: bool
 ) -> OutputPlan:
+    info = planner.info
     suffix = path.suffix.lower()
     if suffix not in FORMATS:
         raise ContainerError(
@@ -77,17 +90,44 @@ def _plan_for(
         raise OutputError(f"{path.parent} is no folder; make it first, or choose another output")
     plan = _plan_picture(info, path, encoding)
     try_encoder(info, plan)
-    if info.sar != 1 and not keeps_pixel_shape(info, plan):
-        raise ContainerError(
-            f"{path}: {suffix} does not keep {plan.codec}'s pixels of {info.sar}; "
-            "name the output .mp4"
-        )
+    plan = _try_picture(info, plan)
     plan = replace(
         plan,
-        stream_plan=plan_streams(info, path, convert, drop),
-        keeps_timecode=keeps_timecode(info, plan),
+        stream_plan=planner.plan(path, convert, drop, convert and encoding.convert_audio),
     )
-    return replace(plan, notes=(*_stream_notes(info, plan), *_picture_notes(info, plan)))
+    return replace(plan, notes=(*_stream_notes(plan), *_picture_notes(info, plan)))
+
+
+def _try_picture(info: FilmInfo, plan: OutputPlan) -> OutputPlan:
+    """Return the plan with what a trial of the picture showed.
+
+    Raises ContainerError when the film would be shown in another shape or orientation.
+    """
+    suffix, timecode = plan.path.suffix, info.timecode
+    tags = {"timecode": timecode} if timecode else {}
+    try:
+        result = try_picture(info, plan, tags)
+        is_written = True
+    except (av.error.FFmpegError, OSError):
+        # QuickTime's timecodes must fit the frame rate: some others fail the run
+        result, is_written = try_picture(info, plan, {}), False
+    if result.sar != info.sar:
+        raise ContainerError(
+            f"{plan.path}: {suffix} does not keep {plan.codec}'s pixels of {info.sar}; "
+            "name the output .mp4"
+        )
+    if not result.orientation.is_shown_as(info.orientation):
+        raise ContainerError(
+            f"{plan.path}: {suffix} does not keep the film's orientation ({info.orientation}); "
+            "name the output .mp4"
+        )
+    is_quicktime = plan.format in ("mp4", "mov")
+    return replace(
+        plan,
+        keeps_timecode=is_written and (not is_quicktime or result.timecode == timecode),
+        keeps_field_order=result.output_field_order == info.output_field_order
+        or not is_interlaced_order(info.output_field_order),
+    )
 
 
 def _plan_picture(info: FilmInfo, path: Path, encoding: Encoding) -> OutputPlan:
@@ -96,8 +136,10 @@ def _plan_picture(info: FilmInfo, path: Path, encoding: Encoding) -> OutputPlan:
     codec = encoding.codec or purpose.codec
     pix_fmt = encoding.pix_fmt or choose_pix_fmt(codec, info.coding.bit_depth, purpose.min_depth)
     subsampling, depth = parse_pix_fmt(pix_fmt, codec)
-    is_padded = codec != "ffv1"
-    columns, rows = subsampling.plane_size(info.width, info.height)
+    width, height = info.width, info.height
+    if codec != "ffv1":
+        columns, rows = coded_multiples(info, codec, subsampling)
+        width, height = columns * -(-width // columns), rows * -(-height // rows)
     return OutputPlan(
         path=path,
         format=FORMATS[path.suffix.lower()],
@@ -106,8 +148,8 @@ def _plan_picture(info: FilmInfo, path: Path, encoding: Encoding) -> OutputPlan:
         pix_fmt=pix_fmt,
         coding=Coding(info.coding.matrix, info.coding.is_full_range, depth),
         subsampling=subsampling,
-        width=columns * subsampling.x if is_padded else info.width,
-        height=rows * subsampling.y if is_padded else info.height,
+        width=width,
+        height=height,
         **_color_tags(info),
     )
 
@@ -122,37 +164,47 @@ def _color_tags(info: FilmInfo) -> dict[str, Any]:
     }
 
 
-def _stream_notes(info: FilmInfo, plan: OutputPlan) -> Iterator[str]:
+def _stream_notes(plan: OutputPlan) -> Iterator[str]:
     """Yield a line for each stream that is left out, converted, or loses its language."""
     stream_plan, suffix = plan.stream_plan, plan.path.suffix
     for stream in stream_plan.left_out:
         yield f"left out, {suffix} cannot hold it: {stream.name}"
     for stream in stream_plan.copied:
-        if codec := stream_plan.conversions.get(stream.index):
+        conversion = stream_plan.conversions.get(stream.index)
+        if isinstance(conversion, AudioTarget):
+            yield f"{stream.name} converted to {conversion}: {conversion.describe()}"
+        elif conversion:
             yield (
-                f"{stream.name} converted to {codec}: text, times, bold, italics and underlines "
-                "are kept, colours and positions are not"
+                f"{stream.name} converted to {conversion}: text, times, bold, italics and "
+                "underlines are kept, colours and positions are not"
             )
-    if plan.format == "mov":
-        with open_film(info.path) as source:
-            for stream in stream_plan.copied:
-                codec = stream_plan.conversions.get(stream.index)
-                is_tagged = stream.language not in (None, "und")
-                if is_tagged and loses_language(source, stream, codec):
-                    yield f".mov has no code for the language of {stream.name}; .mkv has"
+    for stream in stream_plan.lost_languages:
+        yield f"{suffix} has no code for the language of {stream.name}; .mkv has"
 
 
 def _picture_notes(info: FilmInfo, plan: OutputPlan) -> Iterator[str]:
     """Yield a line for each difference of the picture and its times from the film."""
+    yield from info.notes
     if (plan.width, plan.height) != (info.width, info.height):
         yield (
-            f"{info.width}×{info.height} is odd, coded as {plan.width}×{plan.height}, "
-            "the last column or row repeated"
+            f"{info.width}×{info.height} coded as {plan.width}×{plan.height}, which {plan.codec} "
+            "needs: the last columns or rows are repeated"
         )
     if plan.coding.bit_depth < info.coding.bit_depth:
         yield (
             f"luma rounded from {info.coding.bit_depth} to {plan.coding.bit_depth} bits, "
             f"the most {plan.codec} takes; --for master keeps all"
+        )
+    if not plan.keeps_field_order:
+        first = "bottom" if info.field_order == BOTTOM_FIRST else "top"
+        yield (
+            f"interlaced, {first} field first: {plan.codec} in {plan.path.suffix} does not keep "
+            "that; libx264, prores_ks and ffv1 do, or add --deinterlace"
+        )
+    elif is_interlaced_order(info.output_field_order) and not is_coded_as_fields(info, plan):
+        yield (
+            f"interlaced: {plan.codec} codes whole frames, and only the container names the "
+            "field order; libx264 and prores_ks code fields, or add --deinterlace"
         )
     if not plan.keeps_timecode:
         yield f"timecode {info.timecode} left out: it does not fit the frame rate"

@@ -1,10 +1,9 @@
 """Copies the streams besides the picture: sound, subtitles, attachments, cover art."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from fractions import Fraction
-from pathlib import Path
 from typing import Any
 
 import av
@@ -12,12 +11,22 @@ import av.error
 from av.container import InputContainer, OutputContainer
 
 from filmcolor.errors import ContainerError
+from filmcolor.output.acm import add_acm_stream
+from filmcolor.output.audio_conversion import AudioConverter, AudioTarget, add_target_stream
 from filmcolor.output.muxing import write_error
-from filmcolor.output.options import OutputPlan
+from filmcolor.output.options import Conversion, OutputPlan
 from filmcolor.output.packet_repair import PacketRepair
 from filmcolor.output.subtitles import HEADER, MOV_TEXT, convert_text
 from filmcolor.types.film import FilmInfo, Part, StreamInfo
-from filmcolor.video.demux import open_film, read_packets
+from filmcolor.video.demux import open_film, path_of, read_packets
+
+
+class StreamCopyError(ContainerError):
+    """The container refuses a packet of a stream that it took so far."""
+
+    def __init__(self, message: str, stream: StreamInfo) -> None:
+        super().__init__(message)
+        self.stream = stream
 
 
 class StreamCopier:
@@ -33,16 +42,20 @@ class StreamCopier:
         """Read the timestamps of the copied streams. The caller closes `source`."""
         self._plan, self._part, self._source = plan, part, source
         self._copies: dict[int, Any] = {}  # index in the source → stream of the output
-        self._last_dts: dict[int, int] = {}  # by stream of the output, in its ticks
         self.repair = PacketRepair(info.path, plan.stream_plan.copied)
+        self._converters = {
+            index: AudioConverter(source.streams[index], target, part)
+            for index, target in plan.stream_plan.conversions.items()
+            if isinstance(target, AudioTarget)
+        }
         self._packets = self._converted_packets()
         self._next: av.Packet | None = None
 
     def add_stream(self, output: OutputContainer, stream: StreamInfo) -> None:
         """Add a copy of a stream to the output."""
-        self._output = output
-        codec = self._plan.stream_plan.conversions.get(stream.index)
-        self._copies[stream.index] = add_copy(output, self._source, stream, codec)
+        self._muxer = PacketMuxer(output)
+        conversion = self._plan.stream_plan.conversions.get(stream.index)
+        self._copies[stream.index] = add_copy(output, self._source, stream, conversion)
 
     def start(self) -> None:
         """Read the first packet; the output's header has been written."""
@@ -51,10 +64,7 @@ class StreamCopier:
     def copy_until(self, seconds: Fraction | None) -> None:
         """Copy the packets up to a time on the output's clock; all the others when None."""
         while (packet := self._next) is not None and self._is_due(packet, seconds):
-            base = Fraction(packet.time_base)
-            offset = round(self._part.offset / base)
-            packet.pts = None if packet.pts is None else packet.pts - offset
-            packet.dts = None if packet.dts is None else packet.dts - offset
+            shift_packet(packet, self._part.offset)
             self._mux(packet)
             self._next = next(self._packets, None)
 
@@ -66,24 +76,63 @@ class StreamCopier:
         return time * Fraction(packet.time_base) - self._part.offset <= seconds
 
     def _converted_packets(self) -> Iterator[av.Packet]:
-        """Yield the packets, with subtitles converted as planned."""
+        """Yield the packets, with subtitles and sound converted as planned."""
         plan = self._plan.stream_plan
-        codecs = {stream.index: stream.codec for stream in plan.copied}
-        for packet in copied_packets(self._source, plan.copied, self._part, self.repair):
+        streams = {stream.index: stream for stream in plan.copied}
+        for packet in copied_packets(
+            self._source, plan.copied, self._part, self.repair, self._converters
+        ):
             index = packet.stream_index
+            conversion = plan.conversions.get(index)
             if self._copies[index] is None:
                 continue
-            if codec := plan.conversions.get(index):
-                if codecs[index] == MOV_TEXT and not has_text(packet):
-                    continue
-                packet = convert_packet(packet, codecs[index], codec)
-            packet.stream = self._copies[index]
-            yield packet
+            if isinstance(conversion, AudioTarget):
+                yield from self._convert_sound(index, packet)
+                continue
+            converted = converted_packet(packet, streams[index], conversion)
+            if converted is not None:
+                converted.stream = self._copies[index]
+                yield converted
+        for index in self._converters:
+            yield from self._convert_sound(index, None)
+
+    def _convert_sound(self, index: int, packet: av.Packet | None) -> Iterator[av.Packet]:
+        converter = self._converters[index]
+        for converted in converter.convert(packet):
+            converted.stream = self._copies[index]
+            yield converted
+        if packet is None:
+            self.repair.add_undecodable(index, converter.reader.num_undecodable)
 
     def _mux(self, packet: av.Packet) -> None:
-        """Write a packet; MP4 and MOV hold no DTS twice, so a second one comes a tick later."""
         stream = packet.stream
-        if packet.dts is not None and self._plan.format in ("mp4", "mov"):
+        try:
+            self._muxer.mux(packet)
+        except (av.error.ArgumentError, av.error.InvalidDataError) as error:
+            seconds = float((packet.dts or 0) * Fraction(packet.time_base))
+            copied = self._plan.stream_plan.copied
+            original = next(s for s in copied if self._copies[s.index] is stream)
+            raise StreamCopyError(
+                f"{self._plan.path.name} cannot hold the packet of {original.name} at "
+                f"{seconds:.3f} s; name another output, .mkv takes most",
+                original,
+            ) from error
+        except (av.error.FFmpegError, OSError) as error:
+            raise write_error(self._plan.path, error) from error
+
+
+class PacketMuxer:
+    """Writes packets; MP4 and MOV hold no DTS twice, so a second one comes a tick later."""
+
+    def __init__(self, output: OutputContainer) -> None:
+        self._output = output
+        self._is_unique = output.format.name in ("mp4", "mov")
+        self._last_dts: dict[int, int] = {}  # by stream of the output, in its ticks
+
+    def mux(self, packet: av.Packet) -> None:
+        """Write a packet, whose `stream` is one of the output."""
+        stream = packet.stream
+        if packet.dts is not None and self._is_unique:
             ticks = packet.time_base / stream.time_base
             dts = math.floor(packet.dts * ticks + Fraction(1, 2))
             min_dts = self._last_dts.get(stream.index, dts - 1) + 1
@@ -94,16 +143,7 @@ class StreamCopier:
                 packet.dts = dts = min_dts
                 packet.pts = dts + math.floor(delay * ticks)
             self._last_dts[stream.index] = dts
-        try:
-            self._output.mux(packet)
-        except (av.error.ArgumentError, av.error.InvalidDataError) as error:
-            seconds = float((packet.dts or 0) * Fraction(packet.time_base))
-            raise ContainerError(
-                f"{self._plan.path} cannot hold a packet of {seconds:.3f} s of its stream "
-                f"{stream.index} ({stream.type}); name another output, .mkv takes most"
-            ) from error
-        except (av.error.FFmpegError, OSError) as error:
-            raise write_error(self._plan.path, error) from error
+        self._output.mux(packet)
 
 
 def copied_packets(
@@ -111,16 +151,19 @@ def copied_packets(
     streams: tuple[StreamInfo, ...],
     part: Part,
     packet_repair: PacketRepair | None = None,
+    whole: Collection[int] = (),
 ) -> Iterator[av.Packet]:
     """Yield the packets of a part of some streams, in the container's order.
 
-    `packet_repair`: repairs them for any container; None leaves them as they are.
+    `packet_repair`: repairs them for any container; None leaves them as they are. `whole`: the
+    indexes of streams all of whose packets are yielded.
     """
     source_streams = [container.streams[stream.index] for stream in streams]
     if not source_streams:
         return
     pictures = {stream.index for stream in streams if stream.is_picture}
-    if part.start and (packet_repair is None or not packet_repair.changes_times):
+    needs_all = bool(whole) or (packet_repair is not None and packet_repair.changes_times)
+    if part.start and not needs_all:
         with suppress(av.error.FFmpegError):  # a damaged index: read from the beginning
             container.seek(int(part.start * av.time_base))
     for packet in read_packets(container, source_streams):
@@ -132,17 +175,20 @@ def copied_packets(
                 continue
             packet = repaired
         time = packet.dts if packet.pts is None else packet.pts
-        is_picture = packet.stream_index in pictures
-        if is_picture or time is None or part.contains(time * Fraction(packet.time_base)):
+        is_exempt = packet.stream_index in pictures or packet.stream_index in whole
+        if is_exempt or time is None or part.contains(time * Fraction(packet.time_base)):
             yield packet
 
 
 def add_copy(
-    output: OutputContainer, source: InputContainer, stream: StreamInfo, codec: str | None = None
+    output: OutputContainer,
+    source: InputContainer,
+    stream: StreamInfo,
+    conversion: Conversion | None = None,
 ) -> Any:
     """Add a stream for copied packets and return it; None for an attachment, which has none.
 
-    `codec`: the codec that the packets of subtitles are converted to.
+    `conversion`: what the packets are converted to.
     """
     original: Any = source.streams[stream.index]
     if stream.type == "attachment":
@@ -152,17 +198,40 @@ def add_copy(
         _attach_picture(output, source, stream)
         return None
     copy: Any
-    if codec == MOV_TEXT:
-        copy = output.add_stream(codec)
+    if isinstance(conversion, AudioTarget):
+        copy = add_target_stream(output, conversion)
+    elif conversion == MOV_TEXT:
+        copy = output.add_stream(conversion)
         copy.codec_context.subtitle_header = HEADER
-    elif codec:
-        copy = output.add_mux_stream(codec)
+    elif conversion:
+        copy = output.add_mux_stream(conversion)
     else:
-        copy = output.add_stream_from_template(original)
-    if codec:
+        copy = _add_stream_like(output, original)
+    if isinstance(conversion, str):
         copy.time_base = original.time_base
     copy_tags(original, copy)
     return copy
+
+
+def _add_stream_like(output: OutputContainer, original: Any) -> Any:
+    if original.codec_context is None and original.type in ("audio", "subtitle"):
+        raise ValueError("this build of PyAV does not know its codec")
+    try:
+        copy: Any = output.add_stream_from_template(original)
+    except ValueError:
+        if original.type == "audio" and output.format.name == "matroska":
+            with suppress(ValueError):
+                return add_acm_stream(output, original)
+        raise
+    if original.type == "audio":
+        _name_layout(copy.codec_context)
+    return copy
+
+
+def _name_layout(context: Any) -> None:
+    """Name the channels of mono and stereo, which AVI does not: MP4 needs that for PCM."""
+    if context.layout.name.endswith(" channels") and context.layout.nb_channels <= 2:
+        context.layout = f"{context.layout.nb_channels}c"
 
 
 def _attach_picture(output: OutputContainer, source: InputContainer, stream: StreamInfo) -> None:
@@ -171,7 +240,7 @@ def _attach_picture(output: OutputContainer, source: InputContainer, stream: Str
     subtype = "jpeg" if extension == "jpg" else extension
     name = stream.metadata.get("filename", f"cover.{extension}")
     mimetype = stream.metadata.get("mimetype", f"image/{subtype}")
-    with open_film(Path(source.name)) as film:
+    with open_film(path_of(source)) as film:
         packet = next(p for p in film.demux(film.streams[stream.index]) if p.size)
         output.add_attachment(name, mimetype, bytes(packet))
 
@@ -184,12 +253,26 @@ def copy_tags(original: Any, copy: Any) -> None:
     copy.disposition = original.disposition
 
 
-def convert_packet(packet: av.Packet, source: str, target: str) -> av.Packet:
-    """Return a packet of subtitles in another codec, shown at the same time."""
-    copy = av.Packet(convert_text(bytes(packet), source, target))
+def converted_packet(packet: av.Packet, stream: StreamInfo, codec: str | None) -> av.Packet | None:
+    """Return a packet of subtitles in another codec, shown at the same time.
+
+    None for a packet without text. The packet itself where `codec` is None.
+    """
+    if codec is None:
+        return packet
+    if stream.codec == MOV_TEXT and not has_text(packet):
+        return None
+    copy = av.Packet(convert_text(bytes(packet), stream.codec, codec))
     copy.pts, copy.dts, copy.duration = packet.pts, packet.dts, packet.duration
     copy.time_base, copy.is_keyframe = packet.time_base, True
     return copy
+
+
+def shift_packet(packet: av.Packet, offset: Fraction) -> None:
+    """Move a packet `offset` seconds earlier, in place."""
+    ticks = round(offset / Fraction(packet.time_base))
+    packet.pts = None if packet.pts is None else packet.pts - ticks
+    packet.dts = None if packet.dts is None else packet.dts - ticks
 
 
 def has_text(packet: av.Packet) -> bool:

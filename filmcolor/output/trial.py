@@ -1,26 +1,37 @@
-"""Tries out encoders and containers in memory, before a run decodes its first frame.
+"""Tries out encoders and containers in memory, before a run colours its first frame.
 
-Trials take the place of tables of what each encoder and container of FFmpeg supports.
+Trials take the place of tables of what each encoder and container of FFmpeg supports. What is
+written is read back and compared as `verify` does at the end of a run.
 """
 
 import io
-from collections.abc import Mapping
-from itertools import islice
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import av
 import av.error
+import numpy as np
 from av.container import InputContainer
 
-from filmcolor.errors import ContainerError, SettingsError
-from filmcolor.output.encoder import add_video_stream, start_encoding
-from filmcolor.output.options import OutputPlan
-from filmcolor.output.streams import add_copy, convert_packet
-from filmcolor.types.film import FilmInfo, StreamInfo
+from filmcolor.errors import ContainerError, FilmcolorError, SettingsError
+from filmcolor.output.acm import name_acm_tracks
+from filmcolor.output.audio_comparison import SoundComparison, compare_parameters
+from filmcolor.output.audio_conversion import AudioConverter, AudioTarget, choose_target
+from filmcolor.output.encoder import FrameBuilder, add_video_stream, start_encoding
+from filmcolor.output.muxing import muxer_options
+from filmcolor.output.options import Conversion, OutputPlan
+from filmcolor.output.packet_comparison import PacketComparison
+from filmcolor.output.packet_repair import PacketRepair
+from filmcolor.output.packet_sample import clone_packet
+from filmcolor.output.streams import PacketMuxer, add_copy, converted_packet, shift_packet
+from filmcolor.types.film import FilmInfo, Part, StreamInfo
+from filmcolor.types.frames import ColorFrame
 from filmcolor.video.demux import open_film, read_packets
+from filmcolor.video.probe import describe_film, stream_info
 
-_MAX_PACKETS = 1000  # read in search of a stream's first packet
+_NUM_FRAMES = 4  # of fewer, x265 may return random decoding times
 
 
 def try_encoder(info: FilmInfo, plan: OutputPlan) -> None:
@@ -52,94 +63,173 @@ def _encoder_error(plan: OutputPlan, error: Exception) -> SettingsError:
     )
 
 
-def keeps_pixel_shape(info: FilmInfo, plan: OutputPlan) -> bool:
-    """Return True when the container keeps the sample aspect ratio.
+def try_picture(info: FilmInfo, plan: OutputPlan, metadata: Mapping[str, str]) -> FilmInfo:
+    """Return the properties of a film of a few black frames in the planned coding, read back.
 
-    PyAV does not pass it to Matroska, which so has only what the codec itself stores: H.264 and
-    H.265 store it; FFV1, ProRes and AV1 do not.
+    `metadata`: of the film as a whole. Raises a FilmcolorError or av's errors where writing fails.
     """
-    with av.open(_write_one_frame(info, plan, {})) as film:
-        return film.streams.video[0].sample_aspect_ratio == info.sar
-
-
-def keeps_timecode(info: FilmInfo, plan: OutputPlan) -> bool:
-    """Return True when the container keeps the film's timecode.
-
-    QuickTime's timecodes must fit the frame rate: some others are dropped, some fail the run.
-    """
-    if plan.format not in ("mp4", "mov") or info.timecode is None:
-        return True
-    try:
-        with av.open(_write_one_frame(info, plan, {"timecode": info.timecode})) as film:
-            return film.streams.video[0].metadata.get("timecode") == info.timecode
-    except (av.error.FFmpegError, OSError):
-        return False
-
-
-def _write_one_frame(info: FilmInfo, plan: OutputPlan, metadata: Mapping[str, str]) -> io.BytesIO:
-    """Return a film of one frame, to be read back."""
     memory = io.BytesIO()
-    with av.open(memory, "w", format=plan.format) as output:
+    options = muxer_options(plan.format, info.time_base)
+    with av.open(memory, "w", format=plan.format, container_options=options) as output:
         stream = add_video_stream(output, info, plan)
         output.metadata.update(metadata)
         start_encoding(output)
-        frame = av.VideoFrame(plan.width, plan.height, plan.pix_fmt)
-        for plane in frame.planes:  # x264 ends the process at code values beyond the bit depth
-            plane.update(bytes(plane.buffer_size))
-        frame.pts, frame.time_base = 0, info.time_base
-        output.mux(stream.encode(frame))
+        build_frame = FrameBuilder(info, plan)
+        step = max(1, round(info.ticks_per_frame))
+        for number in range(_NUM_FRAMES):
+            frame = _black_frame(info, plan, number, step)
+            output.mux(stream.encode(build_frame(frame, number * step)))
         output.mux(stream.encode(None))
     memory.seek(0)
-    return memory
-
-
-def can_hold(
-    format_name: str, source: InputContainer, stream: StreamInfo, codec: str | None = None
-) -> bool:
-    """Return True when a container can hold a copy of a stream, converted to `codec` if given.
-
-    Writes the stream's first packet, for some muxers refuse only that.
-    """
-    if stream.is_picture and format_name == "mov":
-        return False  # FFmpeg drops it silently
-    try:
-        copy, _ = _write_first_packet(format_name, source, stream, codec)
-    except (av.error.FFmpegError, OSError, ValueError, NotImplementedError):
-        return False
-    return copy is not None or format_name == "matroska"  # others drop attachments silently
-
-
-def loses_language(source: InputContainer, stream: StreamInfo, codec: str | None) -> bool:
-    """Return True when QuickTime's short list of languages lacks that of a stream."""
-    copy, memory = _write_first_packet("mov", source, stream, codec)
+    film: Any
     with av.open(memory) as film:
-        languages = [written.metadata.get("language") for written in film.streams]
-    return bool(languages) and languages[0] != copy.metadata.get("language")
+        return describe_film(film, plan.path)
 
 
-def _write_first_packet(
-    format_name: str, source: InputContainer, stream: StreamInfo, codec: str | None
-) -> tuple[Any, io.BytesIO]:
-    """Return a copy of a stream, None for an attachment, and the file that holds it."""
-    memory = io.BytesIO()
-    with av.open(memory, "w", format=format_name) as output:
-        copy = add_copy(output, source, stream, codec)
-        if copy is not None:
-            start_encoding(output)
-            packet = _first_packet(Path(source.name), stream)
-            if packet is not None:
-                if codec is not None:
-                    packet = convert_packet(packet, stream.codec, codec)
-                packet.stream = copy
-                output.mux(packet)
-    memory.seek(0)
-    return copy, memory
+def _black_frame(info: FilmInfo, plan: OutputPlan, number: int, duration: int) -> ColorFrame:
+    dtype = np.uint8 if plan.coding.bit_depth == 8 else np.uint16
+    columns, rows = plan.subsampling.plane_size(info.width, info.height)
+    chroma = np.full((rows, columns), plan.coding.chroma_offset, dtype)
+    return ColorFrame(
+        number=number,
+        luma=np.full((info.height, info.width), plan.coding.luma_offset, dtype),
+        cb=chroma,
+        cr=chroma,
+        pts=number * duration,
+        duration=duration,
+        is_interlaced=info.is_interlaced and not info.is_deinterlaced,
+    )
 
 
-def _first_packet(path: Path, stream: StreamInfo) -> av.Packet | None:
-    """Return a stream's first packet; None if it comes late, as with subtitles."""
-    with open_film(path) as source:
-        for packet in islice(read_packets(source, list(source.streams)), _MAX_PACKETS):
-            if packet.stream_index == stream.index and packet.size:
-                return packet
-    return None
+@dataclass(frozen=True, slots=True)
+class StreamTrial:
+    """What became of a sample of a stream in a container.
+
+    difference: what a copy differs in, or why it cannot be written; "" if it is the same.
+    language: that of the copy.
+    """
+
+    difference: str = ""
+    language: str | None = None
+
+    @property
+    def is_kept(self) -> bool:
+        """True if the container can hold the stream."""
+        return not self.difference
+
+
+@dataclass(frozen=True, slots=True)
+class StreamTrials:
+    """Tries containers with a film's own packets.
+
+    `source`: the film, opened. `repair`: of its streams, with samples.
+    """
+
+    info: FilmInfo
+    source: InputContainer
+    repair: PacketRepair
+
+    def try_stream(
+        self, format_name: str, stream: StreamInfo, conversion: Conversion | None = None
+    ) -> StreamTrial:
+        """Return what becomes of a stream in a container, converted if that is given."""
+        if stream.is_picture and format_name == "mov":
+            return StreamTrial("FFmpeg does not write pictures into it")
+        try:
+            originals = [] if stream.type == "attachment" else self.repair.sample(stream.index)
+            is_copied, memory = self._write(format_name, stream, conversion, originals)
+            if not is_copied:  # an attachment; other containers drop it silently
+                is_kept = format_name == "matroska"
+                return StreamTrial("" if is_kept else "it holds no attachments")
+            return self._compare(memory, stream, conversion, originals)
+        except (av.error.FFmpegError, OSError, ValueError, NotImplementedError) as error:
+            return StreamTrial(str(getattr(error, "strerror", None) or error))
+        except FilmcolorError as error:
+            return StreamTrial(str(error))
+
+    def choose_target(self, format_name: str, stream: StreamInfo) -> AudioTarget | None:
+        """Return what sound can be converted to in a container; None if to nothing."""
+        packets = self.repair.sample(stream.index)
+        if stream.type != "audio" or not packets:
+            return None
+        if self.source.streams[stream.index].codec_context is None:
+            return None
+        with open_film(self.info.path) as film:
+            target = choose_target(format_name, film.streams[stream.index], packets)
+        is_possible = target and self.try_stream(format_name, stream, target).is_kept
+        return target if is_possible else None
+
+    def _write(
+        self,
+        format_name: str,
+        stream: StreamInfo,
+        conversion: Conversion | None,
+        packets: Sequence[av.Packet],
+    ) -> tuple[bool, io.BytesIO]:
+        """Return a file with a copy of a stream, and whether the copy has packets."""
+        memory = io.BytesIO()
+        options = muxer_options(format_name, self.info.time_base)
+        with av.open(memory, "w", format=format_name, container_options=options) as output:
+            copy = add_copy(output, self.source, stream, conversion)
+            if copy is not None:
+                start_encoding(output)
+                muxer = PacketMuxer(output)
+                for converted in self._convert(stream, conversion, packets):
+                    shift_packet(converted, self.info.origin)
+                    converted.stream = copy
+                    muxer.mux(converted)
+        name_acm_tracks(memory)
+        memory.seek(0)
+        return copy is not None, memory
+
+    def _convert(
+        self, stream: StreamInfo, conversion: Conversion | None, packets: Sequence[av.Packet]
+    ) -> Iterator[av.Packet]:
+        """Yield the packets of a copy."""
+        if isinstance(conversion, AudioTarget):
+            with open_film(self.info.path) as film:  # decoders keep a state: a new one each time
+                converter = AudioConverter(film.streams[stream.index], conversion, Part())
+                for packet in [*packets, None]:
+                    yield from converter.convert(packet)
+            return
+        for packet in packets:
+            converted = converted_packet(clone_packet(packet), stream, conversion)
+            if converted is not None:
+                yield converted
+
+    def _compare(
+        self,
+        memory: io.BytesIO,
+        stream: StreamInfo,
+        conversion: Conversion | None,
+        originals: Sequence[av.Packet],
+    ) -> StreamTrial:
+        """Return how a copy of a stream differs from it; raises VerifyError if its packets do."""
+        if not originals:
+            return StreamTrial(language=stream.language)  # containers keep no empty stream
+        film: Any
+        with av.open(memory) as film:
+            copied: Any = next(iter(film.streams), None)
+            if copied is None:
+                return StreamTrial("it is lost")
+            copy = stream_info(copied)
+            path = Path("the copy")
+            comparison = PacketComparison(
+                stream, copy, self.info.path, path, film.format.name, self.info.origin
+            )
+            copies = (packet for packet in read_packets(film, copied) if packet.size)
+            changes_sound = self.repair.changes_sound(stream.index)
+            if isinstance(conversion, AudioTarget):
+                with open_film(self.info.path) as source:
+                    SoundComparison(stream.name, str(path), Part(origin=self.info.origin)).compare(
+                        source.streams[stream.index], originals, copied, copies
+                    )
+            elif changes_sound:
+                copy_list = list(copies)
+                comparison.compare(iter(originals), iter(copy_list))
+                with open_film(self.info.path) as source:
+                    original = source.streams[stream.index]
+                    compare_parameters(original, originals, copied, copy_list)
+            else:
+                comparison.compare(iter(originals), copies)
+            return StreamTrial(language=copy.language)

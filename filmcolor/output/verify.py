@@ -11,30 +11,48 @@ import numpy as np
 
 from filmcolor.errors import VerifyError
 from filmcolor.output.muxing import cut_chapters
-from filmcolor.output.packet_comparison import PacketComparison
+from filmcolor.output.packet_comparison import compare_stream
 from filmcolor.output.packet_repair import PacketRepair
 from filmcolor.output.streams import copied_packets
 from filmcolor.runtime.threads import num_decoder_threads
-from filmcolor.types.film import FilmInfo, Part, StreamInfo
+from filmcolor.types.film import (
+    BOTTOM_FIRST,
+    PROGRESSIVE,
+    TOP_FIRST,
+    UNKNOWN_ORDER,
+    FilmInfo,
+    Part,
+    StreamInfo,
+)
 from filmcolor.types.yuv import convert_luma
 from filmcolor.video.decoder import read_luma
 from filmcolor.video.demux import open_film
 from filmcolor.video.frame_index import FrameIndex
+from filmcolor.video.interlacing import is_interlaced_order, marks_frames
 from filmcolor.video.probe import probe
+from filmcolor.video.source_options import AS_MARKED, SourceOptions
 
-_FIELD_ORDER_CODECS = ("h264", "ffv1", "prores", "mpeg2video")  # store it in every container
+_ORDER_NAMES = {
+    UNKNOWN_ORDER: "in no order",
+    PROGRESSIVE: "shown together",
+    TOP_FIRST: "top first",
+    BOTTOM_FIRST: "bottom first",
+}
 _CHAPTER_TOLERANCE = Fraction(1, 500)  # seconds: containers round chapters to 1 ms
 
 
-def verify(source: str | Path, output: str | Path) -> int:
+def verify(
+    source: str | Path, output: str | Path, *, source_options: SourceOptions = AS_MARKED
+) -> int:
     """Compare a film's output with the film, and return the number of frames.
 
     Compares frames, timestamps, pixel shape, chapters and all packets of sound and subtitles. If
     packets of a damaged film announce frames that cannot be decoded, the output must hold those
-    that can. Raises VerifyError, which names the first difference, and InputError for files that
+    that can. `source_options`: those that the output was made with.
+    Raises VerifyError, which names the first difference, and InputError for files that
     cannot be read.
     """
-    info, output = probe(source), Path(output)
+    info, output = source_options.apply(probe(source)), Path(output)
     index = FrameIndex.read(info)
     error = _find_difference(info, output, index.pts)
     if error is None:
@@ -111,16 +129,19 @@ def _compare_times(source: FilmInfo, result: FilmInfo, pts: Sequence[int], part:
 
 
 def _compare_geometry(source: FilmInfo, result: FilmInfo) -> None:
-    names = ["sar", "rotation"]
-    is_interlaced = source.is_interlaced and not source.is_deinterlaced
-    if is_interlaced and result.codec in _FIELD_ORDER_CODECS:
-        names.append("field_order")
-    for name in names:
-        value, expected = getattr(result, name), getattr(source, name)
-        if value != expected:
-            raise VerifyError(
-                f"{result.path} has {name} {value} where {source.path} has {expected}"
-            )
+    differences: list[tuple[str, object, object]] = []
+    if result.sar != source.sar:
+        differences.append(("pixels of", result.sar, source.sar))
+    if not result.orientation.is_shown_as(source.orientation):
+        differences.append(("orientation", result.orientation, source.orientation))
+    expected, order = source.output_field_order, result.field_order
+    is_stated = marks_frames(result.codec) or order != UNKNOWN_ORDER
+    if is_interlaced_order(expected) and is_stated and order != expected:
+        differences.append(("fields", _ORDER_NAMES[order], _ORDER_NAMES[expected]))
+    for name, value, expected_value in differences:
+        raise VerifyError(
+            f"{result.path} has {name} {value} where {source.path} has {expected_value}"
+        )
 
 
 def _compare_chapters(source: FilmInfo, result: FilmInfo, part: Part) -> None:
@@ -163,7 +184,7 @@ def _compare_streams(
             f"{result.path} has {len(copies)} {stream_type} streams besides the picture "
             f"where {len(originals)} of {source.path} were to be kept"
         )
-    if stream_type not in ("audio", "subtitle"):
+    if stream_type not in ("audio", "subtitle", "data"):
         return
     for copy, original in zip(copies, originals):
         # QuickTime's list of languages is short: the plan's notes name those that it lacks
@@ -171,7 +192,7 @@ def _compare_streams(
         if not is_same_language and not _is_quicktime(result):
             raise VerifyError(f"{copy.name} of {result.path} was {original.name} in {source.path}")
         repair = packet_repair.restarted()
-        PacketComparison(source, result, original, copy, part, repair).run()
+        compare_stream(source, result, original, copy, part, repair)
 
 
 def _has_packets(

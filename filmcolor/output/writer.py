@@ -4,7 +4,6 @@ Films that begin before zero (`FilmInfo.origin`) have all times moved, so that t
 Matroska would put its first cluster at zero, MP4 would write an edit list that hides frames.
 """
 
-import os
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -12,7 +11,8 @@ import av
 import av.error
 
 from filmcolor.errors import OutputError
-from filmcolor.files import move_into_place, partial_path
+from filmcolor.files import media_url, move_into_place, partial_path
+from filmcolor.output.acm import name_acm_tracks
 from filmcolor.output.encoder import FrameBuilder, add_video_stream, start_encoding
 from filmcolor.output.muxing import (
     close_quietly,
@@ -72,7 +72,7 @@ class FilmWriter:
         source = stack.enter_context(open_film(self.info.path))
         self._copier = StreamCopier(self.info, self.plan, self.part, source)
         self._output = av.open(
-            os.fspath(self.partial),
+            media_url(self.partial),
             "w",
             format=self.plan.format,
             container_options=muxer_options(self.plan.format, self.info.time_base),
@@ -138,11 +138,13 @@ class FilmWriter:
         self._copier.copy_until(None)
         with translate_write_errors(self.plan.path):
             self._output.close()
+            with self.partial.open("r+b") as file:
+                name_acm_tracks(file)
 
-    def keep(self) -> None:
-        """Rename the finished file to its target, once its bytes are on the disk."""
-        with translate_write_errors(self.plan.path):
-            move_into_place(self.partial, self.plan.path, durable=True)
+    def keep(self, path: Path) -> None:
+        """Rename the finished file to `path`, once its bytes are on the disk."""
+        with translate_write_errors(path):
+            move_into_place(self.partial, path, durable=True)
 
     def _mux_video(self, packets: list[av.Packet]) -> None:
         for packet in packets:

@@ -28,7 +28,6 @@ from filmcolor.pipeline.workers import (
 from filmcolor.runtime.profiler import Profiler
 from filmcolor.segments.journal import Segment
 from filmcolor.types.film import WHOLE, TimeRange
-from filmcolor.video.probe import probe
 
 MAX_JOBS = 64
 
@@ -167,9 +166,11 @@ def _divide(missing: Sequence[Sequence[Segment]], jobs: int) -> list[tuple[Segme
     ]
 
 
-def output_path(film: str | Path, folder: str | Path | None, encoding: Encoding) -> Path:
+def output_path(
+    film: str | Path, folder: str | Path | None, encoding: Encoding, options: ColorOptions
+) -> Path:
     """Return the path of a film's output, in a folder, or beside its source when None."""
-    path = plan_output(probe(film), None, encoding).path
+    path = plan_output(options.probe(film), None, encoding).path
     return path if folder is None else Path(folder) / path.name
 
 
@@ -186,7 +187,7 @@ def _plan(
 ) -> Task | Outcome:
     """Return the task of a film; its outcome when it is skipped or cannot be coloured."""
     try:
-        output = output_path(film, folder, settings.encoding)
+        output = output_path(film, folder, settings.encoding, settings.options)
         if skip_existing and output.is_file():
             return Outcome(film, is_skipped=True)
         check_target(output, film, settings.force)

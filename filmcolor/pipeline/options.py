@@ -1,6 +1,7 @@
 """Options that decide how a film is coloured."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import filmcolor.weights as weights_store
 from filmcolor.errors import SettingsError
@@ -13,7 +14,9 @@ from filmcolor.temporal.smoothing import DEFAULT, LEVELS
 from filmcolor.types.film import FilmInfo
 from filmcolor.types.frames import COLORED, TINTED
 from filmcolor.video.frame_index import FrameIndex
+from filmcolor.video.probe import probe
 from filmcolor.video.proxy import DEFAULT_SIZE
+from filmcolor.video.source_options import AS_MARKED, SourceOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +31,7 @@ class ColorOptions:
     colours. `smooth`: how far colours are steadied in time, one of "off", "light", "normal" and
     "strong". `deinterlace`: the two fields of each frame become one picture first. Shots that are
     in colour already keep their chroma unless `recolor`; tinted ones keep it with `keep_tint`.
+    `source`: the film's frame rate and field order, where its headers are wrong.
     Raises SettingsError for values that have no meaning.
     """
 
@@ -47,6 +51,7 @@ class ColorOptions:
     deinterlace: bool = False
     keep_tint: bool = False
     recolor: bool = False
+    source: SourceOptions = AS_MARKED
 
     def __post_init__(self) -> None:
         check_batch_shape(self.size, self.batch_size)
@@ -68,6 +73,14 @@ class ColorOptions:
         """The chroma classes of shots that keep the film's own chroma."""
         classes = {COLORED: not self.recolor, TINTED: self.keep_tint}
         return frozenset(name for name, is_kept in classes.items() if is_kept)
+
+    def probe(self, film: str | Path) -> FilmInfo:
+        """Return a film as it will be decoded: `source` applied, deinterlaced if asked for.
+
+        Raises a FilmcolorError when it cannot be read.
+        """
+        info = self.source.apply(probe(film))
+        return replace(info, is_deinterlaced=self.deinterlace)
 
     def read_guidance(self, info: FilmInfo, index: FrameIndex | None = None) -> Guidance:
         """Return the grades and references that these options give a film.

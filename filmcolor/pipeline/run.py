@@ -12,20 +12,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import filmcolor.weights as weights_store
-from filmcolor.errors import InputError
+from filmcolor.errors import InputError, VerifyError
 from filmcolor.files import check_target
 from filmcolor.guidance.guidance import Guidance
 from filmcolor.guidance.references import digest_of
 from filmcolor.output.encoder import av_versions
 from filmcolor.output.options import Encoding, OutputPlan
 from filmcolor.output.plan import plan_output
-from filmcolor.output.verify import verify_output
-from filmcolor.output.writer import FilmWriter
 from filmcolor.pipeline.colorizer import Colorizer
+from filmcolor.pipeline.join import join_segments
 from filmcolor.pipeline.options import ColorOptions
 from filmcolor.pipeline.report import Report, describe_chroma_classes, describe_damage
-from filmcolor.runtime.profiler import Profiler, section
-from filmcolor.segments.concat import concatenate
+from filmcolor.runtime.profiler import Profiler
 from filmcolor.segments.journal import Identity, Journal, Segment, explain_resume, identify_source
 from filmcolor.segments.segment import split_into_segments, write_segments
 from filmcolor.types.film import WHOLE, FilmInfo, Part, TimeRange
@@ -33,7 +31,7 @@ from filmcolor.types.frames import ColorFrame
 from filmcolor.version import __version__
 from filmcolor.video.decoder import resolve
 from filmcolor.video.frame_index import FrameIndex
-from filmcolor.video.probe import probe
+from filmcolor.video.sequence_names import file_state
 
 Progress = Callable[[int, int | None], None]  # frames done, total if known
 
@@ -73,9 +71,9 @@ class Run:
 
         Raises a FilmcolorError when it cannot be done, before anything is written.
         """
-        state = _file_state(Path(film))  # before anything is read
+        state = file_state(Path(film))  # before anything is read
         options = settings.options
-        info = replace(probe(film), is_deinterlaced=options.deinterlace)
+        info = options.probe(film)
         plan = plan_output(info, None if output is None else Path(output), settings.encoding)
         weights = weights_store.sha256(weights_store.find(options.weights))[:16]
         tag = f"colour added by filmcolor {__version__}, weights {weights}"
@@ -142,9 +140,9 @@ class Run:
         """Join the finished segments to the film, verify it, give it its name, remove the journal.
 
         The report's wall time is left at 0. Raises InputError when the film has changed meanwhile,
-        VerifyError when the output differs from it.
+        VerifyError when the output differs from it; it is then kept under another name.
         """
-        if _file_state(self.info.path) != self.source_state:
+        if file_state(self.info.path) != self.source_state:
             self.journal.remove()  # its segments may show another film
             raise InputError(
                 f"{self.info.path} was changed or removed during the run: "
@@ -158,15 +156,15 @@ class Run:
         kept = self.options.kept_classes
         is_colored = bool(set(classes) - kept)
         plan = self.plan if is_colored else replace(self.plan, tag="")
-        partial = self.journal.partial_path("joined")
-        with FilmWriter(self.info, plan, self.part, profiler, partial) as writer:
-            pts = concatenate(self.journal, self.segments, writer)
-            writer.finish()
-            with section(profiler, "verify"):
-                copied = self.plan.stream_plan.copied
-                verify_output(self.info, partial, pts, self.part, copied, writer.repair)
-            writer.keep()
+        try:
+            film = join_segments(
+                self.info, plan, self.part, self.journal, self.segments, profiler
+            )
+        except VerifyError:
+            self.journal.remove()  # the film is kept
+            raise
         self.journal.remove()
+        pts = film.pts
         faults = dict(fault for segment in done for fault in segment.faults)
         damage = describe_damage(self.info, self.index, self.part, pts, faults)
         frames = [(self._number_of(time, n), time) for n, time in enumerate(pts, self.part.first)]
@@ -178,7 +176,7 @@ class Run:
             float(length),
             0.0,
             (*self.plan.notes, *notes),
-            damage + writer.repair.damage,
+            damage + film.damage,
         )
 
     def _number_of(self, pts: int, default: int) -> int:
@@ -201,6 +199,9 @@ class Run:
             "references": digest_of(self.guidance.references),
             "smooth": options.smooth,
             "deinterlace": options.deinterlace,
+            "rate": str(options.source.rate or ""),
+            "rate-audio": options.source.rate_audio,
+            "field-order": options.source.field_order,
             "left as it is": sorted(options.kept_classes),
             "codec": plan.codec,
             "options": plan.options,
@@ -242,12 +243,3 @@ def color_missing(
             num_done += 1
             if progress:
                 progress(num_done, run.num_frames)
-
-
-def _file_state(path: Path) -> tuple[int, int] | None:
-    """Return a file's size and time of modification, None without a file."""
-    try:
-        state = path.stat()
-    except OSError:
-        return None
-    return state.st_size, state.st_mtime_ns

@@ -24,7 +24,6 @@ from filmcolor.types.frames import ColorFrame
 from filmcolor.types.yuv import Coding
 from filmcolor.video.decoder import resolve
 from filmcolor.video.frame_index import FrameIndex
-from filmcolor.video.probe import probe
 
 CLIP_SECONDS = Fraction(5)
 
@@ -48,14 +47,13 @@ def preview(
     """
     started = time.monotonic()
     options = options or ColorOptions()
-    info = replace(probe(film), is_deinterlaced=options.deinterlace)
+    info = options.probe(film)
     index = FrameIndex.read(info)
     part = resolve(info, time_range or TimeRange(end_seconds=CLIP_SECONDS), index)
     wide = replace(info, width=2 * _round_up_to_even(info.width))
     plan = plan_output(wide, None if output is None else Path(output), encoding or Encoding())
     if output is None:
-        stem = info.path.with_suffix("").name
-        plan = replace(plan, path=plan.path.with_name(f"{stem}.{label}{plan.path.suffix}"))
+        plan = replace(plan, path=info.beside(f".{label}{plan.path.suffix}"))
     check_target(plan.path, info.path, force)
     total = None if part.stop is None else part.stop - part.first
     written: list[tuple[int, int]] = []  # (number, pts)
@@ -72,7 +70,7 @@ def preview(
             if progress:
                 progress(len(written), total)
         writer.finish()
-        writer.keep()
+        writer.keep(plan.path)
     seconds = float(len(written) / info.frame_rate)
     notes = (*plan.notes, *describe_chroma_classes(info, written, classes, options.kept_classes))
     return Report(plan.path, len(written), seconds, time.monotonic() - started, notes)

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -30,7 +29,6 @@ from filmcolor.types.film import FilmInfo, Part, TimeRange
 from filmcolor.types.frames import ColorFrame
 from filmcolor.video.decoder import resolve
 from filmcolor.video.frame_index import FrameIndex
-from filmcolor.video.probe import probe
 
 _THUMBNAIL_WIDTH = 384  # pixels, of each of the two pictures of a frame
 _NUM_COLUMNS = 2
@@ -54,8 +52,8 @@ def contact_sheet(
     Raises a FilmcolorError when the film cannot be read or the sheet cannot be written.
     """
     options = options or ColorOptions()
-    info = replace(probe(film), is_deinterlaced=options.deinterlace)
-    target = info.path.with_suffix(".sheet.png") if output is None else Path(output)
+    info = options.probe(film)
+    target = info.beside(".sheet.png") if output is None else Path(output)
     check_sheet(target, info.path, force)
     numbers = _choose_frames(info, time_range or TimeRange(), at_seconds, num_frames)
     index = FrameIndex.read(info)
@@ -115,4 +113,4 @@ def _thumbnail(frame: ColorFrame, info: FilmInfo) -> Image.Image:
     width, height = info.display_size
     size = (_THUMBNAIL_WIDTH, max(1, round(_THUMBNAIL_WIDTH * height / width)))
     small = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
-    return Image.fromarray(np.rot90(small, info.quarter_turns))
+    return Image.fromarray(info.orientation.upright(small))

@@ -8,7 +8,7 @@ DIR/
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -35,7 +35,6 @@ from filmcolor.types.film import WHOLE, FilmInfo, Part, TimeRange
 from filmcolor.types.frames import DAMAGED, ColorFrame, FloatPlane, Picture, ProxyFrame
 from filmcolor.types.yuv import SUBSAMPLING_444
 from filmcolor.video.frame_index import FrameIndex
-from filmcolor.video.probe import probe
 
 # by transition: frames at a shot's ends that also show the other shot, or a splice
 _MARGINS = {START: 0, CUT: 4, DISSOLVE: 16, FADE: 16}
@@ -64,7 +63,7 @@ def export_shots(
     Raises OutputError where a picture exists, unless `force`, and for a folder that cannot be made.
     """
     options = options or ColorOptions()
-    info = replace(probe(film), is_deinterlaced=options.deinterlace)
+    info = options.probe(film)
     target = Path(folder)
     if target.exists() and not target.is_dir():
         raise OutputError(f"{target} is a file, and pictures go into a folder; name another")
@@ -188,7 +187,7 @@ def _write_pair(frame: ColorFrame, info: FilmInfo, folder: Path) -> Path:
 
 
 def _upright_rgb(frame: ColorFrame, info: FilmInfo) -> Picture:
-    upright = np.rot90(rgb_picture(frame, info.coding), info.quarter_turns)
+    upright = info.orientation.upright(rgb_picture(frame, info.coding))
     return np.rint(upright * 255.0).astype(np.uint8)
 
 

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 from PIL import Image
 
 from filmcolor.images.sheet import add_caption, arrange_grid, check_sheet, save_sheet
@@ -14,6 +13,7 @@ from filmcolor.types.film import WHOLE, FilmInfo, TimeRange
 from filmcolor.types.frames import LumaFrame, ProxyFrame
 from filmcolor.video.probe import probe
 from filmcolor.video.proxy import downscale
+from filmcolor.video.source_options import AS_MARKED, SourceOptions
 
 # by transition: frames from a shot's start to one that shows the shot alone
 _DELAY = {START: 0, CUT: 0, DISSOLVE: 10, FADE: 10}
@@ -27,6 +27,7 @@ def shot_sheet(
     output: str | Path,
     *,
     time_range: TimeRange = WHOLE,
+    source: SourceOptions = AS_MARKED,
     force: bool = False,
     progress: Callable[[int, int | None], None] | None = None,
 ) -> list[Shot]:
@@ -36,7 +37,7 @@ def shot_sheet(
     shows every second, or every fourth, and so on. Raises a FilmcolorError when the film cannot be
     read or the sheet cannot be written.
     """
-    info, target = probe(film), Path(output)
+    info, target = source.apply(probe(film)), Path(output)
     check_sheet(target, info.path, force)
     gallery = _Gallery(info)
     shots = list(iter_shots(info, time_range, gallery, progress))
@@ -66,7 +67,7 @@ class _Gallery:
         width, height = self._info.display_size
         size = (_WIDTH, max(1, round(_WIDTH * height / width)))
         grey = downscale(frame.luma, size, self._info.coding)
-        return Image.fromarray(np.rot90(grey, self._info.quarter_turns))
+        return Image.fromarray(self._info.orientation.upright(grey))
 
     def draw(self, shots: list[Shot]) -> Image.Image:
         """Return the sheet: the pictures by rows, with number, time and transition."""

@@ -15,7 +15,7 @@ resumed after its last finished segment.
 
 A run resumes if its settings, the versions of filmcolor and the encoder, and the source are equal.
 The source is compared by its size and both its ends, not by name or date, so that it may be moved
-in between.
+in between. An image sequence, too large to read for that, is compared by its folder's listing.
 """
 
 import hashlib
@@ -33,6 +33,7 @@ from filelock import FileLock, Timeout
 
 from filmcolor.errors import ContainerError, FilmcolorError, InputError, OutputError, VerifyError
 from filmcolor.files import move_into_place, remedy_for
+from filmcolor.video.sequence_names import find_sequence, listing_digest
 
 SUFFIX = ".filmcolor"  # of the folder's name
 _FORMAT = 2  # of the journal
@@ -78,9 +79,12 @@ class Identity:
 def identify_source(path: Path) -> dict[str, Any]:
     """Return a film's size and a digest of both its ends, which identify it under any name.
 
+    Of an image sequence: the number of images, and a digest of their names, sizes and times.
     Raises InputError when it cannot be read.
     """
     try:
+        if files := find_sequence(path):
+            return {"images": len(files.names), "listing": listing_digest(files)}
         size = path.stat().st_size
         with path.open("rb") as file:
             ends = file.read(_SAMPLE_BYTES)

@@ -6,7 +6,6 @@ again, so its header equals that of one run over the whole film. A segment costs
 the encoder's start.
 """
 
-import os
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
@@ -17,6 +16,7 @@ from pathlib import Path
 import av
 
 from filmcolor.errors import OutputError
+from filmcolor.files import media_url
 from filmcolor.output.encoder import FrameBuilder, add_video_stream, start_encoding
 from filmcolor.output.muxing import close_quietly, translate_write_errors
 from filmcolor.output.options import OutputPlan
@@ -158,7 +158,7 @@ class SegmentWriter:
         self._stack.callback(self._path.unlink, missing_ok=True)
         with translate_write_errors(self._plan.path):
             for format_name in _FORMATS:
-                output = av.open(os.fspath(self._path), "w", format=format_name)
+                output = av.open(media_url(self._path), "w", format=format_name)
                 self._stack.callback(close_quietly, output)
                 try:
                     self._video = add_video_stream(output, self._info, self._plan)

@@ -12,6 +12,7 @@ from filmcolor.types.frames import LumaFrame, ProxyFrame
 from filmcolor.video.decoder import read_luma, resolve
 from filmcolor.video.probe import probe
 from filmcolor.video.proxy import DEFAULT_SIZE, add_proxies
+from filmcolor.video.source_options import AS_MARKED, SourceOptions
 
 START = "start"
 
@@ -36,14 +37,17 @@ def find_shots(
     film: str | Path,
     *,
     time_range: TimeRange = WHOLE,
+    source: SourceOptions = AS_MARKED,
     progress: Callable[[int, int | None], None] | None = None,
 ) -> list[Shot]:
     """Return the shots of a film, or of a range of it, in one pass over its luma.
 
-    They are the shots that a run uses. `progress(done, total)` is called after every frame.
+    They are the shots that a run uses. `source`: the film's frame rate, where its header is wrong.
+    `progress(done, total)` is called after every frame.
     Raises a FilmcolorError when the film cannot be read.
     """
-    return list(iter_shots(probe(film), time_range, progress=progress))
+    info = source.apply(probe(film))
+    return list(iter_shots(info, time_range, progress=progress))
 
 
 class ShotObserver(Protocol):

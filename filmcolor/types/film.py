@@ -1,14 +1,19 @@
 """Frozen types that describe a film: streams, chapters, timing, and parts of it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
 from filmcolor.timecodes import Seconds, exact_seconds
+from filmcolor.types.orientation import Orientation
 from filmcolor.types.yuv import Coding
 
-PROGRESSIVE, TOP_FIRST, BOTTOM_FIRST = 1, 2, 3  # AVFieldOrder; 0 is unknown
+# what FFmpeg's names of pixel formats with alpha begin with
+_ALPHA_FORMATS = ("yuva", "ya", "rgba", "bgra", "argb", "abgr", "gbrap", "ayuv", "vuya", "uyva")
+# ISO/IEC 23008-12, annex B, and the AV1 Image File Format: stills; "hevc" and "avis" are films
+_STILL_BRANDS = frozenset({"avif", "heic", "heim", "heis", "heix", "mif1"})
+UNKNOWN_ORDER, PROGRESSIVE, TOP_FIRST, BOTTOM_FIRST = 0, 1, 2, 3  # AVFieldOrder
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +74,7 @@ class FilmInfo:
     primaries: int  # ITU-T H.273
     transfer: int  # ITU-T H.273
     sar: Fraction
-    rotation: int  # degrees, as in FFmpeg's display matrix
+    orientation: Orientation
     is_interlaced: bool
     time_base: Fraction
     frame_rate: Fraction
@@ -80,7 +85,7 @@ class FilmInfo:
     streams: tuple[StreamInfo, ...]
     chapters: tuple[Chapter, ...]
     metadata: Mapping[str, str]
-    field_order: int = 0  # AVFieldOrder
+    field_order: int = 0  # UNKNOWN_ORDER, PROGRESSIVE, TOP_FIRST or BOTTOM_FIRST: as shown
     is_deinterlaced: bool = False  # while decoding, so that each frame is one picture
     # Seconds; below 0 if the film begins before its clock's zero. All output times are moved by it,
     # so that the film begins at 0: Matroska would write its first cluster at zero, and MP4 an edit
@@ -88,11 +93,28 @@ class FilmInfo:
     origin: Fraction = Fraction(0)
     has_times: bool = True  # frames have timestamps; elementary streams have none
     num_bytes: int = 0  # of the file
+    # of the first frame: FFmpeg's struct in hexadecimal, by its name for the kind of side data
+    side_data: Mapping[str, str] = field(default_factory=dict)
+    stem: Path | None = None  # of outputs' names, where it is not the path's: an image sequence
+    is_linear: bool = False  # its floating-point values are linear light
+    is_order_chosen: bool = False  # `field_order` was chosen, and holds for every frame
+    notes: tuple[str, ...] = ()  # lines for people about the source
 
     @property
     def bytes_per_frame(self) -> float:
         """The file's size per frame, 0 if the number of frames is unknown."""
         return self.num_bytes / self.num_frames_estimate if self.num_frames_estimate else 0.0
+
+    @property
+    def is_still(self) -> bool:
+        """True for one picture, in a format of pictures."""
+        brand = self.metadata.get("major_brand", "").strip()
+        return self.container.endswith("_pipe") or brand in _STILL_BRANDS
+
+    def beside(self, suffix: str) -> Path:
+        """Return the path beside the film that has its name and a suffix, ".color.mp4" say."""
+        stem = self.stem or self.path.with_suffix("")
+        return stem.with_name(stem.name + suffix)
 
     @property
     def timecode(self) -> str | None:
@@ -106,7 +128,7 @@ class FilmInfo:
 
     @property
     def output_field_order(self) -> int:
-        """AVFieldOrder of the coloured frames."""
+        """The field order of the coloured frames, like `field_order`."""
         return PROGRESSIVE if self.is_deinterlaced else self.field_order
 
     @property
@@ -120,15 +142,25 @@ class FilmInfo:
         return not self.pix_fmt.startswith(("gray", "ya", "mono"))
 
     @property
+    def has_alpha(self) -> bool:
+        """True if the pixel format holds alpha."""
+        return self.pix_fmt.startswith(_ALPHA_FORMATS)
+
+    @property
     def video_number(self) -> int:
         """The position of the film among the file's video streams, without cover art, from 0."""
         videos = [s.index for s in self.streams if s.type == "video" and not s.is_picture]
         return videos.index(self.video_index)
 
     @property
+    def rotation(self) -> float:
+        """Counter-clockwise degrees by which a frame is turned when it is shown."""
+        return self.orientation.rotation
+
+    @property
     def quarter_turns(self) -> int:
         """Counter-clockwise turns by 90 degrees, 0 to 3, that set a frame upright."""
-        return round(self.rotation / 90) % 4
+        return self.orientation.quarter_turns
 
     @property
     def ticks_per_frame(self) -> Fraction:

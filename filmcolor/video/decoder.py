@@ -5,14 +5,15 @@ keyframe, and the packets' times tell which frame has been decoded (see `FrameIn
 cannot, a film is decoded from its beginning.
 
 Decoders with several threads report damage late or not at all, and drop intact frames around it.
-So from the first missing frame on, one thread decodes. A frame that comes after its display time
-is dropped and counts as missing, if packets identify the frames, so that a run that seeks gives
-what a run from the beginning gives.
+So from the first missing frame on, one thread decodes. Around damage, decoders may yield a frame
+after those that follow it. If packets identify the frames, it is put in its place: the frames that
+follow wait for it.
 """
 
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
+from itertools import chain
 from typing import Any
 
 import av
@@ -21,8 +22,9 @@ import av.error
 from filmcolor.errors import InputError, RangeError
 from filmcolor.types.film import FilmInfo, Part, TimeRange
 from filmcolor.types.frames import DAMAGED, RETIMED, LumaFrame, RgbFrame
+from filmcolor.video.bitstreams import make_frame_counter
 from filmcolor.video.demux import decode_packet, open_film, read_packets
-from filmcolor.video.frame_index import FrameIndex, needs_index_times
+from filmcolor.video.frame_index import FrameIndex
 from filmcolor.video.interlacing import deinterlace, is_interlaced
 from filmcolor.video.pixel_formats import copy_plane, extract_chroma, extract_luma, extract_rgb
 
@@ -30,6 +32,7 @@ _MAX_CLOCK_ERROR = 1  # seconds that times may go back; more is a clock that was
 _SEEK_BACK_SECONDS = (0, 2, 10, 60)  # how far before a frame to look for its keyframe, in turn
 # after damage keyframes may be damaged too: start early enough to decode what a full pass gives
 _SEEK_BACK_SECONDS_DAMAGED = (10, 60)
+_MAX_LATE = 16  # frames that may come before a late one: H.264 and H.265 reorder no more
 
 
 def resolve(info: FilmInfo, time_range: TimeRange, index: FrameIndex | None = None) -> Part:
@@ -42,7 +45,7 @@ def resolve(info: FilmInfo, time_range: TimeRange, index: FrameIndex | None = No
         return Part(origin=info.origin)
     index = index or FrameIndex.read(info)
     is_usable = index.is_exact or index.has_guessed_times
-    pts = index.pts if is_usable else _decoded_pts(info)
+    pts = index.pts if is_usable else _decoded_pts(info, index)
     if not pts:
         raise RangeError(f"{info.path} has no frames to choose a range from")
     first, stop = time_range.first or 0, len(pts) if time_range.stop is None else time_range.stop
@@ -96,16 +99,25 @@ def _read_luma(
     with_chroma: bool,
 ) -> Iterator[LumaFrame]:
     """Yield frames as `read_luma` does, without deinterlacing."""
+    index = index or FrameIndex.read(info)
     for number, frame, pts, fault in _timed_frames(info, first, stop, index, num_threads):
         yield LumaFrame(
             number=number,
-            luma=copy_plane(extract_luma(frame, info.coding)),
+            luma=copy_plane(extract_luma(frame, info.coding, info.is_linear)),
             pts=pts,
-            duration=frame.duration or 0,
+            duration=_duration(frame, info, index),
             fault=fault,
             is_interlaced=is_interlaced(frame, info),
-            chroma=extract_chroma(frame, info.coding) if with_chroma and info.has_chroma else None,
+            chroma=extract_chroma(frame, info.coding, info.is_linear)
+            if with_chroma and info.has_chroma
+            else None,
         )
+
+
+def _duration(frame: av.VideoFrame, info: FilmInfo, index: FrameIndex) -> int:
+    """Return a frame's duration in ticks, 0 if unknown; a field's packet has that of a field."""
+    duration = frame.duration or 0
+    return max(duration, round(info.ticks_per_frame)) if index.has_field_packets else duration
 
 
 def read_rgb(
@@ -116,36 +128,39 @@ def read_rgb(
     They are the frames of `read_luma`, with the same numbers, times and errors. They are as coded:
     FilmInfo holds their rotation and pixel aspect ratio. A film without chroma has R' = G' = B'.
     """
+    index = index or FrameIndex.read(info)
     for number, frame, pts, _ in _timed_frames(info, first, stop, index):
-        luma = extract_luma(frame, info.coding)
-        yield RgbFrame(number, extract_rgb(frame, info.coding), luma, pts)
+        luma = extract_luma(frame, info.coding, info.is_linear)
+        rgb = extract_rgb(frame, info.coding, info.is_linear)
+        yield RgbFrame(number, rgb, luma, pts)
 
 
-def _decoded_pts(info: FilmInfo) -> list[int]:
+def _decoded_pts(info: FilmInfo, index: FrameIndex) -> list[int]:
     """Return the times of all frames, by decoding the film."""
-    return [frame.pts or 0 for frame in _decode(info) if frame is not None]
+    pts: list[int] = []
+    for number, _, time, _ in _timed_frames(info, 0, None, index):
+        pts += [time] * (number + 1 - len(pts))  # undecodable frames too, so that numbers agree
+    return pts
 
 
 def _timed_frames(
-    info: FilmInfo, first: int, stop: int | None, index: FrameIndex | None, num_threads: int = 0
+    info: FilmInfo, first: int, stop: int | None, index: FrameIndex, num_threads: int = 0
 ) -> Iterator[tuple[int, Any, int, str]]:
     """Yield (number, frame, pts, fault) from first to stop: pts increase, formats are the same."""
-    if index is None and (first > 0 or needs_index_times(info)):
-        index = FrameIndex.read(info)
     last_pts: int | None = None
     step = max(1, round(info.ticks_per_frame))
-    for number, frame in _numbered_frames(info, index, first, num_threads):
+    start = first if index.is_exact else 0  # earlier frames decide the times of later ones
+    for number, frame in _numbered_frames(info, index, start, num_threads):
         if stop is not None and number >= stop:
             return
         _check_format(info, number, frame)
         pts = frame.pts
-        if index is not None and index.has_guessed_times and number < len(index.pts):
+        if index.has_guessed_times and number < len(index.pts):
             pts = index.pts[number]  # the demuxer's guesses for B-frames are not in display order
         fault = DAMAGED if frame.is_corrupt else ""
         if pts is None:
             pts = 0 if last_pts is None else last_pts + (frame.duration or step)
-            # no fault if the film has no times at all
-            fault = RETIMED if index is None or index.pts else fault
+            fault = fault if index.has_few_times else RETIMED
         if last_pts is not None and pts <= last_pts:
             if (last_pts - pts) * info.time_base > _MAX_CLOCK_ERROR:
                 raise InputError(
@@ -154,7 +169,7 @@ def _timed_frames(
                 )
             pts, fault = last_pts + 1, RETIMED
         last_pts = pts
-        if number >= first:  # earlier frames only decide the times of later ones
+        if number >= first:
             yield number, frame, pts, fault
 
 
@@ -170,9 +185,9 @@ def _check_format(info: FilmInfo, number: int, frame: av.VideoFrame) -> None:
 
 
 def _numbered_frames(
-    info: FilmInfo, index: FrameIndex | None, first: int, num_threads: int
+    info: FilmInfo, index: FrameIndex, first: int, num_threads: int
 ) -> Iterator[tuple[int, av.VideoFrame]]:
-    """Yield (number, frame) from `first` or a little before it, without undecodable frames.
+    """Yield (number, frame) from `first` on, without undecodable frames.
 
     From the first missing frame on, one thread decodes.
     """
@@ -183,70 +198,94 @@ def _numbered_frames(
         yield number, frame
         last = number
     else:
-        if num_threads == 1 or index is None or last + 1 >= len(index.pts):
+        if num_threads == 1 or last + 1 >= len(index.pts):
             return
     yield from _decode_from(info, index, last + 1, 1, _SEEK_BACK_SECONDS_DAMAGED)
 
 
 def _decode_from(
     info: FilmInfo,
-    index: FrameIndex | None,
+    index: FrameIndex,
     first: int,
     num_threads: int,
     seek_back_seconds: Sequence[int] = _SEEK_BACK_SECONDS,
 ) -> Iterator[tuple[int, av.VideoFrame]]:
     """Yield (number, frame) from `first`: after a seek where possible, else from the beginning."""
-    expected, has_begun = first, False
-    is_exact = index is not None and index.is_exact
-    if index is not None and is_exact and first < len(index.pts):
-        for back in seek_back_seconds:
-            target = index.pts[first] - round(back / info.time_base)
-            if target <= index.pts[0]:
-                break
-            for frame in _decode(info, num_threads, target):
-                if frame is None:
-                    continue
-                number = index.number_of(frame.pts)
-                if number is None or (number > expected and not has_begun):
-                    break  # the seek went too far, or packet times are wrong: try further back
-                if number >= expected:
-                    has_begun = True  # frames missing from here on could not be decoded
-                    yield number, frame
-                    expected = number + 1
-            else:
-                if has_begun:  # otherwise the seek skipped all frames
-                    return
-    resume = expected  # earlier frames were yielded already, or are not requested
-    expected = 0
-    for frame in _decode(info, num_threads):
-        if index is not None and is_exact and frame is not None:
-            number = index.number_of(frame.pts)
-            if number is not None and number < expected:
-                continue  # it comes after its display time and counts as missing
-            # frames between `expected` and `number` could not be decoded
-            expected = expected if number is None else number
-        if frame is not None and expected >= resume:
-            yield expected, frame
-        if frame is not None or not is_exact:
+    if not index.is_exact:
+        yield from _count_frames(info, index, first, num_threads)
+        return
+    for back in seek_back_seconds if first < len(index.pts) else ():
+        target = index.pts[first] - round(back / info.time_base)
+        if target <= index.pts[0]:
+            break
+        frames = _identify_frames(info, index, num_threads, target)
+        numbered = begin = next(frames, None)
+        while numbered is not None and numbered[0] < first:
+            numbered = next(frames, None)
+        if begin is None or numbered is None:
+            continue
+        is_missing = begin[0] < first and back >= _SEEK_BACK_SECONDS_DAMAGED[0]
+        if numbered[0] == first or is_missing:  # otherwise the seek went too far
+            yield from _put_in_order(chain([numbered], frames), first)
+            return
+    yield from _put_in_order(_identify_frames(info, index, num_threads), first)
+
+
+def _identify_frames(
+    info: FilmInfo, index: FrameIndex, num_threads: int, target: int | None = None
+) -> Iterator[tuple[int, av.VideoFrame]]:
+    """Yield (number, frame) by the frames' times, in the decoder's order."""
+    for frame in _decode(info, index, num_threads, target):
+        if frame is not None and (number := index.number_of(frame.pts)) is not None:
+            yield number, frame
+
+
+def _put_in_order(
+    frames: Iterable[tuple[int, av.VideoFrame]], first: int
+) -> Iterator[tuple[int, av.VideoFrame]]:
+    """Yield frames from number `first` on in order, without those that come too late."""
+    expected = first
+    waiting: dict[int, av.VideoFrame] = {}
+    for number, frame in frames:
+        if number < expected:
+            continue
+        waiting[number] = frame
+        if len(waiting) > _MAX_LATE:  # those before could not be decoded
+            expected = min(waiting)
+        while expected in waiting:
+            yield expected, waiting.pop(expected)
             expected += 1
+    yield from sorted(waiting.items())
+
+
+def _count_frames(
+    info: FilmInfo, index: FrameIndex, first: int, num_threads: int
+) -> Iterator[tuple[int, av.VideoFrame]]:
+    """Yield (number, frame) from `first`, where times do not identify the frames."""
+    for number, frame in enumerate(_decode(info, index, num_threads)):
+        if frame is not None and number >= first:
+            yield number, frame
 
 
 def _decode(
-    info: FilmInfo, num_threads: int = 0, target: int | None = None
+    info: FilmInfo, index: FrameIndex, num_threads: int, target: int | None = None
 ) -> Iterator[av.VideoFrame | None]:
     """Decode from the beginning, or from the keyframe before the pts `target`.
 
-    Yields None for each packet that cannot be decoded.
+    Yields None for each frame whose packet cannot be decoded.
     """
     with open_film(info.path) as container:
         stream: Any = container.streams[info.video_index]
-        stream.thread_type = "AUTO"
+        # with a thread per packet, FFmpeg marks intact frames of two packets as damaged
+        stream.thread_type = "SLICE" if index.has_field_packets else "AUTO"
         stream.codec_context.thread_count = num_threads
+        count_frames = make_frame_counter(stream)
         if target is not None:
             try:
                 container.seek(target, stream=stream)
             except av.error.FFmpegError:  # the file's index is damaged
                 return
         for packet in read_packets(container, stream):
+            num_frames = 1 if count_frames is None or packet.size == 0 else count_frames(packet)
             frames = decode_packet(stream, packet)
-            yield from [None] if frames is None else frames
+            yield from [None] * num_frames if frames is None else frames

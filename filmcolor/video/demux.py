@@ -1,44 +1,102 @@
 """Opens films and reads their packets; damaged packets are skipped."""
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import av
 import av.error
 from av.container import InputContainer
 
 from filmcolor.errors import InputError
+from filmcolor.files import is_address, media_url
+from filmcolor.video.image_sequence import FORMAT as IMAGE_FORMAT
+from filmcolor.video.image_sequence import ImageSequence
+from filmcolor.video.sequence_names import explain_still, find_sequence, is_image_name
 
 MPEG_RANGE, JPEG_RANGE = 1, 2  # AVColorRange
 _MAX_FAILURES = 100  # consecutive read errors before a film counts as ended
 _TEXT_FORMATS = frozenset({"tty"})  # FFmpeg renders any text file as a video
+# protocols of the files that a playlist names: none that leaves this computer
+_PROTOCOLS = "file,crypto,data"
+_PLAYLIST = re.compile(
+    rb"\s*(#EXTM3U|ffconcat |<\?xml[^>]*>\s*<MPD|<MPD|v=0\s|\[playlist\]|RTSPtext)"
+)
+# of pictures that FFmpeg does not read, or not in every build
+_STILL_SUFFIXES = frozenset({".avif", ".heic", ".heif", ".hif", ".psd", ".svg"})
 
 
 def open_film(path: Path) -> InputContainer:
-    """Open a film for reading; the caller closes it.
+    """Open a film for reading, or an image sequence; the caller closes it.
 
     Raises InputError, naming the file and the remedy, when that is not possible.
     """
-    if not path.exists():
-        raise InputError(f"{path}: no such file; check the spelling and the folder")
-    if path.is_dir():
-        raise InputError(f"{path} is a folder; name one film inside it")
+    if files := find_sequence(path):
+        return cast(InputContainer, ImageSequence(files))
+    check_is_file(path)
     try:
         # old tags with bytes that are not UTF-8 must not prevent opening
-        container = av.open(os.fspath(path), metadata_errors="replace")
-    except av.error.PermissionError as error:
-        raise InputError(f"{path} may not be read; check its permissions") from error
+        container = av.open(
+            media_url(path),
+            metadata_errors="replace",
+            container_options={"protocol_whitelist": _PROTOCOLS},
+        )
+        if container.format.name == IMAGE_FORMAT:
+            container.close()
+            container = _open_without_name(path)
     except (av.error.FFmpegError, EOFError, OSError, ValueError) as error:
-        raise InputError(
-            f"{path} is not a film that can be opened ({_reason(error)}); "
-            "is it complete, and a video file?"
-        ) from error
+        raise _explain(path, error) from error
     if container.format.name in _TEXT_FORMATS:
         container.close()
         raise InputError(f"{path} is text, not a film; name a video file")
     return container
+
+
+def check_is_file(path: Path) -> None:
+    """Raise InputError, with a remedy, unless a path is that of an existing file."""
+    if path.is_dir():
+        raise InputError(f"{path} is a folder; name one film inside it")
+    if path.exists():
+        return
+    if is_address(path):
+        address = str(path).replace(":/", "://", 1)  # a path has no double slash
+        if address.lower().startswith("file:"):
+            raise InputError(f"{address} is an address; give the file's path, without 'file://'")
+        raise InputError(f"{address} is an address; filmcolor reads files: download it first")
+    raise InputError(f"{path}: no such file; check the spelling and the folder")
+
+
+def path_of(container: InputContainer) -> Path:
+    """Return the path that a film was opened with."""
+    return Path(container.name.removeprefix("file:"))
+
+
+def _open_without_name(path: Path) -> InputContainer:
+    """Open a file by its contents: its name looks like a still, or like a pattern of stills."""
+    file = open(os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0)), "rb")  # noqa: PTH123, SIM115
+    return av.open(file, metadata_errors="replace")  # the file's name is a number
+
+
+def _explain(path: Path, error: Exception) -> InputError:
+    """Return the error of a file that cannot be opened."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(256)
+    except OSError:
+        return InputError(f"{path} may not be read; check its permissions")
+    if _PLAYLIST.match(head):
+        return InputError(
+            f"{path} is a playlist, and what it names is no file in its folder; "
+            "name the films themselves"
+        )
+    if is_image_name(path) or path.suffix.lower() in _STILL_SUFFIXES:
+        return InputError(explain_still(path))
+    return InputError(
+        f"{path} is not a film that can be opened ({_reason(error)}); "
+        "is it complete, and a video file?"
+    )
 
 
 def read_packets(container: InputContainer, streams: Any) -> Iterator[av.Packet]:

@@ -1,11 +1,18 @@
 """The display times of all frames, read from packets without decoding."""
 
 from bisect import bisect_left
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+import av
+
 from filmcolor.types.film import FilmInfo
-from filmcolor.video.demux import open_film, read_packets
+from filmcolor.video.bitstreams import make_frame_counter
+from filmcolor.video.demux import decode_packet, open_film, read_packets
+from filmcolor.video.image_sequence import ImageSequence
+
+_NUM_TRIED = 100  # frames that are decoded to see whether times are in display order
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,7 +20,8 @@ class FrameIndex:
     """The display times of a film's frames, read from its packets without decoding.
 
     Frame numbers come from here and not from counting decoded frames, so that a missing frame does
-    not shift the others.
+    not shift the others. Frames are those that will be shown: a packet may hold one field, or a
+    picture that is never shown (see `bitstreams`).
 
     pts: display times in FilmInfo.time_base units, sorted.
     keyframes: numbers of the keyframes.
@@ -21,11 +29,16 @@ class FrameIndex:
         duplicate one, or when the clock goes back: parts of such films are decoded from the start.
     has_guessed_times: True if frames take the times of `pts` by their number, because their own are
         missing or not in display order. AVI stores no display times, and the demuxer's guesses for
-        B-frames are out of order; the same holds for MXF whose index has no order. Elementary
-        streams (`.h264`) have no times at all, and theirs follow from the frame rate.
+        B-frames are out of order; the same holds for MXF whose index has no order, and for films
+        copied from such files. Elementary streams (`.h264`) have no times at all, and theirs
+        follow from the frame rate.
     num_packets, num_declared: packets in the file, and the number that its header declares, 0 if
         it declares none.
     num_discarded: packets marked as not to be shown.
+    num_untimed: frames whose packets have no time, and are not in `pts`.
+    num_leading: pictures at the beginning that refer to pictures before it, as after a cut: no
+        decoder shows them, and they are not in `pts`.
+    has_field_packets: True if the two fields of some frames have packets of their own.
     """
 
     pts: list[int]
@@ -35,50 +48,62 @@ class FrameIndex:
     num_packets: int
     num_declared: int
     num_discarded: int
+    num_untimed: int = 0
+    num_leading: int = 0
+    has_field_packets: bool = False
 
     @classmethod
     def read(cls, info: FilmInfo) -> "FrameIndex":
         """Return the index of a film, from all its packets. Raises InputError if it won't open."""
-        pts: list[int] = []
-        keyframe_pts: list[int] = []
-        has_guessed_times = info.container == "avi" or not info.has_times
-        is_exact, is_reordered = True, False
-        num_packets = num_discarded = 0
-        last_dts: int | None = None
         with open_film(info.path) as container:
+            if isinstance(container, ImageSequence):
+                return cls._of_images(container)
             stream: Any = container.streams[info.video_index]
+            packets = _Packets(stream)
+            packets.read(read_packets(container, stream))
+            has_b_frames = stream.codec_context.has_b_frames
             # other containers' numbers are estimates, or count packets that never existed
             num_declared = stream.frames if "mov" in container.format.name else 0
-            for packet in read_packets(container, stream):
-                num_packets += packet.size > 0
-                num_discarded += packet.size > 0 and packet.is_discard
-                if packet.size == 0 or packet.is_discard:
-                    continue
-                if packet.dts is not None:
-                    is_exact &= last_dts is None or packet.dts >= last_dts
-                    last_dts = packet.dts
-                if packet.pts is None:
-                    is_exact = False
-                else:
-                    is_reordered |= packet.pts != packet.dts
-                    pts.append(packet.pts)
-                    if packet.is_keyframe:
-                        keyframe_pts.append(packet.pts)
-            has_b_frames = stream.codec_context.has_b_frames
-        has_guessed_times |= info.container == "mxf" and has_b_frames and not is_reordered
+        pts, keyframe_pts, num_untimed = packets.pts, packets.keyframe_pts, packets.num_untimed
+        unshown: set[int] = set()
+        has_guessed_times = info.container == "avi" or not info.has_times
         if not info.has_times:
             step = info.ticks_per_frame
-            pts = [round(number * step) for number in range(num_packets)]
-        is_exact &= not has_guessed_times and len(set(pts)) == len(pts)
-        pts.sort()
+            pts = [round(number * step) for number in range(len(pts) + num_untimed)]
+            keyframe_pts, num_untimed = [], 0
+        elif has_b_frames and not packets.is_reordered and not _are_decoded_in_order(info):
+            has_guessed_times = True
+        else:
+            unshown = packets.leading.before(info.start_pts)
+        shown = sorted(time for time in pts if time not in unshown)
+        is_exact = packets.is_monotonic and not num_untimed and len(set(shown)) == len(shown)
         return cls(
-            pts=pts,
-            keyframes=[bisect_left(pts, time) for time in sorted(keyframe_pts)],
-            is_exact=is_exact,
+            pts=shown,
+            keyframes=[
+                bisect_left(shown, time) for time in sorted(keyframe_pts) if time not in unshown
+            ],
+            is_exact=is_exact and not has_guessed_times,
             has_guessed_times=has_guessed_times,
-            num_packets=num_packets,
+            num_packets=packets.num_packets,
             num_declared=num_declared,
-            num_discarded=num_discarded,
+            num_discarded=packets.num_discarded,
+            num_untimed=num_untimed,
+            num_leading=len(pts) - len(shown),
+            has_field_packets=packets.num_second_fields > 0,
+        )
+
+    @classmethod
+    def _of_images(cls, sequence: ImageSequence) -> "FrameIndex":
+        """Return the index of an image sequence, from the names of its files alone."""
+        numbers = list(range(sequence.files.span))
+        return cls(
+            pts=numbers,
+            keyframes=numbers,
+            is_exact=True,
+            has_guessed_times=False,
+            num_packets=len(numbers),
+            num_declared=0,
+            num_discarded=0,
         )
 
     def number_of(self, pts: int | None) -> int | None:
@@ -90,12 +115,116 @@ class FrameIndex:
         return number if exists else None
 
     @property
+    def num_frames(self) -> int:
+        """The number of frames that the packets announce."""
+        return len(self.pts) + self.num_untimed
+
+    @property
+    def has_few_times(self) -> bool:
+        """True if frames without a time are normal: MPEG-TS may have one for several frames."""
+        return 10 * self.num_untimed > self.num_frames
+
+    @property
     def is_vfr(self) -> bool:
         """True for a variable frame rate: durations differ by more than a tick."""
         steps = {b - a for a, b in zip(self.pts, self.pts[1:])}
         return bool(steps) and max(steps) - min(steps) > 1
 
 
-def needs_index_times(info: FilmInfo) -> bool:
-    """Return whether frames may need the index's times (see `FrameIndex.has_guessed_times`)."""
-    return info.container in ("avi", "mxf") or not info.has_times
+class _Packets:
+    """What the packets of a film state, and how many frames they show."""
+
+    def __init__(self, stream: Any) -> None:
+        self._count_frames = make_frame_counter(stream)
+        self._is_h264 = stream.codec_context.codec.canonical_name == "h264"
+        self.pts: list[int] = []  # of frames, in decoding order
+        self.keyframe_pts: list[int] = []
+        self.leading = _LeadingPictures()
+        self.is_monotonic = True  # decoding times are in order
+        self.is_reordered = False  # display times are not in decoding order
+        self.num_packets = self.num_discarded = self.num_untimed = self.num_second_fields = 0
+
+    def read(self, packets: Iterable[av.Packet]) -> None:
+        """Read all packets."""
+        count_frames = self._count_frames
+        num_frames, last_pts, last_dts = 1, None, None
+        for packet in packets:
+            if packet.size == 0:
+                continue
+            self.num_packets += 1
+            if count_frames is not None:  # it needs those too that are discarded
+                num_frames = count_frames(packet)
+            if packet.is_discard:
+                self.num_discarded += 1
+                continue
+            if num_frames == 0:
+                self.num_second_fields += self._is_h264
+                continue
+            dts, pts = packet.dts, packet.pts
+            if dts is not None:
+                self.is_monotonic &= last_dts is None or dts >= last_dts
+                last_dts = dts
+            if pts is None:
+                self.num_untimed += num_frames
+                continue
+            self.is_reordered |= last_pts is not None and pts < last_pts
+            last_pts = pts
+            self.pts += [pts] * num_frames
+            if packet.is_keyframe:
+                self.keyframe_pts.append(pts)
+            if not self.leading.are_known:
+                self.leading.add(pts, packet.is_keyframe)
+
+
+class _LeadingPictures:
+    """The pictures that are coded before the first keyframe, or after it but shown before it.
+
+    The latter are B-frames that may refer to pictures before the keyframe.
+    """
+
+    def __init__(self) -> None:
+        self.are_known = False
+        self._pts: list[int] = []
+        self._keyframe_pts: int | None = None
+
+    def add(self, pts: int, is_keyframe: bool) -> None:
+        """Add the next packet in decoding order, until `are_known`."""
+        if self._keyframe_pts is None and is_keyframe:
+            self._keyframe_pts = pts
+        elif self._keyframe_pts is None or pts < self._keyframe_pts:
+            self._pts.append(pts)
+        else:
+            self.are_known = True
+
+    def before(self, start_pts: int) -> set[int]:
+        """Return the times of those that refer to missing pictures: no decoder shows them.
+
+        `start_pts`: of the first frame that is shown. If that comes after the keyframe, the
+        keyframe is damaged, and so are the pictures before it.
+        """
+        if self._keyframe_pts is None or start_pts > self._keyframe_pts:
+            return set()
+        return {time for time in self._pts if time < start_pts}
+
+
+def _are_decoded_in_order(info: FilmInfo) -> bool:
+    """Return whether the times of the first frames are in the order in which they are shown.
+
+    Decoders yield frames in display order. Where B-frames have the times of their packets, as in
+    films copied from an elementary stream or from AVI, the times go back.
+    """
+    last_pts: int | None = None
+    num_frames = 0
+    with open_film(info.path) as container:
+        stream: Any = container.streams[info.video_index]
+        stream.thread_type = "AUTO"
+        for packet in read_packets(container, stream):
+            for frame in decode_packet(stream, packet) or ():
+                num_frames += 1
+                if frame.pts is not None:
+                    if last_pts is not None and frame.pts < last_pts:
+                        return False
+                    last_pts = frame.pts
+            if num_frames >= _NUM_TRIED:
+                break
+    return True

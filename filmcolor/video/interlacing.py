@@ -3,7 +3,12 @@
 PyAV only reports whether a frame is interlaced and cannot set it; FFmpeg filters read and set the
 field order. In the output of separatefields the first field is a view of the frame, starting at row
 0 or 1; setfield marks frames for the encoder. The header's order is `codec_context.field_order`; if
-the first frame contradicts it, the frame is believed.
+a frame contradicts it, the frame is believed.
+
+An order is always the one in which fields are shown. FFmpeg also distinguishes the order in which
+they are stored: its AV_FIELD_TB and AV_FIELD_BT come from the values 9 and 14 of QuickTime's 'fiel'
+atom and of Matroska's FieldOrder (RFC 9559, 5.1.4.1.28.2), which are interleaved fields with the
+top, or the bottom one shown first. The names of FFmpeg's constants say the reverse.
 
 Marks are kept frame by frame, because telecined films mix interlaced and progressive frames. But
 encoders that code fields (x264, ProRes) mark all frames and take an unmarked one for bottom first.
@@ -13,6 +18,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from fractions import Fraction
+from itertools import islice
 from typing import Any
 
 import av
@@ -23,9 +29,9 @@ import numpy as np
 from filmcolor.types.film import BOTTOM_FIRST, TOP_FIRST, FilmInfo
 from filmcolor.types.frames import LumaFrame, Plane
 
-# AVFieldOrder: coded top first and shown bottom first, and the reverse
-_CODED_TOP_SHOWN_BOTTOM, _CODED_BOTTOM_SHOWN_TOP = 4, 5
-_INTERLACED = frozenset({TOP_FIRST, BOTTOM_FIRST, _CODED_TOP_SHOWN_BOTTOM, _CODED_BOTTOM_SHOWN_TOP})
+_SHOWN_ORDERS = {4: TOP_FIRST, 5: BOTTOM_FIRST}  # of AVFieldOrder's TB and BT
+_MAX_FRAMES = 12  # searched for an interlaced one: two cycles of 3:2 telecine, and a lead-in
+_MAX_HEIGHT = 1152  # rows; interlaced pictures are no larger
 _BLEND = np.array([0.25, 0.5, 0.25])  # a field's row and the other field's rows beside it
 # codecs whose decoders mark each interlaced frame; for others the container is believed
 _MARKING_CODECS = frozenset(
@@ -33,27 +39,34 @@ _MARKING_CODECS = frozenset(
 )
 
 
-def detect_field_order(header_order: int, first_frame: av.VideoFrame) -> int:
-    """Return a film's AVFieldOrder: the header's, unless the first frame contradicts it."""
-    if not first_frame.interlaced_frame:
-        return header_order
-    order = BOTTOM_FIRST if _is_bottom_first_frame(first_frame) else TOP_FIRST
-    agrees = is_bottom_first(header_order) == is_bottom_first(order)
-    return header_order if header_order in _INTERLACED and agrees else order
+def detect_field_order(header_order: int, first_frames: Iterable[av.VideoFrame]) -> int:
+    """Return the order in which a film's fields are shown.
+
+    `header_order`: AVFieldOrder of the container or the codec. `first_frames`: of the film; the
+    first interlaced one overrules the header.
+    """
+    for frame in islice(first_frames, _MAX_FRAMES):
+        if frame.interlaced_frame:
+            return BOTTOM_FIRST if _is_bottom_first_frame(frame) else TOP_FIRST
+        if frame.height > _MAX_HEIGHT:
+            break
+    return _SHOWN_ORDERS.get(header_order, header_order)
 
 
 def is_interlaced_order(field_order: int) -> bool:
-    """Return whether an AVFieldOrder is that of interlaced frames."""
-    return field_order in _INTERLACED
+    """Return whether a field order is that of interlaced frames."""
+    return field_order in (TOP_FIRST, BOTTOM_FIRST)
 
 
-def is_bottom_first(field_order: int) -> bool:
-    """Return whether an AVFieldOrder shows the bottom field first."""
-    return field_order in (BOTTOM_FIRST, _CODED_TOP_SHOWN_BOTTOM)
+def marks_frames(codec: str) -> bool:
+    """Return whether a codec marks each of its frames as interlaced or not."""
+    return codec in _MARKING_CODECS
 
 
 def is_interlaced(frame: av.VideoFrame, info: FilmInfo) -> bool:
     """Return whether a decoded frame of a film is interlaced."""
+    if info.is_order_chosen:
+        return info.is_interlaced
     return frame.interlaced_frame or (info.is_interlaced and info.codec not in _MARKING_CODECS)
 
 
@@ -114,7 +127,7 @@ def _blend_fields(plane: Plane) -> Plane:
 
 
 def _parity(field_order: int) -> str:
-    return "bff" if is_bottom_first(field_order) else "tff"
+    return "bff" if field_order == BOTTOM_FIRST else "tff"
 
 
 def _is_bottom_first_frame(frame: av.VideoFrame) -> bool:

@@ -1,67 +1,60 @@
 """Extracts luma, chroma and R'G'B' planes from decoded frames of any pixel format."""
 
 import mmap
-from typing import Any
 
 import av
-import av.error
 import cv2
 import numpy as np
 
-from filmcolor.color.spaces import Channels, luma_from_rgb, rgb_from_ycc
-from filmcolor.types.frames import Picture, Plane
+from filmcolor.color.spaces import Channels, luma_from_rgb, rgb_from_ycc, srgb_from_linear
+from filmcolor.types.frames import FloatPlane, Picture, Plane
 from filmcolor.types.yuv import Coding
+from filmcolor.video.pixel_layout import can_unpack, code_depth, is_float, is_rgb_like, unpack
 
-# packed formats: bytes from one Y' to the next, and the offset of the first
-_PACKED = {"yuyv422": (2, 0), "yvyu422": (2, 0), "uyvy422": (2, 1), "ya8": (2, 0)}
-# FFmpeg's planar formats by luma (columns, rows) per chroma sample
-_PLANAR = {(2, 2): "yuv420p", (2, 1): "yuv422p", (1, 1): "yuv444p"}
 _LARGE_PLANE = 1 << 22  # bytes: larger planes get memory pages of their own
 
 
-def extract_luma(frame: av.VideoFrame, coding: Coding) -> Plane:
+def extract_luma(frame: av.VideoFrame, coding: Coding, is_linear: bool = False) -> Plane:
     """Return the Y' plane (H, W) of a decoded frame, as a view where possible.
 
-    RGB and palette formats have no luma; it is computed.
+    RGB and palette formats have no luma; it is computed. `is_linear`: floating-point values are
+    linear light and get the curve of sRGB; otherwise they are Y' or R'G'B', black 0 and white 1.
     """
-    pixels = frame.format
-    if pixels.is_rgb or pixels.has_palette or pixels.is_bit_stream:
-        return _luma_from_rgb_frame(frame, coding)
-    if pixels.name in _PACKED:
-        stride, first = _PACKED[pixels.name]
-        return _byte_rows(frame, stride)[:, first::stride]
-    if any(c.plane == 0 for c in pixels.components[1:]):  # a rare packed format
-        frame = frame.reformat(format=_planar_format("yuv444p", coding.bit_depth))
-    return _component_plane(frame, 0, coding)
+    if is_rgb_like(frame.format):
+        _, luma, peak = _rgb_and_luma(frame, coding, is_linear)
+    elif is_float(frame.format):
+        luma, peak = _nonlinear(unpack(frame, 0), is_linear), 1.0
+    else:
+        return unpack(frame, 0)
+    codes = luma * (coding.luma_scale / peak) + coding.luma_offset
+    return np.rint(codes).astype(_dtype(coding))
 
 
-def extract_chroma(frame: av.VideoFrame, coding: Coding) -> tuple[Plane, Plane]:
+def extract_chroma(
+    frame: av.VideoFrame, coding: Coding, is_linear: bool = False
+) -> tuple[Plane, Plane]:
     """Return the (Cb, Cr) planes of a decoded frame at their coded size, as views where possible.
 
-    RGB and palette formats have no chroma; it is computed.
+    RGB and palette formats have no chroma; it is computed. `is_linear`: as for `extract_luma`.
     """
-    pixels = frame.format
-    if pixels.is_rgb or pixels.has_palette:
-        return _chroma_from_rgb_frame(frame, coding)
-    if [c.plane for c in pixels.components[:3]] != [0, 1, 2]:  # packed, or Cb and Cr interleaved
-        subsampling = 64 // pixels.chroma_width(64), 64 // pixels.chroma_height(64)
-        name = _PLANAR.get(subsampling, "yuv444p")
-        frame = frame.reformat(format=_planar_format(name, coding.bit_depth))
-    return _component_plane(frame, 1, coding), _component_plane(frame, 2, coding)
+    if is_rgb_like(frame.format):
+        return _chroma_from_rgb_frame(frame, coding, is_linear)
+    return unpack(frame, 1), unpack(frame, 2)
 
 
-def extract_rgb(frame: av.VideoFrame, coding: Coding) -> Picture:
+def extract_rgb(frame: av.VideoFrame, coding: Coding, is_linear: bool = False) -> Picture:
     """Return R'G'B' uint8 (H, W, 3) of a decoded frame, by its matrix, range and depth.
 
     Chroma is upsampled bilinearly, its samples taken as centred between the luma samples.
+    `is_linear`: as for `extract_luma`.
     """
-    pixels = frame.format
-    if pixels.is_rgb or pixels.has_palette or pixels.is_bit_stream:
-        rgb = _unpack_rgb(frame, coding.bit_depth)
-        return rgb if rgb.dtype == np.uint8 else np.rint(rgb / 257.0).astype(np.uint8)
-    luma = (extract_luma(frame, coding).astype(np.float32) - coding.luma_offset) / coding.luma_scale
+    if is_rgb_like(frame.format):
+        rgb, peak = _unpack_rgb(frame, is_linear)
+        return rgb if rgb.dtype == np.uint8 else np.rint(rgb * (255.0 / peak)).astype(np.uint8)
+    codes = extract_luma(frame, coding, is_linear).astype(np.float32)
+    luma = (codes - coding.luma_offset) / coding.luma_scale
     channels: Channels = luma, luma, luma
-    if len(pixels.components) >= 3:
+    if len(frame.format.components) >= 3:
         size = luma.shape[1], luma.shape[0]
         cb, cr = (
             (cv2.resize(p.astype(np.float32), size) - coding.chroma_offset) / coding.chroma_scale
@@ -87,37 +80,10 @@ def copy_plane(plane: Plane) -> Plane:
     return copy
 
 
-def _planar_format(name: str, bit_depth: int) -> str:
-    """Return FFmpeg's name of a planar format at a bit depth: "yuv444p", "yuv444p10le"."""
-    return name if bit_depth == 8 else f"{name}{bit_depth}le"
-
-
-def _component_plane(frame: av.VideoFrame, number: int, coding: Coding) -> Plane:
-    """Return the code values of a plane with one component, as a view where possible."""
-    pixels = frame.format
-    if coding.bit_depth == 8:
-        return _byte_rows(frame, 1, number)
-    values = _byte_rows(frame, 2, number).view(">u2" if pixels.is_big_endian else "<u2")
-    if pixels.name.startswith(("p0", "p2", "p4")) or "msb" in pixels.name:
-        return values >> (16 - coding.bit_depth)
-    return values.astype(np.uint16, copy=False)
-
-
-def _byte_rows(frame: av.VideoFrame, num_bytes: int, number: int = 0) -> Plane:
-    """Return the bytes of a plane (H, W * num_bytes), sharing the decoder's memory."""
-    plane: Any = frame.planes[number]
-    rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
-    return rows[: plane.height, : plane.width * num_bytes]
-
-
-def _luma_from_rgb_frame(frame: av.VideoFrame, coding: Coding) -> Plane:
-    _, luma, peak = _rgb_and_luma(frame, coding)
-    codes = luma * (coding.luma_scale / peak) + coding.luma_offset
-    return np.rint(codes).astype(_dtype(coding))
-
-
-def _chroma_from_rgb_frame(frame: av.VideoFrame, coding: Coding) -> tuple[Plane, Plane]:
-    rgb, luma, peak = _rgb_and_luma(frame, coding)
+def _chroma_from_rgb_frame(
+    frame: av.VideoFrame, coding: Coding, is_linear: bool
+) -> tuple[Plane, Plane]:
+    rgb, luma, peak = _rgb_and_luma(frame, coding, is_linear)
     kr, kb = coding.kr_kb
     scale = coding.chroma_scale / peak
     cb, cr = (
@@ -127,18 +93,35 @@ def _chroma_from_rgb_frame(frame: av.VideoFrame, coding: Coding) -> tuple[Plane,
     return cb.astype(_dtype(coding)), cr.astype(_dtype(coding))
 
 
-def _rgb_and_luma(frame: av.VideoFrame, coding: Coding) -> tuple[Plane, Any, float]:
+def _rgb_and_luma(
+    frame: av.VideoFrame, coding: Coding, is_linear: bool
+) -> tuple[FloatPlane, FloatPlane, float]:
     """Return R'G'B' (H, W, 3) of an RGB frame, its luma (H, W), and their white level."""
-    rgb = _unpack_rgb(frame, coding.bit_depth).astype(np.float32)
+    values, peak = _unpack_rgb(frame, is_linear)
+    rgb = values.astype(np.float32)
     kr, kb = coding.kr_kb
     luma = luma_from_rgb(rgb[..., 0], rgb[..., 1], rgb[..., 2], (kr, 1 - kr - kb, kb))
-    return rgb, luma, 255.0 if coding.bit_depth == 8 else 65535.0
+    return rgb, luma, peak
+
+
+def _unpack_rgb(frame: av.VideoFrame, is_linear: bool) -> tuple[Plane, float]:
+    """Return R'G'B' (H, W, 3) of an RGB frame, uint8, uint16 or float32, and its white level."""
+    pixels = frame.format
+    if can_unpack(pixels):
+        rgb = np.dstack([unpack(frame, number) for number in range(3)])
+        if is_float(pixels):
+            return _nonlinear(rgb, is_linear), 1.0
+        return rgb, float((1 << code_depth(pixels)) - 1)
+    is_deep = max(component.bits for component in pixels.components) > 8
+    converted = frame.reformat(format="rgb48le" if is_deep else "rgb24").to_ndarray()
+    return converted, 65535.0 if is_deep else 255.0
+
+
+def _nonlinear(values: FloatPlane, is_linear: bool) -> FloatPlane:
+    """Return floating-point samples within 0..1, with the curve of sRGB for linear light."""
+    inside = np.nan_to_num(values, nan=0.0).clip(0.0, 1.0)
+    return srgb_from_linear(inside).astype(np.float32) if is_linear else inside
 
 
 def _dtype(coding: Coding) -> type[np.uint8] | type[np.uint16]:
     return np.uint8 if coding.bit_depth == 8 else np.uint16
-
-
-def _unpack_rgb(frame: av.VideoFrame, bit_depth: int) -> Plane:
-    """Return R'G'B' (H, W, 3) of an RGB frame: uint8 at 8 bits, else uint16 in 0..65535."""
-    return frame.reformat(format="rgb24" if bit_depth == 8 else "rgb48le").to_ndarray()

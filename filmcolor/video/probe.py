@@ -1,7 +1,9 @@
 """Reads a film's properties from its headers and its first frame."""
 
 import os
+from collections.abc import Iterator, Mapping
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +14,13 @@ from av.stream import Discard, Disposition
 
 from filmcolor.errors import InputError
 from filmcolor.types.film import Chapter, FilmInfo, StreamInfo
-from filmcolor.types.yuv import UNSPECIFIED, Coding, default_matrix, is_known_matrix
-from filmcolor.video.demux import JPEG_RANGE, MPEG_RANGE, decode_packet, open_film, read_packets
-from filmcolor.video.interlacing import detect_field_order, is_interlaced_order
+from filmcolor.types.orientation import AS_CODED, Orientation
+from filmcolor.video.color_tags import describe_pixels, read_color_tags
+from filmcolor.video.demux import decode_packet, open_film, read_packets
+from filmcolor.video.image_sequence import ImageSequence
+from filmcolor.video.interlacing import detect_field_order, is_interlaced_order, marks_frames
+from filmcolor.video.pixel_layout import is_known
+from filmcolor.video.side_data import DISPLAY_MATRIX, read_side_data
 
 _MAX_RATE = 1000  # frames per second; more is a clock's rate
 _DISPOSITIONS = tuple(flag.name for flag in Disposition if flag.name)
@@ -29,42 +35,64 @@ def probe(path: str | os.PathLike[str], video: int | None = None) -> FilmInfo:
     """
     path = Path(path)
     with open_film(path) as container:
-        streams = tuple(_stream_info(s) for s in container.streams if not _is_chapter_track(s))
-        videos = [s.index for s in streams if s.type == "video" and not s.is_picture]
-        if not videos:
-            raise InputError(f"{path} has no video stream; is it an audio file or a picture?")
-        stream: Any = container.streams[_choose_video(container, videos, video)]
-        if not hasattr(stream.codec_context, "decode"):
-            raise InputError(f"{path}: no decoder for its video in this build of PyAV")
-        frame = _first_frame(container, stream, path)
-        tags = _color_tags(stream.codec_context, frame)
-        field_order = detect_field_order(stream.codec_context.field_order, frame)
-        return FilmInfo(
-            path=path,
-            container=container.format.name,
-            video_index=stream.index,
-            codec=stream.codec_context.codec.canonical_name,
-            width=frame.width,
-            height=frame.height,
-            pix_fmt=frame.format.name,
-            **tags,
-            sar=Fraction(stream.sample_aspect_ratio or 1) or Fraction(1),
-            rotation=frame.rotation,
-            is_interlaced=is_interlaced_order(field_order),
-            time_base=Fraction(stream.time_base),
-            frame_rate=_frame_rate(stream, has_times=frame.pts is not None),
-            start_pts=frame.pts or 0,
-            end_pts=_end_pts(stream),
-            num_frames_estimate=_num_frames(container, stream),
-            duration_seconds=_duration(container, stream),
-            streams=streams,
-            chapters=_chapters(container),
-            metadata=dict(container.metadata),
-            field_order=field_order,
-            origin=_origin(container, stream, frame),
-            has_times=frame.pts is not None,
-            num_bytes=max(0, container.size),
+        return describe_film(container, path, video)
+
+
+def describe_film(container: InputContainer, path: Path, video: int | None = None) -> FilmInfo:
+    """Return the properties of an open film, as `probe` does; `path` is its name."""
+    streams = tuple(stream_info(s) for s in container.streams if not _is_chapter_track(s))
+    videos = [s.index for s in streams if s.type == "video" and not s.is_picture]
+    if not videos:
+        raise InputError(f"{path} has no video stream; is it an audio file or a picture?")
+    stream: Any = container.streams[_choose_video(container, videos, video)]
+    if not hasattr(stream.codec_context, "decode"):
+        raise InputError(f"{path}: no decoder for its video in this build of PyAV")
+    codec = stream.codec_context.codec.canonical_name
+    frames = _frames(container, stream, path)
+    frame = next(frames)
+    if not is_known(frame.format):
+        raise InputError(
+            f"{path}: its pixels, {frame.format.name}, are a camera's raw data; develop them "
+            "to DPX, TIFF or EXR first"
         )
+    side_data = read_side_data(frame)
+    is_sequence = isinstance(container, ImageSequence)
+    tags = read_color_tags(stream.codec_context, frame, is_sequence)
+    header_order = stream.codec_context.field_order
+    first_frames = chain([frame], frames if marks_frames(codec) else ())
+    field_order = detect_field_order(header_order, first_frames)
+    return FilmInfo(
+        path=path,
+        container=container.format.name,
+        video_index=stream.index,
+        codec=codec,
+        width=frame.width,
+        height=frame.height,
+        pix_fmt=frame.format.name,
+        **tags,
+        sar=Fraction(stream.sample_aspect_ratio or 1) or Fraction(1),
+        orientation=_orientation(side_data),
+        is_interlaced=is_interlaced_order(field_order),
+        time_base=Fraction(stream.time_base),
+        frame_rate=_frame_rate(stream, has_times=frame.pts is not None),
+        start_pts=frame.pts or 0,
+        end_pts=_end_pts(stream),
+        num_frames_estimate=_num_frames(container, stream),
+        duration_seconds=_duration(container, stream),
+        streams=streams,
+        chapters=read_chapters(container),
+        metadata=dict(container.metadata),
+        field_order=field_order,
+        origin=_origin(container, stream, frame),
+        has_times=frame.pts is not None,
+        num_bytes=max(0, container.size),
+        side_data={kind: data.hex() for kind, data in side_data.items()},
+        stem=container.files.stem if isinstance(container, ImageSequence) else None,
+        notes=(
+            *describe_pixels(frame.format.name, tags["is_linear"]),
+            *(container.notes if isinstance(container, ImageSequence) else ()),
+        ),
+    )
 
 
 def _choose_video(container: InputContainer, videos: list[int], video: int | None) -> int:
@@ -75,7 +103,7 @@ def _choose_video(container: InputContainer, videos: list[int], video: int | Non
     return best.index if best and best.index in videos else videos[0]
 
 
-def _stream_info(stream: Any) -> StreamInfo:
+def stream_info(stream: Any) -> StreamInfo:
     context = getattr(stream, "codec_context", None)
     codec = (context.codec.canonical_name if context else getattr(stream, "name", None)) or "none"
     detail = ""
@@ -92,37 +120,25 @@ def _is_chapter_track(stream: Any) -> bool:
     return stream.type == "data" and stream.discard == Discard.all
 
 
-def _first_frame(container: InputContainer, stream: Any, path: Path) -> av.VideoFrame:
-    """Return the first frame that can be decoded; raises InputError without one."""
-    has_packets = False
+def _frames(container: InputContainer, stream: Any, path: Path) -> Iterator[av.VideoFrame]:
+    """Yield the frames that can be decoded, at least one; raises InputError without one."""
+    has_packets = has_frames = False
     for packet in read_packets(container, stream):
         has_packets |= packet.size > 0
         for frame in decode_packet(stream, packet) or ():
-            return frame
+            has_frames = True
+            yield frame
+    if has_frames:
+        return
     if has_packets:
         raise InputError(f"{path}: none of its pictures can be decoded; is the file complete?")
     raise InputError(f"{path} has a video stream but no picture in it; is the file complete?")
 
 
-def _color_tags(context: Any, frame: av.VideoFrame) -> dict[str, Any]:
-    """Return FilmInfo's fields about the coding of colour."""
-    pixels = frame.format
-    is_gray = pixels.name.startswith(("gray", "ya", "mono"))
-    is_full = pixels.name.startswith("yuvj") or context.color_range == JPEG_RANGE
-    if is_gray and context.color_range != MPEG_RANGE:
-        is_full = True  # FFmpeg treats untagged gray as full range
-    is_rgb = pixels.is_rgb or pixels.has_palette
-    if is_rgb:
-        is_full = False  # `extract_luma` computes luma, in the range that players expect
-    depth = 8 if pixels.has_palette else max(8, pixels.components[0].bits)
-    is_tagged = is_known_matrix(context.colorspace)
-    matrix = context.colorspace if is_tagged else default_matrix(frame.width, frame.height)
-    return {
-        "coding": Coding(matrix, is_full, depth),
-        "is_matrix_tagged": is_tagged,
-        "primaries": context.color_primaries or UNSPECIFIED,
-        "transfer": context.color_trc or UNSPECIFIED,
-    }
+def _orientation(side_data: Mapping[str, bytes]) -> Orientation:
+    """Return how the container or the coded stream wants a frame shown."""
+    matrix = side_data.get(DISPLAY_MATRIX)
+    return AS_CODED if matrix is None else Orientation.from_bytes(matrix)
 
 
 def _frame_rate(stream: Any, has_times: bool = True) -> Fraction:
@@ -163,7 +179,8 @@ def _num_frames(container: InputContainer, stream: Any) -> int | None:
     return max(1, round(duration * _frame_rate(stream))) if duration else None
 
 
-def _chapters(container: InputContainer) -> tuple[Chapter, ...]:
+def read_chapters(container: InputContainer) -> tuple[Chapter, ...]:
+    """Return the chapters of an open film, as FFmpeg reads them."""
     chapters = []
     for item in container.chapters():
         base = Fraction(item["time_base"] or Fraction(1, 1000))

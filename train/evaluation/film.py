@@ -90,7 +90,7 @@ def evaluate_film(
                 accumulators[key].add_motion(rendition, motion)
             seconds = float(info.seconds(frame.pts))
             caption = f"{format_timecode(seconds)}   frame {frame.number}"
-            sheet_builder.offer(num_compared, caption, renditions, info.quarter_turns)
+            sheet_builder.offer(num_compared, caption, renditions, info.orientation)
             num_compared += 1
             num_colored += has_color(truth)
             if progress:

@@ -5,13 +5,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from PIL import Image
 
 from filmcolor.errors import SettingsError
 from filmcolor.images.sheet import arrange_rows, choose_evenly, save_sheet
 from filmcolor.metrics.comparison import Rendition
 from filmcolor.train.evaluation.table import GREY, TRUTH, RowKey
+from filmcolor.types.orientation import AS_CODED, Orientation
 
 _THUMBNAIL_SIDE = 192  # pixels, the longer side
 
@@ -41,29 +41,29 @@ class SheetBuilder:
         self._due = choose_evenly(total, options.num_pictures) if options else []
         self._captions: list[str] = []
         self._thumbnails: dict[RowKey, list[Image.Image]] = {}
-        self._latest: tuple[str, Mapping[RowKey, Rendition], int] | None = None
+        self._latest: tuple[str, Mapping[RowKey, Rendition], Orientation] | None = None
 
     def offer(
         self,
         index: int,
         caption: str,
         renditions: Mapping[RowKey, Rendition],
-        quarter_turns: int = 0,
+        orientation: Orientation = AS_CODED,
     ) -> None:
         """Add picture `index` if it was chosen, or replaces a chosen one that was left out.
 
-        `quarter_turns`: counter-clockwise, that set it upright.
+        `orientation`: in which it is shown upright.
         """
-        self._latest = caption, renditions, quarter_turns
+        self._latest = caption, renditions, orientation
         if bisect_right(self._due, index) > len(self._captions):
             self._add(*self._latest)
 
     def _add(
-        self, caption: str, renditions: Mapping[RowKey, Rendition], quarter_turns: int
+        self, caption: str, renditions: Mapping[RowKey, Rendition], orientation: Orientation
     ) -> None:
         self._captions.append(caption)
         for key, rendition in renditions.items():
-            thumbnail = Image.fromarray(np.rot90(rendition.rgb, quarter_turns))
+            thumbnail = Image.fromarray(orientation.upright(rendition.rgb))
             thumbnail.thumbnail((_THUMBNAIL_SIDE, _THUMBNAIL_SIDE))
             self._thumbnails.setdefault(key, []).append(thumbnail)
 

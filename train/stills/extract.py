@@ -73,7 +73,7 @@ def to_still(rgb: Picture, info: FilmInfo, bars: Bars, short_side: int) -> Pictu
         picture, pixel_aspect = picture[::2], pixel_aspect / 2
     height, width = picture.shape[:2]
     size = width * min(1.0, pixel_aspect), height / max(1.0, pixel_aspect)
-    turned = np.rot90(_resize(picture, size, short_side), info.quarter_turns)
+    turned = info.orientation.upright(_resize(picture, size, short_side))
     return np.ascontiguousarray(turned)
 
 
