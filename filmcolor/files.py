@@ -1,6 +1,7 @@
 """Safe file output: overwrite checks, new folders, and files that appear whole or not at all."""
 
 import errno
+import hashlib
 import os
 import re
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from pathlib import Path
 from filmcolor.errors import OutputError
 from filmcolor.runtime.platform import sync_folder
 
+MAX_NAME = 255  # bytes, on nearly all file systems
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:[/\\]")  # no drive of Windows, "C:\\"
 
 
@@ -74,7 +76,10 @@ def atomic_write(path: Path, durable: bool = False) -> Iterator[Path]:
 
 def partial_path(path: Path) -> Path:
     """Return the hidden path beside `path` under which a file is written until it is finished."""
-    return path.with_name(f".{path.name}.partial")
+    name = f".{path.name}.partial"
+    if len(os.fsencode(name)) > MAX_NAME:
+        name = f".{hashlib.sha256(os.fsencode(path.name)).hexdigest()[:32]}.partial"
+    return path.with_name(name)
 
 
 def move_into_place(partial: Path, path: Path, durable: bool = False) -> None:

@@ -367,11 +367,13 @@ def _timed(
 _DTYPES = {"u8": "u1", "s16": "i2", "s32": "i4", "s64": "i8", "flt": "f4", "dbl": "f8"}
 
 
-def sound_frames(context: Any, seconds: Fraction = SECONDS) -> Iterator[av.AudioFrame]:
+def sound_frames(
+    context: Any, seconds: Fraction = SECONDS, pitch: float = 300.0
+) -> Iterator[av.AudioFrame]:
     """Yield frames for an encoder: another tone in each channel, with a little noise."""
     rate, num_channels = context.sample_rate, context.channels
     times = np.arange(round(rate * seconds)) / rate
-    tones = [0.4 * np.sin(times * 2.0 * np.pi * (300.0 + 70.0 * n)) for n in range(num_channels)]
+    tones = [0.4 * np.sin(times * 2.0 * np.pi * (pitch + 70.0 * n)) for n in range(num_channels)]
     noise = np.random.default_rng(0).normal(0.0, 0.01, (num_channels, len(times)))
     values = _quantize(np.stack(tones) + noise, context.format.name.rstrip("p"))
     size = context.frame_size if 0 < context.frame_size < 8192 else 1024

@@ -185,11 +185,11 @@ def _add_video(output: Any, film: Film) -> Any:
         stream.set_display_rotation(film.rotation)
     if film.matrix:
         stream.set_display_matrix(film.matrix)
-    for name, value in film.color.items():
-        setattr(context, name, value)
     if film.scan:
         context.flags |= Flags.interlaced_dct | Flags.interlaced_me
         context.field_order = FIELD_ORDERS[film.scan]
+    for name, value in film.color.items():
+        setattr(context, name, value)
     stream.metadata.update(film.tags)
     return stream
 
@@ -468,7 +468,7 @@ def streams(path: Path, type_name: str | None = None) -> list[Stream]:
                 s.type,
                 s.codec_context.codec.canonical_name if s.codec_context else s.name or "",
                 s.metadata.get("language"),
-                s.metadata.get("title"),
+                s.metadata.get("title", s.metadata.get("name")),  # as MP4 calls it
                 s.disposition,
                 s.index,
             )

@@ -89,7 +89,9 @@ def attempt(film: Path, output: Path, colorizer: Colorizer, seed: int = 0) -> tu
     if report.num_frames != num_frames:
         return "not verified", f"{report.num_frames} frames reported, {num_frames} are there"
     index = FrameIndex.read(probe(film))
-    if report.num_frames < index.num_packets - index.num_discarded and not report.damage:
+    if report.num_frames < index.num_frames and not report.damage:
         return "silently shorter", f"{report.num_frames} frames"
+    if index.num_leading and not any("cut off" in note for note in report.notes):
+        return "silently shorter", f"{index.num_leading} pictures at the beginning"
     output.unlink()
     return ("damaged", "; ".join(report.damage)) if report.damage else ("whole", "")

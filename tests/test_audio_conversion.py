@@ -17,13 +17,9 @@ from hypothesis import strategies as st
 from filmcolor.errors import VerifyError
 from filmcolor.output.acm import add_acm_stream, name_acm_tracks
 from filmcolor.output.audio_comparison import SoundComparison
-from filmcolor.output.audio_conversion import (
-    AudioConverter,
-    AudioTarget,
-    add_target_stream,
-    choose_target,
-    convert_samples,
-)
+from filmcolor.output.audio_conversion import AudioConverter
+from filmcolor.output.audio_samples import convert_samples
+from filmcolor.output.audio_target import AudioTarget, add_target_stream, choose_target
 from filmcolor.output.muxing import muxer_options
 from filmcolor.types.film import Part
 

@@ -439,13 +439,33 @@ def test_probe_for_machines(typed: Type, make_film: MakeFilm) -> None:
 
 
 def test_probe_tells_what_cannot_be_kept(typed: Type, make_film: MakeFilm) -> None:
-    wma = media.Sound("wmav2", bit_rate=64000)
-    film = make_film("film.wmv", codec="wmv2", time_base=1 / media.RATE, sounds=[wma])
+    sounds = [media.Sound("pcm_u16le")]
+    film = make_film("film.nut", codec="mpeg4", time_base=1 / media.RATE, sounds=sounds)
     result = typed("probe", film)
     assert (result.code, result.err) == (0, "")
-    assert "stream 1 (audio, wmav2) 1 channels, 48000 Hz: cannot be kept" in result.out
-    assert "add --drop-unsupported to go on without it" in result.out
+    assert "stream 1 (audio, pcm_u16le) 1 channels, 48000 Hz: cannot be kept" in result.out
+    remedy = "add --convert-audio to convert it to flac, or add --drop-unsupported to go on without"
+    assert remedy in result.out
     assert "run writes" not in result.out
+
+
+def test_run_converts_sound_that_cannot_be_kept(
+    typed: Type, make_film: MakeFilm, tmp_path: Path, weights_path: Path
+) -> None:
+    sounds = [media.Sound("pcm_u16le", layout="stereo")]
+    film = make_film("film.nut", codec="mpeg4", time_base=1 / media.RATE, sounds=sounds)
+    output = tmp_path / "out.mp4"
+    common = ["run", film, "-o", output, "--weights", weights_path, "--size", 32]
+    result = typed(*common)
+    assert result.code == 1
+    assert "--convert-audio to convert it to flac" in result.err
+    result = typed(*common, "--convert-audio")
+    assert result.code == 0
+    note = "stream 1 (audio, pcm_u16le) converted to flac: every sample is kept"
+    assert note in result.out
+    assert [s.codec for s in media.streams(output)] == ["h264", "flac"]
+    assert media.num_samples(output) == media.num_samples(film)
+    assert typed("verify", film, output).code == 0
 
 
 def test_run_goes_on_without_what_cannot_be_kept(

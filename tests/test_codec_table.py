@@ -156,10 +156,13 @@ def test_what_is_kept_or_converted_sounds_the_same(cells: Sequence[Cell]) -> Non
     for cell in heard:
         name = f"{cell.sample.id} in {cell.suffix}"
         (originals, start), (copies, copy_start) = sound(cell.source), sound(cell.output)
+        # MP4 calls MP2 MP3, whose decoder rounds in another way
+        is_mp2 = cell.sample.codec == "mp2" and cell.suffix == ".mp4"
+        tolerance = 2.0**-14 if is_mp2 else 2.0**-24
         assert originals.shape[0] == copies.shape[0], name
         if cell.fate == KEPT:
             # containers differ in how much of an encoder's delay they have players skip
-            lag = find_lag(originals, copies)
+            lag = find_lag(originals, copies, tolerance)
             assert lag is not None, name
             copy_start += Fraction(lag, cell.sample.rate)
             originals, copies = originals[:, max(0, -lag) :], copies[:, max(0, lag) :]
@@ -167,16 +170,17 @@ def test_what_is_kept_or_converted_sounds_the_same(cells: Sequence[Cell]) -> Non
             assert length > 0.9 * originals.shape[1], name
             originals, copies = originals[:, :length], copies[:, :length]
         assert originals.shape == copies.shape, name
-        assert np.abs(originals - copies).max() <= 2.0**-24, name
+        assert np.abs(originals - copies).max() <= tolerance, name
         assert abs(copy_start - start) < Fraction(1, 500), name
 
 
-def find_lag(originals: np.ndarray, copies: np.ndarray) -> int | None:
+def find_lag(originals: np.ndarray, copies: np.ndarray, tolerance: float) -> int | None:
     """Return the position in `copies` of the first original sample; None if it is not there."""
     size = min(256, originals.shape[1] // 2)
-    for lag in range(-MAX_DELAY, MAX_DELAY):
+    for lag in sorted(range(-MAX_DELAY, MAX_DELAY), key=abs):  # silence is everywhere
         part = originals[:, max(0, -lag) :][:, :size]
-        if part.size and np.array_equal(part, copies[:, max(0, lag) :][:, :size]):
+        copy = copies[:, max(0, lag) :][:, :size]
+        if part.size and copy.shape == part.shape and np.abs(part - copy).max() <= tolerance:
             return lag
     return None
 
@@ -191,8 +195,8 @@ def content(path: Path) -> bytes:
     """Return the bytes of all packets of the stream besides the picture."""
     with av.open(str(path)) as film:
         stream = next(s for s in film.streams if s.type != "video")
+        is_text = getattr(stream, "name", "") == "mov_text"
         data = [bytes(packet) for packet in film.demux(stream) if packet.size]
-    is_text = getattr(stream, "name", "") == "mov_text"
     return b"".join(packet for packet in data if not is_text or len(packet) > 2)
 
 

@@ -438,9 +438,9 @@ def test_two_soundtracks_are_kept(
 ) -> None:
     film = make_film(f"film{suffix}", sounds=TWO_TRACKS)
     output = run(film, name, encoding)
-    originals, copies = media.streams(film, "audio"), media.streams(output, "audio")
+    copies = media.streams(output, "audio")
     assert [s.language for s in copies] == ["eng", "fre"]
-    assert [s.title for s in copies] == [s.title for s in originals]
+    assert [s.title for s in copies] == ["Piano", "Commentary"]
     assert [s.disposition for s in copies] == [Disposition.default, Disposition.comment]
     tolerance = MILLISECOND / 2 if suffix != Path(name).suffix else Fraction(0)
     for which in range(2):

@@ -137,7 +137,7 @@ def _find_sequences(paths: Iterable[Path]) -> dict[Path, Path]:
     for path in paths:
         if is_image_name(path) and path.is_file():
             images.setdefault(path.parent, []).append(path.name)
-    sequences = {}
+    sequences: dict[Path, Path] = {}
     for folder, names in images.items():
         groups, _ = group_by_number(dict.fromkeys(names))
         for name, members in groups.items():

@@ -126,4 +126,8 @@ def _format_usage_error(error: click.ClickException) -> str:
         return message
     command = context.command_path if context else "filmcolor"
     line = f"{command}: {message.rstrip('.')}"
+    if isinstance(error, click.NoSuchOption):
+        for word in sys.argv[1:]:
+            if word.startswith("-") and os.path.lexists(word):
+                return f"{line}; for the file {word!r} write {f'./{word}'!r}"
     return line if isinstance(error, MissingCommandError) else f"{line}; see {command} --help"

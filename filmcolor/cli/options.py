@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from filmcolor.cli.help import option
+from filmcolor.cli.help import GENERAL, option
 from filmcolor.errors import SettingsError
 from filmcolor.timecodes import parse_timecode
 
@@ -192,26 +192,34 @@ source_options = combine(
         help="Merge the two fields of each interlaced frame with bwdif.",
     ),
 )
-rate_options = combine(
-    option(
-        "--rate",
-        metavar="R",
-        section=FILM,
-        help="Frames per second of the film, 16 or 24000/1001, where its header is wrong.",
-    ),
-    option(
-        "--rate-audio",
-        type=click.Choice(["keep", "drop"]),
-        section=FILM,
-        help="With --rate: keep sound and subtitles, no longer in step, or leave them out.",
-    ),
-    option(
-        "--field-order",
-        type=click.Choice(["tff", "bff", "progressive"]),
-        section=FILM,
-        help="The field that comes first, top or bottom, where the film is marked wrongly.",
-    ),
-)
+
+
+def _rate_options(section: str) -> Callable[[F], F]:
+    """Return a decorator that adds the options about a film with wrong headers."""
+    return combine(
+        option(
+            "--rate",
+            metavar="R",
+            section=section,
+            help="Frames per second of the film, 16 or 24000/1001, where its header is wrong.",
+        ),
+        option(
+            "--rate-audio",
+            type=click.Choice(["keep", "drop"]),
+            section=section,
+            help="With --rate: keep sound and subtitles, no longer in step, or leave them out.",
+        ),
+        option(
+            "--field-order",
+            type=click.Choice(["tff", "bff", "progressive"]),
+            section=section,
+            help="The field that comes first, top or bottom, where the film is marked wrongly.",
+        ),
+    )
+
+
+rate_options = _rate_options(FILM)
+rate_options_unsectioned = _rate_options(GENERAL)  # for a command with few options
 output_option = path_option("-o", "--output", metavar="OUT", section=OUTPUT, help="File to write.")
 force_option = option(
     "--force", is_flag=True, section=OUTPUT, help="Overwrite files that exist already."

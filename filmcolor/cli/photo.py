@@ -34,21 +34,21 @@ from filmcolor.cli.options import (
 def photo(
     pictures: tuple[Path, ...], output: Path | None, force: bool, quiet: bool, **params: Any
 ) -> None:
-    """Colour photographs: JPEG, PNG or TIFF.
+    """Colour photographs: JPEG, PNG, TIFF, AVIF, HEIC and others.
 
-    The result is beside the picture as NAME.color.ext, unless -o is given. 16-bit pictures stay
-    16-bit.
+    The result is beside the picture as NAME.color.ext, unless -o is given; pictures that are not
+    JPEG, PNG or TIFF become PNG. 16-bit pictures stay 16-bit.
     """
     is_folder = output is not None and output.is_dir()
     if len(pictures) > 1 and output is not None and not is_folder:
         raise click.UsageError(f"{output} is no folder, and there are {len(pictures)} pictures")
     from filmcolor.pipeline.colorizer import Colorizer
-    from filmcolor.pipeline.photo import colorize_photo
+    from filmcolor.pipeline.photo import colorize_photo, photo_path
 
     colorizer = Colorizer(make_color_options(params))
     for picture in pictures:
         target = output
         if output is not None and is_folder:
-            target = output / f"{picture.stem}.color{picture.suffix}"
+            target = photo_path(picture, output)
         path = colorize_photo(picture, target, colorizer=colorizer, force=force)
         print_line(str(path), quiet)

@@ -24,6 +24,7 @@ def probe_command(film: Path, as_json: bool, **params: Any) -> None:
     """Print facts about FILM and the fate of each stream.
 
     It also names the file that run would write."""
+    from filmcolor.pipeline.report import describe_times
     from filmcolor.video.frame_index import FrameIndex
     from filmcolor.video.probe import probe
 
@@ -31,10 +32,10 @@ def probe_command(film: Path, as_json: bool, **params: Any) -> None:
     index = FrameIndex.read(info)
     output, notes, stream_plan = _plan_run(info)
     facts = {
-        "num_frames": len(index.pts),
+        "num_frames": index.num_frames,
         "is_vfr": index.is_vfr,
         "output": output,
-        "notes": notes,
+        "notes": [*notes, *describe_times(info, index)],
         "stream_plan": stream_plan,
     }
     if as_json:
@@ -76,7 +77,7 @@ def _format(info: "FilmInfo", facts: dict[str, Any]) -> Iterator[str]:
 
     coding = info.coding
     rate = "variable frame rate, mean" if facts["is_vfr"] else "constant frame rate"
-    seconds = float(info.duration_seconds or 0)
+    seconds = float(info.duration_seconds or facts["num_frames"] / info.frame_rate)
     tagged = "" if info.is_matrix_tagged else ", not tagged"
     yield f"{info.path}: {info.container}, {seconds:.3f} s"
     yield (

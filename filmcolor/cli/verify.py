@@ -8,7 +8,12 @@ import click
 
 from filmcolor.cli.console import print_line
 from filmcolor.cli.help import command, option
-from filmcolor.cli.options import film_argument, pop_source_options, quiet_option, rate_options
+from filmcolor.cli.options import (
+    film_argument,
+    pop_source_options,
+    quiet_option,
+    rate_options_unsectioned,
+)
 from filmcolor.cli.progress import progress_bar
 
 
@@ -16,7 +21,7 @@ from filmcolor.cli.progress import progress_bar
 @film_argument
 @click.argument("output", type=click.Path(path_type=Path), metavar="OUTPUT")
 @option("--luma", is_flag=True, help="Also decode both and compare the luma of every frame.")
-@rate_options
+@rate_options_unsectioned
 @quiet_option
 def verify(film: Path, output: Path, luma: bool, quiet: bool, **params: Any) -> None:
     """Check that OUTPUT holds everything of FILM.
@@ -25,7 +30,7 @@ def verify(film: Path, output: Path, luma: bool, quiet: bool, **params: Any) -> 
     and subtitles. --rate and the like are those that OUTPUT was made with. Exit code 0: nothing
     was lost. Otherwise one line names the first difference.
     """
-    from filmcolor.output.verify import compare_luma
+    from filmcolor.output.luma_comparison import compare_luma
     from filmcolor.output.verify import verify as verify_film
     from filmcolor.video.probe import probe
 

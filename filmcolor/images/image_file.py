@@ -20,6 +20,7 @@ from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from filmcolor.errors import InputError, OutputError
 from filmcolor.files import atomic_write
+from filmcolor.images.heif import HEIF_SUFFIXES, read_heif
 
 # suffixes of image files, in lower case
 JPEG_SUFFIXES = frozenset({".jpg", ".jpeg"})
@@ -49,6 +50,8 @@ def readable(path: Path) -> Iterator[None]:
             warnings.simplefilter("ignore")  # about unused tags and large scans
             yield
     except UnidentifiedImageError as error:
+        if path.suffix.lower() == ".avif":
+            raise InputError(f"{path}: AVIF needs Pillow 11.3 or newer; upgrade it") from error
         raise InputError(f"{path} is not a picture; give a JPEG, PNG or TIFF") from error
     except InputError:
         raise
@@ -126,23 +129,28 @@ class Photo:
 
 
 def read_photo(path: Path) -> Photo:
-    """Return a JPEG, PNG or TIFF file as an upright sRGB picture in its own bit depth.
+    """Return a picture file as an upright sRGB picture in its own bit depth.
 
-    Raises InputError when the file is missing or not such a picture.
+    Reads JPEG, PNG, TIFF, WebP and what else Pillow reads, AVIF since its version 11.3, and HEIC
+    with the plugin pillow-heif. Raises InputError when the file is missing or not such a picture.
     """
     with readable(path):
         return _read(path)
 
 
 def _read(path: Path) -> Photo:
+    if path.suffix.lower() in HEIF_SUFFIXES:
+        upright, deep = read_heif(path)
+        rgb = _read_srgb(upright, path) if deep is None else deep
+        return Photo(rgb, _kept(upright.getexif()), None)
     # pass a file, not its path: Pillow memory-maps paths, and then rotates TIFFs wrongly
     with path.open("rb") as file, Image.open(file) as image:
         exif = image.getexif()
         orientation = exif.get(_ORIENTATION, 1)  # before loading, which may drop it
         is_deep = image.mode.startswith(("I", "F")) or _has_deep_channels(image, path)
         upright = ImageOps.exif_transpose(image)
-        rgb = _read_deep(path, orientation) if is_deep else _read_srgb(upright, path)
-        return Photo(rgb, _kept(exif), image.info.get("dpi"))
+        pixels = _read_deep(path, orientation) if is_deep else _read_srgb(upright, path)
+        return Photo(pixels, _kept(exif), image.info.get("dpi"))
 
 
 def _kept(exif: Image.Exif) -> bytes:

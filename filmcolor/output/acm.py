@@ -7,6 +7,7 @@ the track's private data, and the finished file's header then gets the right nam
 """
 
 import io
+import struct
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from typing import Any, BinaryIO
 
 import av
 from av.container import OutputContainer
+
+from filmcolor.output.audio_parameters import set_parameters
 
 _PLACEHOLDER = "pcm_s16le"
 _PLACEHOLDER_ID, _ACM_ID = b"A_PCM/INT/LIT", b"A_MS/ACM"
@@ -33,12 +36,12 @@ def add_acm_stream(output: OutputContainer, original: Any) -> Any:
     `name_acm_tracks` completes the finished file. Raises ValueError for a codec without a WAVE
     format tag.
     """
-    context = original.codec_context
     wave_format = _wave_format(original)
     if _is_pcm(wave_format):
-        raise ValueError(f"Matroska holds no {context.name}")
-    copy: Any = output.add_stream(_PLACEHOLDER, rate=context.sample_rate)
-    copy.codec_context.layout = context.layout.name
+        raise ValueError(f"Matroska holds no {original.codec_context.name}")
+    copy: Any = output.add_stream(_PLACEHOLDER)
+    rate, num_channels = struct.unpack_from("<2xHI", wave_format)[::-1]
+    copy.codec_context.sample_rate, copy.codec_context.layout = rate, f"{num_channels}c"
     copy.codec_context.extradata = wave_format
     copy.time_base = original.time_base
     return copy
@@ -48,7 +51,7 @@ def _wave_format(stream: Any) -> bytes:
     """Return a stream's WAVEFORMATEX, as FFmpeg writes it into a WAVE file."""
     memory = io.BytesIO()
     with av.open(memory, "w", format="wav") as output:
-        output.add_stream_from_template(stream)
+        set_parameters(output.add_stream_from_template(stream), stream)
         output.start_encoding()
     content = memory.getvalue()
     start = content.index(b"fmt ", 12) + 8

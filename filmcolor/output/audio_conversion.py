@@ -1,157 +1,32 @@
 """Converts sound that a container cannot hold, without changing a sample.
 
-Sound of integer samples becomes FLAC, in MOV ALAC, with the same samples. Lossy codecs decode to
-floating point, which is rounded to 24 bits: 144 dB below full scale. Samples of more bits become
-PCM, in Matroska only: MP4 and MOV keep no gap in PCM.
-
 Converted sound has the source's times. A gap in them stays a gap: each part without one is encoded
 by itself, so that sound and picture never drift apart.
 """
 
-import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
 import av
 import av.error
 import numpy as np
-from av.container import OutputContainer
 
+from filmcolor.output.audio_samples import (
+    DTYPES,
+    Samples,
+    convert_samples,
+    decode_sound,
+    frame_samples,
+)
+from filmcolor.output.audio_target import AudioTarget
 from filmcolor.types.film import Part
 
-# by container: the encoder of up to 24 bits and 8 channels
-_ENCODERS = {"mp4": "flac", "mov": "alac", "matroska": "flac"}
-_MAX_CHANNELS = 8
-_PCM_ENCODERS = {"s16": "pcm_s16le", "s32": "pcm_s32le", "flt": "pcm_f32le", "dbl": "pcm_f64le"}
-_CODED_FORMATS = {"flac": ("s16", "s32"), "alac": ("s16p", "s32p")}
-_DTYPES = {"u8": "u1", "s16": "i2", "s32": "i4", "flt": "f4", "dbl": "f8"}
-_BITS = {"u8": 8, "s16": 16, "s32": 32}
-# codecs whose decoders give 32 bits of which 24 at most are used
-_24_BIT_CODECS = re.compile(r"pcm_\w*24\w*|pcm_(dvd|bluray)|s302m|wmalossless|mlp|truehd|aptx\w*")
-_FULL_SCALE_24 = 1 << 23
 _PCM_BLOCK = 4096  # samples
 # seconds: containers round times to 1 ms, and codecs' packets begin between two samples
 _MAX_JITTER = Fraction(1, 500)
-
-
-@dataclass(frozen=True, slots=True)
-class AudioTarget:
-    """What sound is converted to."""
-
-    codec: str  # FFmpeg's name of the encoder
-    sample_format: str  # "s16", "s32" (24 bits of it in FLAC and ALAC), "flt" or "dbl"
-    rate: int  # samples per second
-    layout: str  # of channels
-    is_rounded: bool = False  # from the floating point of a lossy codec, to 24 bits
-    resampled_rates: tuple[int, ...] = ()  # of parts of the source, where it changes its rate
-
-    def __str__(self) -> str:
-        return self.codec
-
-    def describe(self) -> str:
-        """Return what becomes of the samples, in words."""
-        words = "every sample is kept" + (", rounded to 24 bits" if self.is_rounded else "")
-        if self.resampled_rates:
-            rates = " and ".join(f"{rate} Hz" for rate in self.resampled_rates)
-            words += (
-                f", except where it has {rates}: resampled to {self.rate} Hz, at the same pitch"
-            )
-        return words
-
-    @property
-    def num_channels(self) -> int:
-        """The number of channels."""
-        return av.AudioLayout(self.layout).nb_channels
-
-    @property
-    def coded_format(self) -> str:
-        """FFmpeg's name of the sample format that the encoder takes."""
-        if self.codec not in _CODED_FORMATS:
-            return self.sample_format
-        return _CODED_FORMATS[self.codec][self.sample_format == "s32"]
-
-
-def choose_target(
-    format_name: str, stream: Any, packets: Iterable[av.Packet]
-) -> AudioTarget | None:
-    """Return what a stream's sound can be converted to in a container; None if to nothing.
-
-    `packets`: some of the stream, among them those where its parameters change. The target has the
-    highest rate and the most channels of all.
-    """
-    frames = [frame for packet in [*packets, None] for frame in decode_sound(stream, packet) or ()]
-    names = {frame.format.name.rstrip("p") for frame in frames}
-    if format_name not in _ENCODERS or not names or not names <= _DTYPES.keys():
-        return None
-    sample_format = _target_format(stream, names)
-    rates = sorted({frame.sample_rate for frame in frames})
-    layout = max((frame.layout for frame in frames), key=lambda layout: layout.nb_channels)
-    num_channels = layout.nb_channels
-    layout_name = f"{num_channels}c" if layout.name.endswith(" channels") else layout.name
-    is_coded = sample_format == "s16" or (sample_format == "s32" and _is_24_bit(stream, names))
-    if is_coded and num_channels <= _MAX_CHANNELS:
-        codec = _ENCODERS[format_name]
-    elif format_name == "matroska":
-        codec = _PCM_ENCODERS[sample_format]
-    else:
-        return None
-    is_rounded = sample_format == "s32" and bool(names & {"flt", "dbl"})
-    return AudioTarget(codec, sample_format, rates[-1], layout_name, is_rounded, tuple(rates[:-1]))
-
-
-def _target_format(stream: Any, names: set[str]) -> str:
-    """Return the sample format that holds all samples of a stream's decoder."""
-    is_float = bool(names & {"flt", "dbl"})
-    if not is_float:
-        return "s32" if "s32" in names else "s16"
-    if not stream.codec_context.codec.lossless:
-        return "s32"  # the decoder of a lossy codec: 24 bits
-    return "dbl" if "dbl" in names else "flt"
-
-
-def _is_24_bit(stream: Any, names: set[str]) -> bool:
-    """Return True when 24 bits hold what a stream's decoder gives in 32 bits or floating point."""
-    context = stream.codec_context
-    if "s32" not in names:
-        return True
-    name = context.codec.canonical_name
-    if name == "flac" and context.extradata:
-        # STREAMINFO, RFC 9639, 8.2: bits per sample less one follow 20 bits of rate, 3 of channels
-        return (int.from_bytes(context.extradata[-24:-20], "big") >> 4 & 31) < 24
-    return _24_BIT_CODECS.fullmatch(name) is not None
-
-
-def is_target(codec: str) -> bool:
-    """Return True for a codec that sound is converted to."""
-    return codec in _ENCODERS.values() or codec in _PCM_ENCODERS.values()
-
-
-def add_target_stream(output: OutputContainer, target: AudioTarget) -> Any:
-    """Add a stream for converted packets to a container, and return it."""
-    stream: Any = output.add_stream(target.codec, rate=target.rate)
-    _set_parameters(stream.codec_context, target)
-    return stream
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Samples:
-    """Consecutive samples in the target's format."""
-
-    start: int  # position of the first, samples from the container's zero
-    values: np.ndarray  # (channels, samples): int16, int32, float32 or float64
-
-    @property
-    def stop(self) -> int:
-        """The position after the last sample."""
-        return self.start + self.values.shape[1]
-
-    def cut(self, first: int | None, stop: int | None) -> "Samples":
-        """Return the samples at positions from `first` up to, not including, `stop`."""
-        low = 0 if first is None else max(0, first - self.start)
-        high = None if stop is None else max(low, stop - self.start)
-        return Samples(self.start + low, self.values[:, low:high])
+# seconds: less than a block of FLAC or ALAC, so that the times of blocks increase
+_MAX_OVERLAP = Fraction(1, 50)
 
 
 class SampleReader:
@@ -166,7 +41,8 @@ class SampleReader:
         self._resampler: Any = None
         self._parameters: tuple[str, int, int] | None = None  # of the frames before
         self._position = 0  # of the next sample
-        self._end: Fraction | None = None  # of the frames before, seconds
+        self._start: Fraction | None = None  # of the frame before, seconds
+        self._end: Fraction | None = None  # the same of its end
         self._last_pts: int | None = None
         self.num_undecodable = 0
 
@@ -177,7 +53,11 @@ class SampleReader:
             self.num_undecodable += 1
             return
         for frame in frames:
-            yield from self._read_frame(frame)
+            try:
+                yield from self._read_frame(frame)
+            except (av.error.FFmpegError, ValueError):  # damage: parameters that no sound has
+                self.num_undecodable += 1
+                self._resampler = self._parameters = None
         if packet is None:
             yield from self._end_run()
 
@@ -188,21 +68,30 @@ class SampleReader:
         if frame.pts is not None and frame.pts != self._last_pts:
             start = frame.pts * Fraction(frame.time_base or 0)
         self._last_pts = frame.pts
-        is_gap = (
-            start is not None and self._end is not None and abs(start - self._end) > _MAX_JITTER
-        )
-        if parameters != self._parameters or is_gap:
+        start = self._placed_start(start)
+        if parameters != self._parameters or start != self._end:
             yield from self._end_run()
-            self._begin_run(parameters, self._end if start is None else start)
-        assert self._end is not None
-        self._end += Fraction(frame.samples, frame.sample_rate)
+            self._begin_run(parameters, start)
+        self._start, self._end = start, start + Fraction(frame.samples, frame.sample_rate)
         yield from self._place([frame] if self._resampler is None else self._resample(frame))
 
-    def _begin_run(self, parameters: tuple[str, int, int], start: Fraction | None) -> None:
+    def _placed_start(self, start: Fraction | None) -> Fraction:
+        """Return where a frame begins whose time is `start`: after the one before, unless late.
+
+        A clock that is too slow makes frames overlap, by a little at a time.
+        """
+        if self._start is None or self._end is None:
+            return start or Fraction(0)
+        if start is None or abs(start - self._end) <= _MAX_JITTER:
+            return self._end
+        next_sample = self._start + Fraction(1, self._target.rate)
+        return max(start, self._end - _MAX_OVERLAP, next_sample)
+
+    def _begin_run(self, parameters: tuple[str, int, int], start: Fraction) -> None:
         """Begin a run of frames of the same parameters without a gap."""
         target = self._target
-        self._end = start or Fraction(0)
-        self._position = round(self._end * target.rate)
+        if start != self._end:
+            self._position = round(start * target.rate)
         self._parameters = parameters
         if parameters[1:] != (target.num_channels, target.rate):
             self._resampler = av.AudioResampler(
@@ -221,52 +110,12 @@ class SampleReader:
     def _place(self, frames: Iterable[av.AudioFrame]) -> Iterator[Samples]:
         for frame in frames:
             values = convert_samples(frame_samples(frame), self._target.sample_format)
+            if self._resampler is not None:
+                values = self._target.limit(values)
             samples = Samples(self._position, values)
             self._position = samples.stop
             if values.size:
                 yield samples
-
-
-def decode_sound(stream: Any, packet: av.Packet | None) -> list[av.AudioFrame] | None:
-    """Return the frames that a packet completes, None if it is broken.
-
-    For a packet of None, returns those that are left, and the decoder can begin anew.
-    """
-    try:
-        return list(stream.decode(packet))
-    except EOFError:
-        return []
-    except av.error.FFmpegError:
-        return None
-    finally:
-        if packet is None:
-            stream.codec_context.flush_buffers()
-
-
-def frame_samples(frame: av.AudioFrame) -> np.ndarray:
-    """Return a frame's samples, (channels, samples)."""
-    dtype = _DTYPES[frame.format.name.rstrip("p")]
-    num_values = frame.samples * (1 if frame.format.is_planar else frame.layout.nb_channels)
-    planes = [np.frombuffer(plane, dtype, num_values) for plane in frame.planes]
-    return np.stack(planes) if frame.format.is_planar else planes[0].reshape(frame.samples, -1).T
-
-
-def convert_samples(values: np.ndarray, sample_format: str) -> np.ndarray:
-    """Return samples in another format: integers in the upper bits, 24 of them of a float."""
-    dtype = np.dtype(_DTYPES[sample_format])
-    if values.dtype == dtype:
-        return values
-    if values.dtype.kind == "f" and dtype.kind == "i":
-        scaled = np.rint(values.astype(np.float64) * _FULL_SCALE_24)
-        limited = scaled.clip(-_FULL_SCALE_24, _FULL_SCALE_24 - 1).astype(np.int32)
-        return (limited << 8) if dtype.itemsize == 4 else (limited >> 8).astype(dtype)
-    if dtype.kind == "f":
-        divisor = 1.0 if values.dtype.kind == "f" else 2.0 ** (8 * values.dtype.itemsize - 1)
-        return (values / divisor).astype(dtype)
-    if values.dtype == np.uint8:
-        values = values.astype(np.int16) - 128 << 8
-    shift = 8 * (dtype.itemsize - values.dtype.itemsize)
-    return values.astype(dtype) << shift if shift >= 0 else (values >> -shift).astype(dtype)
 
 
 class AudioConverter:
@@ -292,7 +141,7 @@ class AudioConverter:
             if not cut.values.size:
                 continue
             if self._encoder is not None and self._encoder.stop != cut.start:
-                yield from self._encoder.finish()
+                yield from self._encoder.finish(cut.start)
                 self._encoder = None
             self._encoder = self._encoder or _SectionEncoder(self._target, cut.start)
             yield from self._encoder.encode(cut.values)
@@ -309,16 +158,23 @@ def part_in_samples(part: Part, rate: int) -> tuple[int | None, int | None]:
 
 
 class _SectionEncoder:
-    """Encodes consecutive samples without a gap."""
+    """Encodes consecutive samples without a gap.
+
+    The next section may begin a little before the end of this one. Its last block then begins
+    earlier, because MP4 and MOV need increasing times.
+    """
 
     def __init__(self, target: AudioTarget, start: int) -> None:
         self._target = target
-        self._context: Any = av.CodecContext.create(target.codec, "w")
-        _set_parameters(self._context, target)
-        self._context.open()
+        self._open()
         self._size = self._context.frame_size or _PCM_BLOCK
-        self._waiting = np.empty((target.num_channels, 0), _DTYPES[target.sample_format])
+        self._waiting = np.empty((target.num_channels, 0), DTYPES[target.sample_format])
         self._position = start  # of the first waiting sample
+
+    def _open(self) -> None:
+        self._context: Any = av.CodecContext.create(self._target.codec, "w")
+        self._target.set_parameters(self._context)
+        self._context.open()
 
     @property
     def stop(self) -> int:
@@ -328,13 +184,21 @@ class _SectionEncoder:
     def encode(self, values: np.ndarray) -> Iterator[av.Packet]:
         """Yield the packets that further samples complete."""
         self._waiting = np.concatenate([self._waiting, values], axis=1)
-        while self._waiting.shape[1] >= self._size:
+        while self._waiting.shape[1] >= 2 * self._size:  # the last two blocks: see `finish`
             yield from self._encode_block(self._size)
 
-    def finish(self) -> Iterator[av.Packet]:
-        """Yield the remaining packets."""
-        if self._waiting.shape[1]:
-            yield from self._encode_block(self._waiting.shape[1])
+    def finish(self, next_start: int | None = None) -> Iterator[av.Packet]:
+        """Yield the remaining packets; the last begins before `next_start`."""
+        rest = self._waiting.shape[1]
+        overlap = 0 if next_start is None else max(0, self.stop - next_start)
+        last_size = min(rest, max((rest - 1) % self._size + 1, overlap + 1))
+        if last_size < rest:
+            first_size = rest - last_size
+            yield from self._encode_block(first_size)
+            if first_size < self._size:  # encoders take a short block at their end only
+                yield from self._packets(self._context.encode(None))
+                self._open()
+        yield from self._encode_block(last_size)
         yield from self._packets(self._context.encode(None))
 
     def _encode_block(self, size: int) -> Iterator[av.Packet]:
@@ -354,9 +218,3 @@ class _SectionEncoder:
             if packet.size:  # FLAC's last packet holds only its header
                 packet.time_base = Fraction(1, self._target.rate)
                 yield packet
-
-
-def _set_parameters(context: Any, target: AudioTarget) -> None:
-    context.sample_rate, context.layout = target.rate, target.layout
-    context.format = target.coded_format
-    context.time_base = Fraction(1, target.rate)

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,22 +13,32 @@ from av.codec.context import Flags
 from av.container import OutputContainer
 
 from filmcolor.errors import SettingsError
+from filmcolor.output.hdr import hdr_options
 from filmcolor.output.options import OutputPlan
+from filmcolor.output.stereo import stereo_mode
 from filmcolor.types.film import FilmInfo
 from filmcolor.types.frames import ColorFrame, Plane
 from filmcolor.types.yuv import SUBSAMPLING_420, SUBSAMPLING_422, SUBSAMPLING_444, Subsampling
 from filmcolor.video.demux import JPEG_RANGE, MPEG_RANGE
 from filmcolor.video.interlacing import FieldOrderMarker, is_interlaced_order
+from filmcolor.video.side_data import FrameFactory
 
 _SUBSAMPLINGS = {"420": SUBSAMPLING_420, "422": SUBSAMPLING_422, "444": SUBSAMPLING_444}
+_ALPHA_ENCODERS = frozenset({"ffv1", "prores_ks"})  # others' alpha few players show
 _FIELD_ENCODERS = frozenset({"libx264", "prores_ks", "mpeg2video"})  # code a frame as two fields
 
 
 class FrameBuilder:
-    """Builds the `av.VideoFrame`s that the encoder takes, with the field order marked."""
+    """Builds the `av.VideoFrame`s that the encoder takes, with the field order marked.
+
+    They have the captions and the like of the source's frames, for encoders that write them.
+    """
 
     def __init__(self, info: FilmInfo, plan: OutputPlan) -> None:
         self._plan, self._time_base = plan, info.time_base
+        self._source_depth = info.coding.bit_depth
+        self._has_alpha = has_alpha(plan.pix_fmt)
+        self._frames = FrameFactory(plan.width, plan.height, plan.pix_fmt)
         self._marker = FieldOrderMarker(info.field_order)
         # an encoder that codes fields takes a frame without a mark for bottom field first
         self._marks_all = is_coded_as_fields(info, plan)
@@ -36,13 +46,26 @@ class FrameBuilder:
     def __call__(self, frame: ColorFrame, pts: int) -> av.VideoFrame:
         """Return `frame` for the encoder, shown at `pts`, FilmInfo.time_base units."""
         plan = self._plan
-        built = av.VideoFrame(plan.width, plan.height, plan.pix_fmt)
-        for plane, values in zip(built.planes, (frame.luma, frame.cb, frame.cr), strict=True):
+        built = self._frames.make(frame.side_data)
+        planes = [frame.luma, frame.cb, frame.cr]
+        if self._has_alpha:
+            planes.append(self._alpha(frame))
+        for plane, values in zip(built.planes, planes, strict=True):
             _fill(plane, values, plan.coding.bit_depth, self._marks_all)
         built.pts, built.time_base = pts, self._time_base
         built.duration = frame.duration
         is_marked = frame.is_interlaced or self._marks_all
         return self._marker.mark(built) if is_marked else built
+
+    def _alpha(self, frame: ColorFrame) -> Plane:
+        """Return a frame's alpha in the planned depth; opaque if it has none."""
+        depth = self._plan.coding.bit_depth
+        if frame.alpha is None:
+            return np.full(frame.luma.shape, (1 << depth) - 1, frame.luma.dtype)
+        if depth == self._source_depth:
+            return frame.alpha
+        peaks = [(1 << bits) - 1 for bits in (self._source_depth, depth)]
+        return np.rint(frame.alpha * (peaks[1] / peaks[0])).astype(frame.luma.dtype)
 
 
 def _fill(plane: Any, values: Plane, bit_depth: int, is_interlaced: bool) -> None:
@@ -80,12 +103,15 @@ def av_versions() -> dict[str, tuple[int, int, int]]:
     return dict(av.library_versions)
 
 
-def choose_pix_fmt(codec: str, depth: int, min_depth: int) -> str:
+def choose_pix_fmt(codec: str, depth: int, min_depth: int, needs_alpha: bool = False) -> str:
     """Return the pixel format of at least both depths, in bits, or the encoder's deepest.
 
-    4:2:0 where the encoder takes it, else 4:2:2. Raises SettingsError without planar YUV.
+    4:2:0 where the encoder takes it, else 4:2:2. `needs_alpha`: with alpha, if the encoder is one
+    for editing or for masters, and takes any. Raises SettingsError without planar YUV.
     """
     names = _pix_fmts(codec)
+    if needs_alpha and codec in _ALPHA_ENCODERS:
+        return _choose_alpha_format(names, max(depth, min_depth))
     sampling = "420" if any(re.match(r"yuv420p(\d|$)", name) for name in names) else "422"
     matches = [(name, re.fullmatch(rf"yuv{sampling}p(\d*)(le)?", name)) for name in names]
     depths = {int(match[1] or 8): name for name, match in matches if match}
@@ -95,20 +121,35 @@ def choose_pix_fmt(codec: str, depth: int, min_depth: int) -> str:
     return depths[min(sufficient) if sufficient else max(depths)]
 
 
+def _choose_alpha_format(names: Collection[str], depth: int) -> str:
+    """Return the pixel format with alpha of at least a depth, or the deepest; 4:2:0 if possible.
+
+    Not of 12 bits: FFmpeg reads such FFV1 since version 7.1 only.
+    """
+    matches = [re.fullmatch(r"yuva(420|422|444)p(\d*)(?<!12)(le)?", name) for name in names]
+    choices = sorted((int(match[2] or 8), match[1], match[0]) for match in matches if match)
+    return next((name for bits, _, name in choices if bits >= depth), choices[-1][2])
+
+
+def has_alpha(pix_fmt: str) -> bool:
+    """Return whether a planned pixel format holds alpha."""
+    return pix_fmt.startswith("yuva")
+
+
 def parse_pix_fmt(pix_fmt: str, codec: str) -> tuple[Subsampling, int]:
     """Return the chroma subsampling and the bit depth of a pixel format.
 
     Raises SettingsError for a format that filmcolor does not write or the encoder does not take.
     """
-    match = re.fullmatch(r"yuv(420|422|444)p(\d+le)?", pix_fmt)
+    match = re.fullmatch(r"yuva?(420|422|444)p(\d+le)?", pix_fmt)
     if not match:
         raise SettingsError(
             f"pixel format {pix_fmt!r}: filmcolor writes yuv420p, yuv422p or yuv444p, "
-            "or one of them with 10le, 12le or 16le"
+            "or one of them with 10le, 12le or 16le, and the same with alpha (yuva420p)"
         )
     names = _pix_fmts(codec)
     if pix_fmt not in names:
-        planar = ", ".join(name for name in names if re.fullmatch(r"yuv4\d\dp(\d+le)?", name))
+        planar = ", ".join(name for name in names if re.fullmatch(r"yuva?4\d\dp(\d+le)?", name))
         raise SettingsError(f"{codec} does not take {pix_fmt}; it takes {planar}")
     return _SUBSAMPLINGS[match[1]], int((match[2] or "8")[:2].rstrip("le"))
 
@@ -132,7 +173,10 @@ def add_video_stream(output: OutputContainer, info: FilmInfo, plan: OutputPlan) 
 
     Open its encoder by `start_encoding`.
     """
-    stream: Any = output.add_stream(plan.codec, rate=info.frame_rate, options=dict(plan.options))
+    options = dict(plan.options)
+    for name, value in hdr_options(plan.codec, info.side_data).items():
+        options[name] = ":".join(filter(None, [options.get(name), value]))
+    stream: Any = output.add_stream(plan.codec, rate=info.frame_rate, options=options)
     context = stream.codec_context
     context.width, context.height, context.pix_fmt = plan.width, plan.height, plan.pix_fmt
     context.time_base = stream.time_base = info.time_base
@@ -145,6 +189,8 @@ def add_video_stream(output: OutputContainer, info: FilmInfo, plan: OutputPlan) 
     if is_coded_as_fields(info, plan):
         context.flags |= Flags.interlaced_dct | Flags.interlaced_me
     context.flags |= Flags.frame_duration  # packets last as long as their frames, not 1 / rate
+    if output.format.name in ("matroska", "webm") and (mode := stereo_mode(info)):
+        stream.metadata["stereo_mode"] = mode
     if info.orientation.matrix:
         stream.set_display_matrix(list(info.orientation.matrix))
     return stream

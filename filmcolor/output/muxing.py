@@ -4,6 +4,7 @@ import errno
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -13,8 +14,7 @@ from av.container import OutputContainer
 
 from filmcolor.errors import ContainerError, OutputError
 from filmcolor.files import remedy_for
-from filmcolor.output.options import OutputPlan
-from filmcolor.types.film import Chapter, FilmInfo, Part
+from filmcolor.types.film import Chapter, Part
 
 _MIN_MOVIE_TIMESCALE = 90_000  # ticks per second; FFmpeg's 1000 would round to 1 ms
 _CHAPTER_TIME_BASE = Fraction(1, 1_000_000)
@@ -32,30 +32,33 @@ def muxer_options(format_name: str, time_base: Fraction) -> dict[str, str]:
     return {"video_track_timescale": str(ticks), "movie_timescale": str(movie_ticks)}
 
 
-def output_metadata(info: FilmInfo, plan: OutputPlan) -> dict[str, str]:
-    """Return the film's metadata, with the plan's tag added to its comment."""
-    metadata = dict(info.metadata)
-    if plan.tag:
-        name = next((name for name in metadata if name.lower() == "comment"), "comment")
-        comment = metadata.get(name, "")
-        if plan.tag not in comment:
-            metadata[name] = "; ".join(filter(None, [comment, plan.tag]))
-    return metadata
-
-
 def cut_chapters(chapters: tuple[Chapter, ...], part: Part) -> tuple[Chapter, ...]:
-    """Return the chapters that reach into a part, clipped to it and on its clock."""
+    """Return the chapters that reach into a part, clipped to it and on its clock.
+
+    A chapter without duration belongs to the part that its time belongs to; the whole film keeps
+    all, also those at its very end.
+    """
     clipped = []
     for chapter in chapters:
         start = chapter.start if part.start is None else max(chapter.start, part.start)
         end = chapter.end if part.end is None else min(chapter.end, part.end)
-        if start < end:
+        if start < end or (chapter.end <= chapter.start and part.contains(chapter.start)):
             clipped.append(Chapter(start - part.offset, end - part.offset, chapter.metadata))
     return tuple(clipped)
 
 
 def set_chapters(output: OutputContainer, chapters: tuple[Chapter, ...]) -> None:
-    """Write chapters into a container."""
+    """Write chapters into a container.
+
+    In MP4 and MOV chapters fill the whole film, each up to the next: if the first begins later, one
+    without a title comes before it. Chapters without a title get an empty one there, or FFmpeg
+    would take the next one's.
+    """
+    chapters = tuple(sorted(chapters, key=lambda chapter: chapter.start))
+    if output.format.name in ("mp4", "mov"):
+        if chapters and chapters[0].start > 0:
+            chapters = (Chapter(Fraction(0), chapters[0].start, {}), *chapters)
+        chapters = tuple(replace(c, metadata={"title": "", **c.metadata}) for c in chapters)
     output.set_chapters(
         [
             {

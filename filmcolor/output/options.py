@@ -10,7 +10,7 @@ from filmcolor.types.film import StreamInfo
 from filmcolor.types.yuv import Coding, Subsampling
 
 if TYPE_CHECKING:
-    from filmcolor.output.audio_conversion import AudioTarget
+    from filmcolor.output.audio_target import AudioTarget
 
 Conversion: TypeAlias = Union[str, "AudioTarget"]  # of subtitles: the codec; of sound
 
@@ -62,7 +62,7 @@ _X26X_PRESETS = (
     *("medium", "slow", "slower", "veryslow", "placebo"),
 )
 _CODEC_OPTIONS = {
-    "libx265": {"x265-params": "log-level=error"},
+    "libx265": {"x265-params": "log-level=error", "a53cc": "1"},  # with captions, as libx264 does
     "ffv1": {"level": "3", "slicecrc": "1"},  # version 3: slices, each with a checksum
 }
 
@@ -108,16 +108,21 @@ class OutputPlan:
     stream_plan: StreamPlan = NO_STREAMS
     keeps_timecode: bool = True
     keeps_field_order: bool = True
+    kept_side_data: frozenset[str] = frozenset()  # kinds of FilmInfo.side_data
     notes: tuple[str, ...] = ()  # one line for each difference from the film, besides its colour
     tag: str = ""  # added to the film's comment, so that no one takes its colour for original
 
 
-def encoder_options(codec: str, encoding: Encoding, purpose: Purpose) -> dict[str, str]:
+def encoder_options(
+    codec: str, encoding: Encoding, purpose: Purpose, pix_fmt: str
+) -> dict[str, str]:
     """Return an encoder's options by name. Raises SettingsError for one that it does not have."""
     options = dict(_CODEC_OPTIONS.get(codec, {}))
     is_purpose_codec = codec == purpose.codec
     if is_purpose_codec:
         options.update(purpose.options)
+    if codec == "prores_ks" and "444" in pix_fmt:
+        options["profile"] = "4444"  # the others have neither such chroma nor alpha
     crf_name, crf = _CRF_OPTIONS.get(codec, "crf"), encoding.crf
     if crf is not None:
         _check_crf(codec, crf, crf_name)

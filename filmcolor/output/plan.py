@@ -13,7 +13,7 @@ from typing import Any
 import av.error
 
 from filmcolor.errors import ContainerError, InputError, OutputError
-from filmcolor.output.audio_conversion import AudioTarget
+from filmcolor.output.audio_target import AudioTarget
 from filmcolor.output.encoder import (
     choose_pix_fmt,
     coded_multiples,
@@ -28,6 +28,7 @@ from filmcolor.output.options import (
     Purpose,
     encoder_options,
 )
+from filmcolor.output.side_data_comparison import kept_kinds
 from filmcolor.output.stream_plan import StreamPlanner
 from filmcolor.output.trial import try_encoder, try_picture
 from filmcolor.types.film import BOTTOM_FIRST, FilmInfo
@@ -127,6 +128,7 @@ def _try_picture(info: FilmInfo, plan: OutputPlan) -> OutputPlan:
         keeps_timecode=is_written and (not is_quicktime or result.timecode == timecode),
         keeps_field_order=result.output_field_order == info.output_field_order
         or not is_interlaced_order(info.output_field_order),
+        kept_side_data=kept_kinds(info, result),
     )
 
 
@@ -134,7 +136,9 @@ def _plan_picture(info: FilmInfo, path: Path, encoding: Encoding) -> OutputPlan:
     """Return the plan without its streams: container, encoder, pixel format, coded size."""
     purpose = PURPOSES[encoding.purpose]
     codec = encoding.codec or purpose.codec
-    pix_fmt = encoding.pix_fmt or choose_pix_fmt(codec, info.coding.bit_depth, purpose.min_depth)
+    pix_fmt = encoding.pix_fmt or choose_pix_fmt(
+        codec, info.coding.bit_depth, purpose.min_depth, info.has_alpha
+    )
     subsampling, depth = parse_pix_fmt(pix_fmt, codec)
     width, height = info.width, info.height
     if codec != "ffv1":
@@ -144,7 +148,7 @@ def _plan_picture(info: FilmInfo, path: Path, encoding: Encoding) -> OutputPlan:
         path=path,
         format=FORMATS[path.suffix.lower()],
         codec=codec,
-        options=encoder_options(codec, encoding, purpose),
+        options=encoder_options(codec, encoding, purpose, pix_fmt),
         pix_fmt=pix_fmt,
         coding=Coding(info.coding.matrix, info.coding.is_full_range, depth),
         subsampling=subsampling,

@@ -12,7 +12,10 @@ from av.container import InputContainer, OutputContainer
 
 from filmcolor.errors import ContainerError
 from filmcolor.output.acm import add_acm_stream
-from filmcolor.output.audio_conversion import AudioConverter, AudioTarget, add_target_stream
+from filmcolor.output.audio_conversion import AudioConverter
+from filmcolor.output.audio_parameters import set_parameters
+from filmcolor.output.audio_target import AudioTarget, add_target_stream
+from filmcolor.output.metadata import stream_tags
 from filmcolor.output.muxing import write_error
 from filmcolor.output.options import Conversion, OutputPlan
 from filmcolor.output.packet_repair import PacketRepair
@@ -192,7 +195,8 @@ def add_copy(
     """
     original: Any = source.streams[stream.index]
     if stream.type == "attachment":
-        output.add_attachment(original.name or "attachment", original.mimetype, original.data)
+        name = original.name or "attachment"
+        copy_tags(original, output.add_attachment(name, original.mimetype, original.data))
         return None
     if stream.is_picture and output.format.name == "matroska":
         _attach_picture(output, source, stream)
@@ -224,14 +228,8 @@ def _add_stream_like(output: OutputContainer, original: Any) -> Any:
                 return add_acm_stream(output, original)
         raise
     if original.type == "audio":
-        _name_layout(copy.codec_context)
+        set_parameters(copy, original)
     return copy
-
-
-def _name_layout(context: Any) -> None:
-    """Name the channels of mono and stereo, which AVI does not: MP4 needs that for PCM."""
-    if context.layout.name.endswith(" channels") and context.layout.nb_channels <= 2:
-        context.layout = f"{context.layout.nb_channels}c"
 
 
 def _attach_picture(output: OutputContainer, source: InputContainer, stream: StreamInfo) -> None:
@@ -245,9 +243,12 @@ def _attach_picture(output: OutputContainer, source: InputContainer, stream: Str
         output.add_attachment(name, mimetype, bytes(packet))
 
 
-def copy_tags(original: Any, copy: Any) -> None:
-    """Copy a stream's language, title, other metadata and disposition to another stream."""
-    copy.metadata.update(original.metadata)
+def copy_tags(original: Any, copy: Any, is_picture: bool = False) -> None:
+    """Copy a stream's language, title, other metadata and disposition to another stream.
+
+    `is_picture`: whether it is the stream that is coloured, whose coding changes.
+    """
+    copy.metadata.update(stream_tags(original.metadata, is_picture))
     if copy.container.format.name == "mov" and original.metadata.get("language") == "fre":
         copy.metadata["language"] = "fra"  # QuickTime has one of the two codes of French
     copy.disposition = original.disposition

@@ -6,7 +6,7 @@ written is read back and compared as `verify` does at the end of a run.
 
 import io
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,8 @@ from av.container import InputContainer
 from filmcolor.errors import ContainerError, FilmcolorError, SettingsError
 from filmcolor.output.acm import name_acm_tracks
 from filmcolor.output.audio_comparison import SoundComparison, compare_parameters
-from filmcolor.output.audio_conversion import AudioConverter, AudioTarget, choose_target
+from filmcolor.output.audio_conversion import AudioConverter
+from filmcolor.output.audio_target import AudioTarget, choose_target
 from filmcolor.output.encoder import FrameBuilder, add_video_stream, start_encoding
 from filmcolor.output.muxing import muxer_options
 from filmcolor.output.options import Conversion, OutputPlan
@@ -30,6 +31,7 @@ from filmcolor.types.film import FilmInfo, Part, StreamInfo
 from filmcolor.types.frames import ColorFrame
 from filmcolor.video.demux import open_film, read_packets
 from filmcolor.video.probe import describe_film, stream_info
+from filmcolor.video.side_data import read_first_carrier
 
 _NUM_FRAMES = 4  # of fewer, x265 may return random decoding times
 
@@ -66,7 +68,8 @@ def _encoder_error(plan: OutputPlan, error: Exception) -> SettingsError:
 def try_picture(info: FilmInfo, plan: OutputPlan, metadata: Mapping[str, str]) -> FilmInfo:
     """Return the properties of a film of a few black frames in the planned coding, read back.
 
-    `metadata`: of the film as a whole. Raises a FilmcolorError or av's errors where writing fails.
+    The frames have the side data of the film's first. `metadata`: of the film as a whole. Raises a
+    FilmcolorError or av's errors where writing fails.
     """
     memory = io.BytesIO()
     options = muxer_options(plan.format, info.time_base)
@@ -76,8 +79,9 @@ def try_picture(info: FilmInfo, plan: OutputPlan, metadata: Mapping[str, str]) -
         start_encoding(output)
         build_frame = FrameBuilder(info, plan)
         step = max(1, round(info.ticks_per_frame))
+        side_data = read_first_carrier(info)
         for number in range(_NUM_FRAMES):
-            frame = _black_frame(info, plan, number, step)
+            frame = replace(_black_frame(info, plan, number, step), side_data=side_data)
             output.mux(stream.encode(build_frame(frame, number * step)))
         output.mux(stream.encode(None))
     memory.seek(0)
@@ -218,18 +222,16 @@ class StreamTrials:
                 stream, copy, self.info.path, path, film.format.name, self.info.origin
             )
             copies = (packet for packet in read_packets(film, copied) if packet.size)
-            changes_sound = self.repair.changes_sound(stream.index)
             if isinstance(conversion, AudioTarget):
                 with open_film(self.info.path) as source:
                     SoundComparison(stream.name, str(path), Part(origin=self.info.origin)).compare(
                         source.streams[stream.index], originals, copied, copies
                     )
-            elif changes_sound:
-                copy_list = list(copies)
-                comparison.compare(iter(originals), iter(copy_list))
-                with open_film(self.info.path) as source:
-                    original = source.streams[stream.index]
-                    compare_parameters(original, originals, copied, copy_list)
             else:
-                comparison.compare(iter(originals), copies)
+                copy_list = list(copies)
+                if self.repair.changes_sound(stream.index):
+                    with open_film(self.info.path) as source:
+                        original = source.streams[stream.index]
+                        compare_parameters(original, originals, copied, copy_list)
+                comparison.compare(iter(originals), iter(copy_list))
             return StreamTrial(language=copy.language)

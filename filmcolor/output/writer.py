@@ -14,17 +14,19 @@ from filmcolor.errors import OutputError
 from filmcolor.files import media_url, move_into_place, partial_path
 from filmcolor.output.acm import name_acm_tracks
 from filmcolor.output.encoder import FrameBuilder, add_video_stream, start_encoding
+from filmcolor.output.mdta import append_tags
+from filmcolor.output.metadata import extra_tags, output_tags
 from filmcolor.output.muxing import (
     close_quietly,
     cut_chapters,
     muxer_options,
-    output_metadata,
     set_chapters,
     translate_write_errors,
 )
 from filmcolor.output.options import OutputPlan
 from filmcolor.output.packet_repair import PacketRepair
 from filmcolor.output.streams import StreamCopier, copy_tags
+from filmcolor.output.timecode import output_timecode
 from filmcolor.runtime.profiler import Profiler, section
 from filmcolor.types.film import FilmInfo, Part
 from filmcolor.types.frames import ColorFrame
@@ -83,12 +85,12 @@ class FilmWriter:
                 self._video = add_video_stream(self._output, self.info, self.plan)
             elif stream in self.plan.stream_plan.copied:
                 self._copier.add_stream(self._output, stream)
-        copy_tags(source.streams[self.info.video_index], self._video)
-        self._output.metadata.update(output_metadata(self.info, self.plan))
-        if not self.plan.keeps_timecode:
-            for tags in (self._video.metadata, self._output.metadata):
-                for name in [name for name in tags if name.lower() == "timecode"]:
-                    del tags[name]
+        copy_tags(source.streams[self.info.video_index], self._video, is_picture=True)
+        self._tags = output_tags(self.info, self.plan)
+        self._output.metadata.update(self._tags)
+        timecode = output_timecode(self.info, self.part)
+        if timecode is not None and self.plan.keeps_timecode:
+            self._output.metadata["timecode"] = timecode
         set_chapters(self._output, cut_chapters(self.info.chapters, self.part))
         start_encoding(self._output)
         self._copier.start()
@@ -140,6 +142,7 @@ class FilmWriter:
             self._output.close()
             with self.partial.open("r+b") as file:
                 name_acm_tracks(file)
+                append_tags(file, extra_tags(self.plan.format, self._tags), self.plan.format)
 
     def keep(self, path: Path) -> None:
         """Rename the finished file to `path`, once its bytes are on the disk."""

@@ -24,6 +24,7 @@ from filmcolor.pipeline.colorizer import Colorizer
 from filmcolor.pipeline.options import ColorOptions
 from filmcolor.types.yuv import SUBSAMPLING_444, Coding
 from filmcolor.video.proxy import downscale, halve, proxy_size
+from filmcolor.video.still import STILL_SUFFIXES, read_still
 
 _BT709 = 1  # ITU-T H.273: sRGB pictures share BT.709's primaries
 
@@ -40,14 +41,16 @@ def colorize_photo(
 
     EXIF orientation is applied and an ICC profile converted, so the result is upright sRGB. 16-bit
     PNG and TIFF stay 16-bit: their values are taken as sRGB, and the result holds only the pixels.
+    Of AVIF, HEIC, DPX, OpenEXR and other pictures the result is a PNG by default, with 16 bits if
+    they have more than 8.
     `options`: weights, device, size and the grade; those of films alone have no effect.
     `colorizer`: loaded weights with their own options, to share over many stills.
     Raises InputError when the picture cannot be read, OutputError when the result cannot be
     written, or exists and `force` is False.
     """
     source = Path(picture)
-    photo = read_photo(source)
-    target = source.with_suffix(f".color{source.suffix}") if output is None else Path(output)
+    photo = _read_photo(source)
+    target = photo_path(source) if output is None else Path(output)
     if target.suffix.lower() not in PHOTO_SUFFIXES:
         raise OutputError(f"{target}: name the result {', '.join(sorted(PHOTO_SUFFIXES))}")
     if not target.parent.is_dir():
@@ -60,6 +63,19 @@ def colorize_photo(
     colored = colorize_rgb(photo.rgb, colorizer or Colorizer(options))
     write_photo(Photo(colored, photo.exif, photo.dpi), target)
     return target
+
+
+def photo_path(picture: Path, folder: Path | None = None) -> Path:
+    """Return the path of a picture's result, in a folder, or beside it when None."""
+    suffix = picture.suffix if picture.suffix.lower() in PHOTO_SUFFIXES else ".png"
+    path = picture.with_suffix(f".color{suffix}")
+    return path if folder is None else folder / path.name
+
+
+def _read_photo(path: Path) -> Photo:
+    if path.suffix.lower() in STILL_SUFFIXES and path.is_file():
+        return Photo(read_still(path), b"", None)
+    return read_photo(path)
 
 
 def colorize_rgb(

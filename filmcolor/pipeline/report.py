@@ -51,8 +51,8 @@ def describe_damage(
                 f"{_count(len(missing))} could not be decoded, the previous one is shown longer: "
                 + _list_frames(missing, info)
             )
-    elif part.stop is None and not info.is_interlaced:  # there two packets may be one frame
-        num_missing = index.num_packets - index.num_discarded - part.first - len(pts)
+    elif part.stop is None:
+        num_missing = index.num_frames - part.first - len(pts)
         if num_missing > 0:
             lines.append(f"{_count(num_missing)} could not be decoded")
     for fault, message in (
@@ -63,10 +63,25 @@ def describe_damage(
         if frames:
             lines.append(f"{_count(len(frames))} {message}: {_list_frames(frames, info)}")
     if part.stop is None and index.num_packets < index.num_declared:
+        is_frame_each = index.num_frames == index.num_packets - index.num_discarded
+        noun = "frames" if is_frame_each else "coded pictures"
         lines.append(
-            f"the film ends after {index.num_packets} of the {index.num_declared} frames that "
+            f"the film ends after {index.num_packets} of the {index.num_declared} {noun} that "
             "its header announces: it is incomplete"
         )
+    return tuple(lines)
+
+
+def describe_times(info: FilmInfo, index: FrameIndex) -> tuple[str, ...]:
+    """Return lines about pictures that are not shown, and times that are not as stored."""
+    lines = []
+    if index.num_leading:
+        num = index.num_leading
+        subject = "1 picture refers" if num == 1 else f"{num} pictures refer"
+        lines.append(f"{subject} to pictures that were cut off: not shown")
+    is_usual = info.container in ("avi", "mxf")
+    if index.has_guessed_times and info.has_times and not is_usual:
+        lines.append("its timestamps are in coding order: frames take them in display order")
     return tuple(lines)
 
 

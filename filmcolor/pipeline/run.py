@@ -22,7 +22,12 @@ from filmcolor.output.plan import plan_output
 from filmcolor.pipeline.colorizer import Colorizer
 from filmcolor.pipeline.join import join_segments
 from filmcolor.pipeline.options import ColorOptions
-from filmcolor.pipeline.report import Report, describe_chroma_classes, describe_damage
+from filmcolor.pipeline.report import (
+    Report,
+    describe_chroma_classes,
+    describe_damage,
+    describe_times,
+)
 from filmcolor.runtime.profiler import Profiler
 from filmcolor.segments.journal import Identity, Journal, Segment, explain_resume, identify_source
 from filmcolor.segments.segment import split_into_segments, write_segments
@@ -100,7 +105,7 @@ class Run:
         """The number of frames to colour, None if unknown."""
         if self.part.stop is not None:
             return self.part.stop - self.part.first
-        return len(self.index.pts) or self.info.num_frames_estimate
+        return self.index.num_frames or self.info.num_frames_estimate
 
     def missing(self) -> list[list[Segment]]:
         """Return the unfinished segments, consecutive ones in one list."""
@@ -175,7 +180,7 @@ class Run:
             len(pts),
             float(length),
             0.0,
-            (*self.plan.notes, *notes),
+            (*self.plan.notes, *describe_times(self.info, self.index), *notes),
             damage + film.damage,
         )
 

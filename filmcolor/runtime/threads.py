@@ -73,6 +73,14 @@ def num_decoder_threads(bytes_per_frame: float) -> int:
     return min(_MAX_DECODER_THREADS, max(1, num // _num_processes))
 
 
+def decoder_thread_choices(bytes_per_frame: float) -> tuple[int, ...]:
+    """Return the numbers of threads with which a run may have decoded a film, likely ones first.
+
+    What a decoder makes of a damaged film depends on them.
+    """
+    return tuple(dict.fromkeys((num_decoder_threads(bytes_per_frame), 1)))
+
+
 def lower_priority() -> None:
     """Lower the calling thread's priority below the encoder's, on Linux.
 

@@ -32,12 +32,11 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from filmcolor.errors import ContainerError, FilmcolorError, InputError, OutputError, VerifyError
-from filmcolor.files import move_into_place, remedy_for
+from filmcolor.files import MAX_NAME, move_into_place, remedy_for
 from filmcolor.video.sequence_names import find_sequence, listing_digest
 
 SUFFIX = ".filmcolor"  # of the folder's name
 _FORMAT = 2  # of the journal
-_MAX_NAME = 255  # bytes, on nearly all file systems
 _SAMPLE_BYTES = 1 << 16  # at either end of a film, to identify it
 _JOURNAL, _LOCK = "journal.json", "lock"
 
@@ -291,6 +290,6 @@ def _explanation(journal: Journal, segments: Sequence[Segment]) -> str:
 
 def _folder_for(target: Path) -> Path:
     name = f"{target.name}{SUFFIX}"
-    if len(os.fsencode(name)) > _MAX_NAME:
+    if len(os.fsencode(name)) > MAX_NAME:
         name = f"{hashlib.sha256(os.fsencode(name)).hexdigest()[:32]}{SUFFIX}"
     return target.with_name(name)

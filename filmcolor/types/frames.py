@@ -39,6 +39,8 @@ class LumaFrame:
     is_interlaced: bool = False
     chroma: tuple[Plane, Plane] | None = None  # (Cb, Cr) as coded; only where it may be kept
     chroma_class: str = ""  # MONOCHROME, TINTED or COLORED; "" where it is not classified
+    alpha: Plane | None = None  # (H, W) as coded, 0 to 2**bit_depth - 1; None without alpha
+    side_data: Any = None  # a tiny av.VideoFrame with captions and the like for the encoder
 
     def __post_init__(self) -> None:
         if self.luma.ndim != 2 or self.luma.dtype not in (np.uint8, np.uint16):
@@ -132,6 +134,8 @@ class ColorFrame:
     fault: str = ""  # "", DAMAGED or RETIMED
     is_interlaced: bool = False
     chroma_class: str = ""  # MONOCHROME, TINTED or COLORED; "" where it is not classified
+    alpha: Plane | None = None  # (H, W), the source's, in its bit depth
+    side_data: Any = None  # that of the LumaFrame
 
     @classmethod
     def from_source(cls, source: LumaFrame, luma: Plane, cb: Plane, cr: Plane) -> "ColorFrame":
@@ -146,4 +150,6 @@ class ColorFrame:
             source.fault,
             source.is_interlaced,
             source.chroma_class,
+            source.alpha,
+            source.side_data,
         )

@@ -24,9 +24,16 @@ from filmcolor.types.film import FilmInfo, Part, TimeRange
 from filmcolor.types.frames import DAMAGED, RETIMED, LumaFrame, RgbFrame
 from filmcolor.video.bitstreams import make_frame_counter
 from filmcolor.video.demux import decode_packet, open_film, read_packets
-from filmcolor.video.frame_index import FrameIndex
+from filmcolor.video.frame_index import PES_FORMATS, FrameIndex
 from filmcolor.video.interlacing import deinterlace, is_interlaced
-from filmcolor.video.pixel_formats import copy_plane, extract_chroma, extract_luma, extract_rgb
+from filmcolor.video.pixel_formats import (
+    copy_plane,
+    extract_alpha,
+    extract_chroma,
+    extract_luma,
+    extract_rgb,
+)
+from filmcolor.video.side_data import make_carrier
 
 _MAX_CLOCK_ERROR = 1  # seconds that times may go back; more is a clock that was reset
 _SEEK_BACK_SECONDS = (0, 2, 10, 60)  # how far before a frame to look for its keyframe, in turn
@@ -111,13 +118,19 @@ def _read_luma(
             chroma=extract_chroma(frame, info.coding, info.is_linear)
             if with_chroma and info.has_chroma
             else None,
+            alpha=copy_plane(extract_alpha(frame)) if info.has_alpha else None,
+            side_data=make_carrier(frame),
         )
 
 
 def _duration(frame: av.VideoFrame, info: FilmInfo, index: FrameIndex) -> int:
-    """Return a frame's duration in ticks, 0 if unknown; a field's packet has that of a field."""
-    duration = frame.duration or 0
-    return max(duration, round(info.ticks_per_frame)) if index.has_field_packets else duration
+    """Return a frame's duration in ticks, 0 if unknown."""
+    duration, step = frame.duration or 0, round(info.ticks_per_frame)
+    if not info.has_times:
+        return step
+    if index.has_field_packets or (info.codec == "h264" and info.is_interlaced):
+        return max(duration, step)  # FFmpeg's may be that of a field
+    return duration
 
 
 def read_rgb(
@@ -160,7 +173,7 @@ def _timed_frames(
         fault = DAMAGED if frame.is_corrupt else ""
         if pts is None:
             pts = 0 if last_pts is None else last_pts + (frame.duration or step)
-            fault = fault if index.has_few_times else RETIMED
+            fault = fault if info.container in PES_FORMATS else RETIMED
         if last_pts is not None and pts <= last_pts:
             if (last_pts - pts) * info.time_base > _MAX_CLOCK_ERROR:
                 raise InputError(
@@ -286,6 +299,8 @@ def _decode(
             except av.error.FFmpegError:  # the file's index is damaged
                 return
         for packet in read_packets(container, stream):
+            if packet.size == 0 and packet.dts is not None:
+                continue  # a frame without data; decoders refuse it
             num_frames = 1 if count_frames is None or packet.size == 0 else count_frames(packet)
             frames = decode_packet(stream, packet)
             yield from [None] * num_frames if frames is None else frames

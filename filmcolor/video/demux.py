@@ -12,6 +12,7 @@ from av.container import InputContainer
 
 from filmcolor.errors import InputError
 from filmcolor.files import is_address, media_url
+from filmcolor.video.encryption import check_is_clear
 from filmcolor.video.image_sequence import FORMAT as IMAGE_FORMAT
 from filmcolor.video.image_sequence import ImageSequence
 from filmcolor.video.sequence_names import explain_still, find_sequence, is_image_name
@@ -19,6 +20,9 @@ from filmcolor.video.sequence_names import explain_still, find_sequence, is_imag
 MPEG_RANGE, JPEG_RANGE = 1, 2  # AVColorRange
 _MAX_FAILURES = 100  # consecutive read errors before a film counts as ended
 _TEXT_FORMATS = frozenset({"tty"})  # FFmpeg renders any text file as a video
+# bytes and microseconds in which FFmpeg looks for streams and their parameters: five of MB and
+# seconds by default
+_LONG_PROBE = {"probesize": "50000000", "analyzeduration": "60000000"}
 # protocols of the files that a playlist names: none that leaves this computer
 _PROTOCOLS = "file,crypto,data"
 _PLAYLIST = re.compile(
@@ -38,11 +42,14 @@ def open_film(path: Path) -> InputContainer:
     check_is_file(path)
     try:
         # old tags with bytes that are not UTF-8 must not prevent opening
-        container = av.open(
-            media_url(path),
-            metadata_errors="replace",
-            container_options={"protocol_whitelist": _PROTOCOLS},
-        )
+        options = {"protocol_whitelist": _PROTOCOLS}
+        container = av.open(media_url(path), metadata_errors="replace", container_options=options)
+        if _needs_long_probe(container):
+            container.close()
+            options |= _LONG_PROBE
+            container = av.open(
+                media_url(path), metadata_errors="replace", container_options=options
+            )
         if container.format.name == IMAGE_FORMAT:
             container.close()
             container = _open_without_name(path)
@@ -52,6 +59,17 @@ def open_film(path: Path) -> InputContainer:
         container.close()
         raise InputError(f"{path} is text, not a film; name a video file")
     return container
+
+
+def _needs_long_probe(container: Any) -> bool:
+    """Return True for a film with streams that FFmpeg does not know after its first seconds.
+
+    Sound that begins later has no parameters. MPEG-PS lists no streams: a later one would be lost.
+    """
+    contexts = [getattr(s, "codec_context", None) for s in container.streams if s.type == "audio"]
+    is_unknown = any(stream.type == "unknown" for stream in container.streams)
+    lacks_parameters = any(c and not (c.sample_rate and c.layout.nb_channels) for c in contexts)
+    return container.format.name == "mpeg" or is_unknown or lacks_parameters
 
 
 def check_is_file(path: Path) -> None:
@@ -76,7 +94,7 @@ def path_of(container: InputContainer) -> Path:
 def _open_without_name(path: Path) -> InputContainer:
     """Open a file by its contents: its name looks like a still, or like a pattern of stills."""
     file = open(os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0)), "rb")  # noqa: PTH123, SIM115
-    return av.open(file, metadata_errors="replace")  # the file's name is a number
+    return av.open(file, "r", metadata_errors="replace")  # the file's name is a number
 
 
 def _explain(path: Path, error: Exception) -> InputError:
@@ -86,6 +104,7 @@ def _explain(path: Path, error: Exception) -> InputError:
             head = file.read(256)
     except OSError:
         return InputError(f"{path} may not be read; check its permissions")
+    check_is_clear(path)
     if _PLAYLIST.match(head):
         return InputError(
             f"{path} is a playlist, and what it names is no file in its folder; "

@@ -13,6 +13,10 @@ from filmcolor.video.demux import decode_packet, open_film, read_packets
 from filmcolor.video.image_sequence import ImageSequence
 
 _NUM_TRIED = 100  # frames that are decoded to see whether times are in display order
+_BEFORE_ALL = -(1 << 63)  # no time is less
+# of broadcasts and discs: recordings begin anywhere, and only the first picture in each PES packet
+# has a time (ISO/IEC 13818-1, 2.4.3.7)
+PES_FORMATS = ("mpegts", "mpeg")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +40,8 @@ class FrameIndex:
         it declares none.
     num_discarded: packets marked as not to be shown.
     num_untimed: frames whose packets have no time, and are not in `pts`.
-    num_leading: pictures at the beginning that refer to pictures before it, as after a cut: no
-        decoder shows them, and they are not in `pts`.
+    num_leading: pictures that need others which were cut off before them, mostly at the film's
+        beginning: no decoder shows them, and they are not in `pts`.
     has_field_packets: True if the two fields of some frames have packets of their own.
     """
 
@@ -74,7 +78,7 @@ class FrameIndex:
         elif has_b_frames and not packets.is_reordered and not _are_decoded_in_order(info):
             has_guessed_times = True
         else:
-            unshown = packets.leading.before(info.start_pts)
+            unshown = packets.leading.before(info.start_pts, info.container in PES_FORMATS)
         shown = sorted(time for time in pts if time not in unshown)
         is_exact = packets.is_monotonic and not num_untimed and len(set(shown)) == len(shown)
         return cls(
@@ -88,7 +92,7 @@ class FrameIndex:
             num_declared=num_declared,
             num_discarded=packets.num_discarded,
             num_untimed=num_untimed,
-            num_leading=len(pts) - len(shown),
+            num_leading=packets.num_leading + len(pts) - len(shown),
             has_field_packets=packets.num_second_fields > 0,
         )
 
@@ -120,13 +124,10 @@ class FrameIndex:
         return len(self.pts) + self.num_untimed
 
     @property
-    def has_few_times(self) -> bool:
-        """True if frames without a time are normal: MPEG-TS may have one for several frames."""
-        return 10 * self.num_untimed > self.num_frames
-
-    @property
     def is_vfr(self) -> bool:
         """True for a variable frame rate: durations differ by more than a tick."""
+        if self.num_untimed:  # the others' durations are unknown
+            return False
         steps = {b - a for a, b in zip(self.pts, self.pts[1:])}
         return bool(steps) and max(steps) - min(steps) > 1
 
@@ -136,44 +137,54 @@ class _Packets:
 
     def __init__(self, stream: Any) -> None:
         self._count_frames = make_frame_counter(stream)
-        self._is_h264 = stream.codec_context.codec.canonical_name == "h264"
+        self._codec = stream.codec_context.codec.canonical_name
         self.pts: list[int] = []  # of frames, in decoding order
         self.keyframe_pts: list[int] = []
         self.leading = _LeadingPictures()
         self.is_monotonic = True  # decoding times are in order
         self.is_reordered = False  # display times are not in decoding order
-        self.num_packets = self.num_discarded = self.num_untimed = self.num_second_fields = 0
+        self.num_packets = self.num_discarded = self.num_untimed = 0
+        self.num_second_fields = 0  # with packets of their own
+        self.num_leading = 0  # known from the coded pictures
 
     def read(self, packets: Iterable[av.Packet]) -> None:
         """Read all packets."""
-        count_frames = self._count_frames
-        num_frames, last_pts, last_dts = 1, None, None
+        count_frames, all_pts, leading = self._count_frames, self.pts, self.leading
+        is_reordered, is_monotonic = False, True
+        num_packets, num_frames = 0, 1
+        last_pts = last_dts = _BEFORE_ALL
         for packet in packets:
             if packet.size == 0:
+                num_packets += packet.dts is not None  # without data: the frame before it stays
                 continue
-            self.num_packets += 1
+            num_packets += 1
             if count_frames is not None:  # it needs those too that are discarded
                 num_frames = count_frames(packet)
             if packet.is_discard:
                 self.num_discarded += 1
                 continue
             if num_frames == 0:
-                self.num_second_fields += self._is_h264
+                self.num_second_fields += self._codec == "h264"
+                self.num_leading += self._codec == "hevc"
                 continue
             dts, pts = packet.dts, packet.pts
             if dts is not None:
-                self.is_monotonic &= last_dts is None or dts >= last_dts
+                is_monotonic &= dts >= last_dts
                 last_dts = dts
             if pts is None:
                 self.num_untimed += num_frames
                 continue
-            self.is_reordered |= last_pts is not None and pts < last_pts
+            is_reordered |= pts < last_pts
             last_pts = pts
-            self.pts += [pts] * num_frames
+            all_pts.append(pts)
+            if num_frames > 1:
+                all_pts += [pts] * (num_frames - 1)
             if packet.is_keyframe:
                 self.keyframe_pts.append(pts)
-            if not self.leading.are_known:
-                self.leading.add(pts, packet.is_keyframe)
+            if not leading.are_known:
+                leading.add(pts, packet.is_keyframe)
+        self.num_packets = num_packets
+        self.is_reordered, self.is_monotonic = is_reordered, is_monotonic
 
 
 class _LeadingPictures:
@@ -184,27 +195,34 @@ class _LeadingPictures:
 
     def __init__(self) -> None:
         self.are_known = False
-        self._pts: list[int] = []
+        self._coded_before: list[int] = []
+        self._shown_before: list[int] = []
         self._keyframe_pts: int | None = None
 
     def add(self, pts: int, is_keyframe: bool) -> None:
         """Add the next packet in decoding order, until `are_known`."""
-        if self._keyframe_pts is None and is_keyframe:
-            self._keyframe_pts = pts
-        elif self._keyframe_pts is None or pts < self._keyframe_pts:
-            self._pts.append(pts)
+        if self._keyframe_pts is None:
+            if is_keyframe:
+                self._keyframe_pts = pts
+            else:
+                self._coded_before.append(pts)
+        elif pts < self._keyframe_pts:
+            self._shown_before.append(pts)
         else:
             self.are_known = True
 
-    def before(self, start_pts: int) -> set[int]:
+    def before(self, start_pts: int, is_recording: bool) -> set[int]:
         """Return the times of those that refer to missing pictures: no decoder shows them.
 
         `start_pts`: of the first frame that is shown. If that comes after the keyframe, the
-        keyframe is damaged, and so are the pictures before it.
+        keyframe is damaged. `is_recording`: the film may begin with any picture; in other films,
+        a picture that is coded before the first keyframe is a sign of damage.
         """
         if self._keyframe_pts is None or start_pts > self._keyframe_pts:
             return set()
-        return {time for time in self._pts if time < start_pts}
+        if self._coded_before and not is_recording:
+            return set()
+        return {time for time in self._coded_before + self._shown_before if time < start_pts}
 
 
 def _are_decoded_in_order(info: FilmInfo) -> bool:

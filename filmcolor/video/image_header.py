@@ -122,4 +122,4 @@ def _timecode(bits: int) -> str | None:
     if numbers[0] > 23 or max(numbers[1:3]) > 59:
         return None
     separator = ";" if frames & 0x40 else ":"  # drop frame
-    return "{:02}:{:02}:{:02}{}{:02}".format(*numbers[:3], separator, numbers[3])
+    return ":".join(f"{n:02}" for n in numbers[:3]) + f"{separator}{numbers[3]:02}"

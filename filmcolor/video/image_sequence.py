@@ -25,6 +25,7 @@ FORMAT = "image2"  # FFmpeg's name of its demuxer of image sequences
 DEFAULT_RATE = Fraction(24)  # frames per second, without a rate in the images
 _MAX_GAPS = 5  # listed in a line
 _NO_IMAGE = b"\0"  # in place of a file that is missing or cannot be read
+_NAMED_SUFFIXES = (".pam", ".tga")  # formats that only the suffix tells
 _ERRORS = (av.error.FFmpegError, EOFError, OSError, ValueError)
 
 
@@ -198,14 +199,16 @@ def _read(path: Path) -> bytes:
 
 
 def _open_image(data: bytes, path: Path) -> Any:
-    """Open an image from memory; by its name's suffix where its contents do not tell the format."""
+    """Open an image from memory; by its suffix where its contents do not tell the format."""
     container: Any
     try:
         container = av.open(io.BytesIO(data))
     except _ERRORS:
-        # PAM and TGA; the name has no character of a pattern
+        if path.suffix.lower() not in _NAMED_SUFFIXES:
+            raise
+        # the name has no character of a pattern
         file = io.BytesIO(data)
-        file.name = f"image{path.suffix.lower()}"  # type: ignore[attr-defined]
+        file.name = f"image{path.suffix.lower()}"
         container = av.open(file, format="image2pipe")
     if not any(s.type == "video" and s.codec_context for s in container.streams):
         container.close()

@@ -37,14 +37,20 @@ _BLEND = np.array([0.25, 0.5, 0.25])  # a field's row and the other field's rows
 _MARKING_CODECS = frozenset(
     ("h264", "mpeg1video", "mpeg2video", "mpeg4", "vc1", "wmv3", "ffv1", "prores", "dvvideo")
 )
+# PNG's interlacing is an order of pixels, not of fields; FFmpeg marks its frames all the same
+_FALSELY_MARKED_CODECS = frozenset(("png", "apng"))
 
 
-def detect_field_order(header_order: int, first_frames: Iterable[av.VideoFrame]) -> int:
+def detect_field_order(
+    header_order: int, first_frames: Iterable[av.VideoFrame], codec: str = ""
+) -> int:
     """Return the order in which a film's fields are shown.
 
     `header_order`: AVFieldOrder of the container or the codec. `first_frames`: of the film; the
     first interlaced one overrules the header.
     """
+    if codec in _FALSELY_MARKED_CODECS:
+        first_frames = ()
     for frame in islice(first_frames, _MAX_FRAMES):
         if frame.interlaced_frame:
             return BOTTOM_FIRST if _is_bottom_first_frame(frame) else TOP_FIRST
@@ -67,7 +73,8 @@ def is_interlaced(frame: av.VideoFrame, info: FilmInfo) -> bool:
     """Return whether a decoded frame of a film is interlaced."""
     if info.is_order_chosen:
         return info.is_interlaced
-    return frame.interlaced_frame or (info.is_interlaced and info.codec not in _MARKING_CODECS)
+    is_marked = frame.interlaced_frame and info.codec not in _FALSELY_MARKED_CODECS
+    return is_marked or (info.is_interlaced and info.codec not in _MARKING_CODECS)
 
 
 class FieldOrderMarker:

@@ -1,10 +1,12 @@
 """Extracts luma, chroma and R'G'B' planes from decoded frames of any pixel format."""
 
 import mmap
+from typing import Any
 
 import av
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from filmcolor.color.spaces import Channels, luma_from_rgb, rgb_from_ycc, srgb_from_linear
 from filmcolor.types.frames import FloatPlane, Picture, Plane
@@ -42,15 +44,42 @@ def extract_chroma(
     return unpack(frame, 1), unpack(frame, 2)
 
 
+def extract_alpha(frame: av.VideoFrame) -> Plane:
+    """Return the alpha plane (H, W) of a decoded frame, as a view where possible.
+
+    Code values of the luma's bit depth: 0 is transparent, the highest opaque.
+    """
+    pixels = frame.format
+    alpha = unpack(frame, len(pixels.components) - 1)
+    if is_float(pixels):
+        return np.rint(np.nan_to_num(alpha).clip(0.0, 1.0) * 65535.0).astype(np.uint16)
+    return alpha
+
+
 def extract_rgb(frame: av.VideoFrame, coding: Coding, is_linear: bool = False) -> Picture:
     """Return R'G'B' uint8 (H, W, 3) of a decoded frame, by its matrix, range and depth.
 
     Chroma is upsampled bilinearly, its samples taken as centred between the luma samples.
     `is_linear`: as for `extract_luma`.
     """
+    rgb, peak = _rgb_and_peak(frame, coding, is_linear)
+    return rgb if rgb.dtype == np.uint8 else np.rint(rgb * (255.0 / peak)).astype(np.uint8)
+
+
+def extract_deep_rgb(
+    frame: av.VideoFrame, coding: Coding, is_linear: bool = False
+) -> NDArray[np.uint16]:
+    """Return R'G'B' uint16 (H, W, 3) of a decoded frame, like `extract_rgb`."""
+    rgb, peak = _rgb_and_peak(frame, coding, is_linear)
+    return np.rint(rgb * (65535.0 / peak)).astype(np.uint16)
+
+
+def _rgb_and_peak(
+    frame: av.VideoFrame, coding: Coding, is_linear: bool
+) -> tuple[NDArray[Any], float]:
+    """Return R'G'B' (H, W, 3) of a frame, uint8, uint16 or float32, and its white level."""
     if is_rgb_like(frame.format):
-        rgb, peak = _unpack_rgb(frame, is_linear)
-        return rgb if rgb.dtype == np.uint8 else np.rint(rgb * (255.0 / peak)).astype(np.uint8)
+        return _unpack_rgb(frame, is_linear)
     codes = extract_luma(frame, coding, is_linear).astype(np.float32)
     luma = (codes - coding.luma_offset) / coding.luma_scale
     channels: Channels = luma, luma, luma
@@ -61,7 +90,7 @@ def extract_rgb(frame: av.VideoFrame, coding: Coding, is_linear: bool = False) -
             for p in extract_chroma(frame, coding)
         )
         channels = rgb_from_ycc(luma, cb, cr, coding)
-    return np.rint(np.dstack(channels).clip(0.0, 1.0) * 255.0).astype(np.uint8)
+    return np.dstack(channels).clip(0.0, 1.0), 1.0
 
 
 def copy_plane(plane: Plane) -> Plane:

@@ -14,7 +14,7 @@ from filmcolor.types.frames import Plane
 
 _MAX_BITS = 16  # of code values here: 32-bit integers lose their lower half
 
-# (step, offset) of Y', Cb and Cr, in items of one sample each
+# (step, offset) of Y', Cb, Cr and opacity, in items of one sample each
 _PACKED_YUV = {
     "yuyv422": ((2, 0), (4, 1), (4, 3)),
     "yvyu422": ((2, 0), (4, 3), (4, 1)),
@@ -22,10 +22,10 @@ _PACKED_YUV = {
     "y210": ((2, 0), (4, 1), (4, 3)),
     "y212": ((2, 0), (4, 1), (4, 3)),
     "y216": ((2, 0), (4, 1), (4, 3)),
-    "ayuv": ((4, 1), (4, 2), (4, 3)),
-    "ayuv64": ((4, 1), (4, 2), (4, 3)),
-    "uyva": ((4, 1), (4, 0), (4, 2)),
-    "vuya": ((4, 2), (4, 1), (4, 0)),
+    "ayuv": ((4, 1), (4, 2), (4, 3), (4, 0)),
+    "ayuv64": ((4, 1), (4, 2), (4, 3), (4, 0)),
+    "uyva": ((4, 1), (4, 0), (4, 2), (4, 3)),
+    "vuya": ((4, 2), (4, 1), (4, 0), (4, 3)),
     "vuyx": ((4, 2), (4, 1), (4, 0)),
     "vyu444": ((3, 1), (3, 2), (3, 0)),
     "xv36": ((4, 1), (4, 0), (4, 2)),

@@ -17,12 +17,13 @@ from filmcolor.types.film import Chapter, FilmInfo, StreamInfo
 from filmcolor.types.orientation import AS_CODED, Orientation
 from filmcolor.video.color_tags import describe_pixels, read_color_tags
 from filmcolor.video.demux import decode_packet, open_film, read_packets
+from filmcolor.video.encryption import check_is_clear
+from filmcolor.video.frame_rate import read_frame_rate, stores_times
 from filmcolor.video.image_sequence import ImageSequence
 from filmcolor.video.interlacing import detect_field_order, is_interlaced_order, marks_frames
 from filmcolor.video.pixel_layout import is_known
 from filmcolor.video.side_data import DISPLAY_MATRIX, read_side_data
 
-_MAX_RATE = 1000  # frames per second; more is a clock's rate
 _DISPOSITIONS = tuple(flag.name for flag in Disposition if flag.name)
 
 
@@ -31,10 +32,11 @@ def probe(path: str | os.PathLike[str], video: int | None = None) -> FilmInfo:
 
     `video`: the position of the film among the file's video streams, counted from 0 without cover
     art; FFmpeg's choice by default.
-    Raises InputError when the file has no video stream that can be decoded.
+    Raises InputError when the file is encrypted, or has no video stream that can be decoded.
     """
     path = Path(path)
     with open_film(path) as container:
+        check_is_clear(path, {stream.id for stream in container.streams})
         return describe_film(container, path, video)
 
 
@@ -55,12 +57,19 @@ def describe_film(container: InputContainer, path: Path, video: int | None = Non
             f"{path}: its pixels, {frame.format.name}, are a camera's raw data; develop them "
             "to DPX, TIFF or EXR first"
         )
+    if codec == "hevc" and frame.interlaced_frame:  # FFmpeg marks fields alone
+        raise InputError(
+            f"{path}: its H.265 pictures are single fields; weave them into frames first, "
+            f"for example: ffmpeg -i {path.name} -vf weave -c:v ffv1 {path.stem}.frames.mkv"
+        )
     side_data = read_side_data(frame)
     is_sequence = isinstance(container, ImageSequence)
     tags = read_color_tags(stream.codec_context, frame, is_sequence)
     header_order = stream.codec_context.field_order
     first_frames = chain([frame], frames if marks_frames(codec) else ())
-    field_order = detect_field_order(header_order, first_frames)
+    field_order = detect_field_order(header_order, first_frames, codec)
+    has_times = stores_times(container.format.name, frame, codec)
+    frame_rate, rate_notes = read_frame_rate(stream, container.format.name, codec)
     return FilmInfo(
         path=path,
         container=container.format.name,
@@ -74,21 +83,23 @@ def describe_film(container: InputContainer, path: Path, video: int | None = Non
         orientation=_orientation(side_data),
         is_interlaced=is_interlaced_order(field_order),
         time_base=Fraction(stream.time_base),
-        frame_rate=_frame_rate(stream, has_times=frame.pts is not None),
-        start_pts=frame.pts or 0,
+        frame_rate=frame_rate,
+        start_pts=(has_times and frame.pts) or 0,
         end_pts=_end_pts(stream),
-        num_frames_estimate=_num_frames(container, stream),
-        duration_seconds=_duration(container, stream),
+        num_frames_estimate=_num_frames(container, stream, frame_rate) if has_times else None,
+        # FFmpeg guesses that of elementary streams, by their size
+        duration_seconds=_duration(container, stream) if has_times else None,
         streams=streams,
         chapters=read_chapters(container),
         metadata=dict(container.metadata),
         field_order=field_order,
         origin=_origin(container, stream, frame),
-        has_times=frame.pts is not None,
+        has_times=has_times,
         num_bytes=max(0, container.size),
         side_data={kind: data.hex() for kind, data in side_data.items()},
         stem=container.files.stem if isinstance(container, ImageSequence) else None,
         notes=(
+            *rate_notes,
             *describe_pixels(frame.format.name, tags["is_linear"]),
             *(container.notes if isinstance(container, ImageSequence) else ()),
         ),
@@ -141,15 +152,6 @@ def _orientation(side_data: Mapping[str, bytes]) -> Orientation:
     return AS_CODED if matrix is None else Orientation.from_bytes(matrix)
 
 
-def _frame_rate(stream: Any, has_times: bool = True) -> Fraction:
-    """Return the mean frame rate, in frames per second."""
-    rates = [stream.average_rate, stream.guessed_rate, stream.base_rate]
-    if not has_times:  # those are the demuxer's guesses; the codec's header may hold the rate
-        rates.insert(0, stream.codec_context.framerate)
-    # the mean rate of a raw DV file is the tick rate of its clock: hence _MAX_RATE
-    return next((Fraction(r) for r in rates if r and r <= _MAX_RATE), Fraction(25))
-
-
 def _duration(container: InputContainer, stream: Any) -> Fraction | None:
     """Return the duration in seconds, None if it is unknown."""
     if stream.duration:
@@ -171,12 +173,12 @@ def _end_pts(stream: Any) -> int | None:
     return (stream.start_time or 0) + stream.duration if stream.duration else None
 
 
-def _num_frames(container: InputContainer, stream: Any) -> int | None:
+def _num_frames(container: InputContainer, stream: Any, rate: Fraction) -> int | None:
     """Return FilmInfo.num_frames_estimate."""
     if stream.frames:
         return int(stream.frames)
     duration = _duration(container, stream)
-    return max(1, round(duration * _frame_rate(stream))) if duration else None
+    return max(1, round(duration * rate)) if duration else None
 
 
 def read_chapters(container: InputContainer) -> tuple[Chapter, ...]:

@@ -12,12 +12,36 @@ import av
 import av.filter
 from av.sidedata.sidedata import Type
 
+from filmcolor.types.film import FilmInfo
+from filmcolor.video.demux import decode_packet, open_film, read_packets
+
 CAPTIONS, STEREO_3D = "A53_CC", "STEREO3D"
 MASTERING_DISPLAY, LIGHT_LEVEL = "MASTERING_DISPLAY_METADATA", "CONTENT_LIGHT_LEVEL"
 DISPLAY_MATRIX = "DISPLAYMATRIX"
 # AVFrameSideDataType that PyAV has no name for; with one of these it reads none of a frame
 _UNNAMED = {28: "LCEVC", 29: "VIEW_ID", 30: "3D_REFERENCE_DISPLAYS", 31: "EXIF"}
-_CARRIED = frozenset((Type.A53_CC, Type.STEREO3D))  # what encoders take from frames
+_CARRIED_NAMES = frozenset((CAPTIONS, STEREO_3D))  # what encoders take from frames
+_CARRIED = frozenset(Type[name] for name in _CARRIED_NAMES)
+# what a film loses without them; kinds that are not here are about its coding, or kept elsewhere
+_DESCRIPTIONS = {
+    CAPTIONS: "closed captions in the picture (CEA-608/708)",
+    STEREO_3D: "its stereo 3D layout",
+    MASTERING_DISPLAY: "HDR10's mastering display",
+    LIGHT_LEVEL: "HDR10's light levels",
+    "DYNAMIC_HDR_PLUS": "HDR10+ metadata, which describe the original's grade",
+    "DYNAMIC_HDR_VIVID": "HDR Vivid metadata, which describe the original's grade",
+    "DOVI_RPU_BUFFER": "Dolby Vision metadata, which describe the original's grade",
+    "AMBIENT_VIEWING_ENVIRONMENT": "its ambient viewing environment",
+    "SPHERICAL": "its spherical projection (360° video)",
+    "ICC_PROFILE": "its ICC profile",
+    "AFD": "its active format description (AFD)",
+    "S12M_TIMECODE": "timecodes in the picture (SMPTE ST 12)",
+    "LCEVC": "its LCEVC enhancement layer",
+    "VIEW_ID": "the views of its other layers",
+    "3D_REFERENCE_DISPLAYS": "its 3D reference displays",
+    "FILM_GRAIN_PARAMS": "its film grain parameters",
+    "EXIF": "Exif data of its pictures",
+}
 _CARRIER_SIZE = 16  # pixels
 
 
@@ -39,6 +63,23 @@ def read_side_data(frame: av.VideoFrame) -> dict[str, bytes]:
             frame = _without_kind(frame, int(number[0]))
 
 
+def describe_kind(kind: str) -> str:
+    """Return a kind of side data in words; "" if nothing is lost without it."""
+    return _DESCRIPTIONS.get(kind, "")
+
+
+def read_first_carrier(info: FilmInfo) -> av.VideoFrame | None:
+    """Return the carrier of a film's first frame; None if encoders take none of its data."""
+    if not _CARRIED_NAMES & info.side_data.keys():
+        return None
+    with open_film(info.path) as film:
+        stream = film.streams[info.video_index]
+        for packet in read_packets(film, stream):
+            for frame in decode_packet(stream, packet) or ():
+                return make_carrier(frame)
+    return None
+
+
 def make_carrier(frame: av.VideoFrame) -> av.VideoFrame | None:
     """Return a tiny frame with a frame's side data; None if encoders take none of it."""
     try:
@@ -50,19 +91,40 @@ def make_carrier(frame: av.VideoFrame) -> av.VideoFrame | None:
     return frame.reformat(_CARRIER_SIZE, _CARRIER_SIZE, "gray", interpolation="POINT")
 
 
-def new_frame(
-    width: int, height: int, pix_fmt: str, carrier: av.VideoFrame | None = None
-) -> av.VideoFrame:
-    """Return a frame to be filled, with the side data of a carrier."""
-    if carrier is None:
-        return av.VideoFrame(width, height, pix_fmt)
-    frame = carrier.reformat(width, height, pix_fmt, interpolation="POINT")
-    frame.pict_type = 0  # encoders would repeat the source's types
-    return frame
+class FrameFactory:
+    """Makes frames of one size and format to be filled, with the side data of carriers."""
+
+    def __init__(self, width: int, height: int, pix_fmt: str) -> None:
+        self._width, self._height, self._pix_fmt = width, height, pix_fmt
+        self._graph: Any = None
+
+    def make(self, carrier: av.VideoFrame | None) -> av.VideoFrame:
+        """Return a frame with the side data of a carrier; it is not marked as interlaced."""
+        if carrier is None:
+            return av.VideoFrame(self._width, self._height, self._pix_fmt)
+        if carrier.interlaced_frame:
+            carrier = self._as_progressive(carrier)
+        frame = carrier.reformat(self._width, self._height, self._pix_fmt, interpolation="POINT")
+        frame.pict_type, frame.key_frame = 0, False  # encoders would repeat the source's types
+        return frame
+
+    def _as_progressive(self, carrier: av.VideoFrame) -> av.VideoFrame:
+        if self._graph is None:
+            self._graph = _filter_graph(carrier, "setfield", "prog")
+        self._graph.push(carrier)
+        progressive: av.VideoFrame = self._graph.pull()
+        return progressive
 
 
 def _without_kind(frame: av.VideoFrame, number: int) -> av.VideoFrame:
     """Return a frame without its side data of one AVFrameSideDataType."""
+    graph = _filter_graph(frame, "sidedata", f"mode=delete:type={number}")
+    graph.push(frame)
+    without: av.VideoFrame = graph.pull()
+    return without
+
+
+def _filter_graph(frame: av.VideoFrame, name: str, options: str) -> Any:
     graph: Any = av.filter.Graph()
     source = graph.add_buffer(
         width=frame.width,
@@ -70,8 +132,5 @@ def _without_kind(frame: av.VideoFrame, number: int) -> av.VideoFrame:
         format=frame.format.name,
         time_base=frame.time_base or 1,
     )
-    remove = graph.add("sidedata", f"mode=delete:type={number}")
-    graph.link_nodes(source, remove, graph.add("buffersink")).configure()
-    graph.push(frame)
-    without: av.VideoFrame = graph.pull()
-    return without
+    graph.link_nodes(source, graph.add(name, options), graph.add("buffersink")).configure()
+    return graph
