@@ -25,3 +25,4 @@ from .types.film import TimeRange as TimeRange
 from .types.frames import ColorFrame as ColorFrame
 from .version import __version__ as __version__
 from .video.probe import probe as probe
+from .video.source_options import SourceOptions as SourceOptions

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from filmcolor.errors import (
     WeightsError,
 )
 from filmcolor.output.options import Encoding
+from filmcolor.output.verify import verify
 from filmcolor.pipeline.batch import colorize
 from filmcolor.pipeline.options import ColorOptions
 from filmcolor.pipeline.report import Report
@@ -470,16 +472,18 @@ def test_other_sound_codecs_are_copied(make_film: MakeFilm, run: Run, codec: str
 PCM_STEREO = Sound("pcm_s16le", layout="stereo")
 
 
-def test_sound_that_mp4_refuses_at_its_end_is_known_before(
-    make_film: MakeFilm, options: ColorOptions
+@pytest.mark.parametrize("layout", ["mono", "stereo"])
+def test_sound_without_named_channels_is_kept_in_mp4(
+    make_film: MakeFilm, options: ColorOptions, layout: str
 ) -> None:
-    """AVI has no channel layout for PCM; MP4 needs one, and fails only when it is closed."""
-    film = make_film("film.avi", codec="mpeg4", time_base=Fraction(1, 24), sounds=[PCM_STEREO])
-    with pytest.raises(ContainerError, match=r"\.mp4 cannot hold stream 1 .*\.mkv"):
-        colorize(film, film.with_name("out.mp4"), options=options)
+    """AVI names no channels of PCM; MP4 needs names, and fails without only when it is closed."""
+    sounds = [replace(PCM_STEREO, layout=layout)]
+    film = make_film("film.avi", codec="mpeg4", time_base=Fraction(1, 24), sounds=sounds)
     report = colorize(film, options=options)
-    assert report.output.name == "film.color.mkv"
-    assert_same_packets(film, report.output, "audio", tolerance=MILLISECOND)
+    assert report.output.name == "film.color.mp4"
+    with av.open(str(report.output)) as output:
+        assert output.streams.audio[0].codec_context.layout.name == layout
+    assert verify(film, report.output) == 12
 
 
 def test_film_without_sound(make_film: MakeFilm, run: Run) -> None:

@@ -65,7 +65,6 @@ def test_a_master_of_images_has_their_luma(
     shown = media.frames(output)
     assert {frame.color_range for frame in shown} == {media.JPEG_RANGE}
     for number, frame in enumerate(shown, 1):
-        # 10 bits are shifted by full range: v * 1023 / 1023
         np.testing.assert_array_equal(frame.luma, grey(number, depth))
 
 

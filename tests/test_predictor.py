@@ -23,6 +23,7 @@ from filmcolor.network.predictor import Predictor, denoise
 from filmcolor.temporal.anchors import every_frame
 from filmcolor.types.film import FilmInfo
 from filmcolor.types.frames import LumaFrame
+from filmcolor.types.orientation import AS_CODED
 from filmcolor.types.yuv import Coding
 from filmcolor.video.proxy import add_proxies, downscale, proxy_frame, proxy_size
 
@@ -157,7 +158,7 @@ def film_info(width, height, sar=Fraction(1)):
         primaries=1,
         transfer=1,
         sar=sar,
-        rotation=0,
+        orientation=AS_CODED,
         is_interlaced=False,
         time_base=Fraction(1, 24),
         frame_rate=Fraction(24),

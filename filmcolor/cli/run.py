@@ -43,7 +43,8 @@ _output_options = combine(
         "--output",
         metavar="FILE|DIR",
         section=OUTPUT,
-        help="File to write; for several films a folder, created if missing.",
+        help="File to write, or images: 'out/%06d.png'; for several films a folder, created if "
+        "missing.",
     ),
     option(
         "--for",
@@ -80,6 +81,12 @@ _output_options = combine(
         is_flag=True,
         section=OUTPUT,
         help="Convert sound that the container cannot hold to FLAC (in MOV to ALAC), losslessly.",
+    ),
+    option(
+        "--captions",
+        is_flag=True,
+        section=OUTPUT,
+        help="Also write closed captions beside the output, as NAME.scc and NAME.srt.",
     ),
     option(
         "--no-tag",
@@ -151,6 +158,7 @@ def run(
     pix_fmt: str | None,
     drop_unsupported: bool,
     convert_audio: bool,
+    captions: bool,
     no_tag: bool,
     force: bool,
     jobs: int,
@@ -165,10 +173,12 @@ def run(
     """Colour each FILM, and keep its sound and everything else in it.
 
     The result is beside the film as NAME.color.mp4 (or in the film's own container), unless -o is
-    given. It is compared with the film before it gets its name.
+    given. It is compared with the film before it gets its name. With -o 'out/frame_%06d.png' it is
+    images in a folder, which is created if missing: PNG, TIFF, EXR or DPX.
 
     FILM may be a pattern in quotes, '*.mp4' or 'reels/**/*.mkv', which excludes the outputs of
-    earlier runs. A film that fails does not stop the others. A range applies to each film.
+    earlier runs. Numbered images are one film: 'scan/reel_%06d.dpx', or their folder. A film that
+    fails does not stop the others. A range applies to each film.
     """
     time_range = pop_time_range(params)
     film_list = list_films(films, output)
@@ -182,7 +192,7 @@ def run(
             "time_range": time_range,
             "options": make_color_options(params),
             "encoding": Encoding(
-                purpose, codec, crf, preset, pix_fmt, drop_unsupported, convert_audio
+                purpose, codec, crf, preset, pix_fmt, drop_unsupported, convert_audio, captions
             ),
             "force": force,
             "restart": restart,
@@ -209,6 +219,7 @@ class _RunMode:
 
 def _run_single(film: Path, output: Path | None, mode: _RunMode, settings: dict[str, Any]) -> None:
     """Colour one film; with --strict, exit with 1 if it was damaged."""
+    from filmcolor.output.image_names import has_images
     from filmcolor.pipeline.batch import colorize, output_path
     from filmcolor.runtime.profiler import Profiler
 
@@ -216,7 +227,7 @@ def _run_single(film: Path, output: Path | None, mode: _RunMode, settings: dict[
     with mode.log.recording_errors(film), progress_bar(mode.quiet, film) as progress:
         if mode.skip_existing if output is None else output.is_dir():
             output = output_path(film, output, settings["encoding"], settings["options"])
-        if mode.skip_existing and output is not None and output.is_file():
+        if mode.skip_existing and output is not None and (output.is_file() or has_images(output)):
             print_line(f"{output} is there already, left alone", mode.quiet)
             return
         report = colorize(

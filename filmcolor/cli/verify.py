@@ -27,16 +27,20 @@ def verify(film: Path, output: Path, luma: bool, quiet: bool, **params: Any) -> 
     """Check that OUTPUT holds everything of FILM.
 
     Compares the frames and their times, the pixel aspect, the chapters, and every packet of sound
-    and subtitles. --rate and the like are those that OUTPUT was made with. Exit code 0: nothing
+    and subtitles. Of images it compares the numbers and headers, and decodes each; their pattern
+    is OUTPUT. --rate and the like are those that OUTPUT was made with. Exit code 0: nothing
     was lost. Otherwise one line names the first difference.
     """
     from filmcolor.output.luma_comparison import compare_luma
     from filmcolor.output.verify import verify as verify_film
     from filmcolor.video.probe import probe
+    from filmcolor.video.sequence_names import find_sequence
 
     source_options = pop_source_options(params)
     num_frames = verify_film(film, output, source_options=source_options)
     message = f"{output} is whole: {num_frames} frames, at their times, with all that {film} holds"
+    if find_sequence(output) is not None:
+        message = f"{output} is whole: {num_frames} images, numbered as the frames of {film}"
     if luma:
         source = source_options.apply(probe(film))
         with progress_bar(quiet, film) as progress:

@@ -23,7 +23,7 @@ _HALVING = np.array([0.25, 0.5, 0.25])  # keeps the sample on the left of two co
 
 @dataclass(frozen=True, slots=True)
 class ChromaPlan:
-    """How finished frames are coded: from one coding to another of the same range."""
+    """How finished frames are coded: from one coding to another, both of one matrix."""
 
     source: Coding
     target: Coding

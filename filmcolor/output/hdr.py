@@ -47,8 +47,8 @@ class MasteringDisplay:
         if not has_primaries or not has_luminance or 0 in numbers[1::2]:
             return None
         values = [Fraction(*numbers[n : n + 2]) for n in range(0, len(numbers), 2)]
-        points = [(values[n], values[n + 1]) for n in range(0, 8, 2)]
-        return cls(*points, *values[8:])
+        red, green, blue, white = ((values[n], values[n + 1]) for n in range(0, 8, 2))
+        return cls(red, green, blue, white, *values[8:])
 
     @property
     def values(self) -> tuple[Fraction, ...]:

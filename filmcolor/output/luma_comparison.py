@@ -3,10 +3,12 @@
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from fractions import Fraction
 
 import numpy as np
 
 from filmcolor.errors import VerifyError
+from filmcolor.output.image_formats import IMAGE_SEQUENCE
 from filmcolor.output.side_data_comparison import compare_frame_data
 from filmcolor.runtime.threads import decoder_thread_choices
 from filmcolor.types.film import FilmInfo
@@ -61,6 +63,11 @@ class _Comparison:
         self, source: FilmInfo, output: FilmInfo, index: FrameIndex, progress: Progress | None
     ) -> None:
         self._source, self._output, self._index, self._progress = source, output, index, progress
+        self._is_numbered = output.container == IMAGE_SEQUENCE
+        self._first: int | None = None  # of a sequence: the source's number of its first image
+        if self._is_numbered:  # R'G'B' does not say by which matrix it was made
+            coding = replace(output.coding, matrix=source.coding.matrix)
+            self._output = replace(output, coding=coding)
         self.has_damage = False
         # exact, unless the container's clock is coarser than the source's
         is_exact = (source.time_base / output.time_base).denominator == 1
@@ -68,15 +75,15 @@ class _Comparison:
 
     def run(self, num_threads: int) -> LumaDifference:
         """Return the difference, decoding the source with a number of threads."""
+        # of two ranges in the source's: what is rounded to the other one comes back
         depth = min(self._source.coding.bit_depth, self._output.coding.bit_depth)
+        coding = replace(self._source.coding, bit_depth=depth)
         num_different, total_error, num_samples, num_frames = 0, 0.0, 0, 0
         for num_frames, (original, copy) in enumerate(self._pairs(num_threads), 1):
             compare_frame_data(original, copy, self._source, self._output)
             height, width = original.luma.shape  # an odd size may have been padded
             planes = [
-                convert_luma(
-                    frame.luma[:height, :width], film.coding, replace(film.coding, bit_depth=depth)
-                )
+                convert_luma(frame.luma[:height, :width], film.coding, coding)
                 for frame, film in ((original, self._source), (copy, self._output))
             ]
             squares = (planes[0].astype(np.int64) - planes[1]) ** 2
@@ -123,9 +130,17 @@ class _Comparison:
                     f"{self._output.path} ends before {float(time):.6f} s, where "
                     f"{self._source.path} has frame {original.number}"
                 )
-            if abs(copy.pts * self._output.time_base - time) <= self._tolerance:
+            if self._is_same_frame(copy, original, time):
                 return copy
         raise VerifyError(
             f"{self._output.path} has no frame at {float(time):.6f} s, where "
             f"{self._source.path} has frame {original.number}"
         )
+
+    def _is_same_frame(self, copy: LumaFrame, original: LumaFrame, time: Fraction) -> bool:
+        """Return whether an output's frame is that of an original, which is shown at `time`."""
+        if not self._is_numbered:
+            return abs(copy.pts * self._output.time_base - time) <= self._tolerance
+        if self._first is None:
+            self._first = original.number - copy.number
+        return copy.number + self._first == original.number

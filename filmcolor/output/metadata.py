@@ -129,6 +129,7 @@ def write_back(
     if has_extra_tags:
         append_tags(memory, extra_tags(format_name, tags), format_name)
     memory.seek(0)
+    film: Any
     with av.open(memory, metadata_errors="replace") as film:
         kept_streams = tuple(
             replace(

@@ -9,6 +9,7 @@ from dataclasses import replace
 from fractions import Fraction
 
 from filmcolor.errors import VerifyError
+from filmcolor.output.matroska_chapters import cut_matroska_chapters
 from filmcolor.output.metadata import (
     film_tags,
     keeps_timecode,
@@ -19,7 +20,8 @@ from filmcolor.output.metadata import (
 from filmcolor.output.muxing import cut_chapters
 from filmcolor.output.side_data_comparison import compare_side_data
 from filmcolor.output.timecode import output_timecode
-from filmcolor.types.film import FilmInfo, Part, StreamInfo
+from filmcolor.types.film import Chapter, FilmInfo, Part, StreamInfo
+from filmcolor.video.matroska import read_details
 
 _CHAPTER_TOLERANCE = Fraction(1, 500)  # seconds: containers round chapters to 1 ms
 _COMMENT = "comment"
@@ -37,6 +39,9 @@ def compare_description(source: FilmInfo, result: FilmInfo, part: Part) -> None:
     _compare_chapters(source, result, part)
     compare_stream_tags(_picture(source), _picture(result), source, result)
     compare_side_data(source, result)
+    titles, copied = (_attachment_titles(film) for film in (source, result))
+    if len(titles) == len(copied) and titles != copied:
+        raise VerifyError(f"{result.path} has attachments with other descriptions")
 
 
 def compare_stream_tags(
@@ -84,6 +89,10 @@ def _own_comment(tags: Mapping[str, str], found: Mapping[str, str]) -> dict[str,
     return {n: c for n, v in others.items() for c in comments if v.startswith(f"{c}; ")}
 
 
+def _attachment_titles(film: FilmInfo) -> list[str | None]:
+    return [s.metadata.get("title") for s in film.streams if s.type == "attachment"]
+
+
 def _picture(film: FilmInfo) -> StreamInfo:
     return next(stream for stream in film.streams if stream.index == film.video_index)
 
@@ -104,16 +113,27 @@ def _compare_timecode(source: FilmInfo, result: FilmInfo, part: Part) -> None:
 
 def _compare_chapters(source: FilmInfo, result: FilmInfo, part: Part) -> None:
     chapters = cut_chapters(source.chapters, part)
-    expected = write_back(container_format(result), {}, chapters=chapters).chapters
+    original, copy = read_details(source).chapters, read_details(result).chapters
+    if original is None or container_format(result) != "matroska":
+        expected = write_back(container_format(result), {}, chapters=chapters).chapters
+        _compare_chapter_lists(source, result, expected)
+    elif cut_matroska_chapters(original, part) != cut_matroska_chapters(copy or b"", Part()):
+        _compare_chapter_lists(source, result, chapters)  # names the difference, if it shows there
+        raise VerifyError(f"{result.path} has other chapters than {source.path}")
+
+
+def _compare_chapter_lists(
+    source: FilmInfo, result: FilmInfo, expected: tuple[Chapter, ...]
+) -> None:
     if len(result.chapters) != len(expected):
         raise VerifyError(
             f"{result.path} has {len(result.chapters)} chapters where {source.path} "
             f"has {len(expected)}"
         )
-    for chapter, original in zip(result.chapters, expected):
-        title, expected_title = (c.metadata.get("title", "") for c in (chapter, original))
-        if abs(chapter.start - original.start) > _CHAPTER_TOLERANCE or title != expected_title:
+    for chapter, wanted in zip(result.chapters, expected):
+        title, wanted_title = (c.metadata.get("title", "") for c in (chapter, wanted))
+        if abs(chapter.start - wanted.start) > _CHAPTER_TOLERANCE or title != wanted_title:
             raise VerifyError(
                 f"chapter {title!r} of {result.path} begins at {float(chapter.start):.3f} s where "
-                f"{source.path} has {expected_title!r} at {float(original.start):.3f} s"
+                f"{source.path} has {wanted_title!r} at {float(wanted.start):.3f} s"
             )

@@ -52,11 +52,16 @@ PURPOSES = {
     "master": Purpose("ffv1", (".mkv", ".mp4")),
 }
 
-# the option that sets each encoder's constant quality; prores_ks and ffv1 have none
-_CRF_OPTIONS = {"prores_ks": None, "ffv1": None, "h264_nvenc": "cq", "hevc_nvenc": "cq"}
+# the option that sets each encoder's constant quality; lossless ones and prores_ks have none
+_IMAGE_CODECS = ("dpx", "exr", "png", "tiff")
+_CRF_OPTIONS = {
+    **dict.fromkeys(("prores_ks", "ffv1", *_IMAGE_CODECS)),
+    "h264_nvenc": "cq",
+    "hevc_nvenc": "cq",
+}
 _DEFAULT_CRF = {"libx264": 20, "libx265": 20, "libsvtav1": 28}
 _MAX_CRF = {"libx264": 51, "libx265": 51, "libsvtav1": 63, "libvpx-vp9": 63}
-_NO_PRESETS = frozenset({"prores_ks", "ffv1", "libvpx-vp9"})
+_NO_PRESETS = frozenset({"prores_ks", "ffv1", "libvpx-vp9", *_IMAGE_CODECS})
 _X26X_PRESETS = (
     *("ultrafast", "superfast", "veryfast", "faster", "fast"),
     *("medium", "slow", "slower", "veryslow", "placebo"),
@@ -64,6 +69,8 @@ _X26X_PRESETS = (
 _CODEC_OPTIONS = {
     "libx265": {"x265-params": "log-level=error", "a53cc": "1"},  # with captions, as libx264 does
     "ffv1": {"level": "3", "slicecrc": "1"},  # version 3: slices, each with a checksum
+    "exr": {"format": "half", "compression": "zip16"},
+    "tiff": {"compression_algo": "raw"},  # as archives have them, and any program reads
 }
 
 
@@ -74,7 +81,8 @@ class Encoding:
     `purpose`: one of `PURPOSES`. `codec`: FFmpeg's name of an encoder. `crf`: constant quality on
     the encoder's scale, lower is better. `drop_unsupported`: leave out streams that the container
     cannot hold, and report them. `convert_audio`: convert sound that the container cannot hold
-    without changing a sample. Raises SettingsError for an unknown purpose.
+    without changing a sample. `captions`: write the film's closed captions beside the output.
+    Raises SettingsError for an unknown purpose.
     """
 
     purpose: str = "share"
@@ -84,6 +92,7 @@ class Encoding:
     pix_fmt: str | None = None
     drop_unsupported: bool = False
     convert_audio: bool = False
+    captions: bool = False
 
     def __post_init__(self) -> None:
         if self.purpose not in PURPOSES:
@@ -109,6 +118,7 @@ class OutputPlan:
     keeps_timecode: bool = True
     keeps_field_order: bool = True
     kept_side_data: frozenset[str] = frozenset()  # kinds of FilmInfo.side_data
+    writes_captions: bool = False  # beside the output
     notes: tuple[str, ...] = ()  # one line for each difference from the film, besides its colour
     tag: str = ""  # added to the film's comment, so that no one takes its colour for original
 

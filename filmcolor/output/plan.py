@@ -20,6 +20,9 @@ from filmcolor.output.encoder import (
     is_coded_as_fields,
     parse_pix_fmt,
 )
+from filmcolor.output.film_notes import film_notes
+from filmcolor.output.image_formats import is_image_output
+from filmcolor.output.image_plan import plan_images
 from filmcolor.output.options import (
     FORMATS,
     PURPOSES,
@@ -82,10 +85,12 @@ def _plan_for(
 ) -> OutputPlan:
     info = planner.info
     suffix = path.suffix.lower()
+    if is_image_output(path):
+        return plan_images(info, path, encoding)
     if suffix not in FORMATS:
         raise ContainerError(
             f"{path}: cannot write {suffix or 'a file without a suffix'}; "
-            f"name the output {', '.join(FORMATS)}"
+            f"name the output {', '.join(FORMATS)}, or images as 'frame_%06d.png'"
         )
     if not path.parent.is_dir():
         raise OutputError(f"{path.parent} is no folder; make it first, or choose another output")
@@ -96,7 +101,8 @@ def _plan_for(
         plan,
         stream_plan=planner.plan(path, convert, drop, convert and encoding.convert_audio),
     )
-    return replace(plan, notes=(*_stream_notes(plan), *_picture_notes(info, plan)))
+    notes = (*_stream_notes(plan), *_picture_notes(info, plan), *film_notes(info, plan))
+    return replace(plan, notes=notes)
 
 
 def _try_picture(info: FilmInfo, plan: OutputPlan) -> OutputPlan:
@@ -154,6 +160,7 @@ def _plan_picture(info: FilmInfo, path: Path, encoding: Encoding) -> OutputPlan:
         subsampling=subsampling,
         width=width,
         height=height,
+        writes_captions=encoding.captions,
         **_color_tags(info),
     )
 

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from filmcolor.errors import VerifyError
 from filmcolor.output.audio_comparison import has_samples
+from filmcolor.output.image_comparison import compare_images
+from filmcolor.output.image_formats import IMAGE_SEQUENCE
 from filmcolor.output.metadata_comparison import compare_description, compare_stream_tags
 from filmcolor.output.packet_comparison import compare_stream
 from filmcolor.output.packet_repair import PacketRepair
@@ -93,9 +95,12 @@ def verify_output(
         copied = [s for s in source.streams if s.index != source.video_index]
         types = ("audio", "subtitle", "attachment", "video")
     result = probe(output, source.video_number)  # copies keep the streams' order
-    _compare_times(source, result, pts, part)
-    _compare_geometry(source, result)
-    compare_description(source, result, part)
+    if result.container == IMAGE_SEQUENCE:
+        compare_images(source, result, pts)
+    else:
+        _compare_times(source, result, pts, part)
+        _compare_geometry(source, result)
+        compare_description(source, result, part)
     copied = list(copied)
     packet_repair = packet_repair or PacketRepair(source.path, copied)
     for stream_type in types:

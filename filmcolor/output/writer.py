@@ -14,6 +14,7 @@ from filmcolor.errors import OutputError
 from filmcolor.files import media_url, move_into_place, partial_path
 from filmcolor.output.acm import name_acm_tracks
 from filmcolor.output.encoder import FrameBuilder, add_video_stream, start_encoding
+from filmcolor.output.matroska_chapters import add_chapters, cut_matroska_chapters
 from filmcolor.output.mdta import append_tags
 from filmcolor.output.metadata import extra_tags, output_tags
 from filmcolor.output.muxing import (
@@ -31,6 +32,7 @@ from filmcolor.runtime.profiler import Profiler, section
 from filmcolor.types.film import FilmInfo, Part
 from filmcolor.types.frames import ColorFrame
 from filmcolor.video.demux import open_film
+from filmcolor.video.matroska import read_details
 
 
 class FilmWriter:
@@ -91,9 +93,18 @@ class FilmWriter:
         timecode = output_timecode(self.info, self.part)
         if timecode is not None and self.plan.keeps_timecode:
             self._output.metadata["timecode"] = timecode
-        set_chapters(self._output, cut_chapters(self.info.chapters, self.part))
+        self._matroska_chapters = self._cut_matroska_chapters()
+        if self._matroska_chapters is None:
+            set_chapters(self._output, cut_chapters(self.info.chapters, self.part))
         start_encoding(self._output)
         self._copier.start()
+
+    def _cut_matroska_chapters(self) -> bytes | None:
+        """Return the film's own element of chapters for the output; None if FFmpeg writes them."""
+        chapters = read_details(self.info).chapters
+        if chapters is None or self.plan.format != "matroska":
+            return None
+        return cut_matroska_chapters(chapters, self.part)
 
     @property
     def repair(self) -> PacketRepair:
@@ -143,6 +154,8 @@ class FilmWriter:
             with self.partial.open("r+b") as file:
                 name_acm_tracks(file)
                 append_tags(file, extra_tags(self.plan.format, self._tags), self.plan.format)
+                if self._matroska_chapters:
+                    add_chapters(file, self._matroska_chapters)
 
     def keep(self, path: Path) -> None:
         """Rename the finished file to `path`, once its bytes are on the disk."""

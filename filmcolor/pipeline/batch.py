@@ -11,6 +11,7 @@ from pathlib import Path
 
 from filmcolor.errors import FilmcolorError, OutputError, SettingsError
 from filmcolor.files import check_target, make_folder
+from filmcolor.output.image_formats import IMAGE_FORMATS
 from filmcolor.output.options import FORMATS, Encoding
 from filmcolor.output.plan import plan_output
 from filmcolor.pipeline.colorizer import Colorizer
@@ -178,8 +179,10 @@ def _check_folder(folder: Path) -> None:
     """Raise OutputError for a path that is not meant as a folder."""
     if folder.exists() and not folder.is_dir():
         raise OutputError(f"{folder} is a file, and many films go into a folder; name another")
-    if not folder.exists() and folder.suffix.lower() in FORMATS:
-        raise OutputError(f"{folder} looks like a film, and many films go into a folder; name one")
+    suffix = folder.suffix.lower()
+    if not folder.exists() and (suffix in FORMATS or suffix in IMAGE_FORMATS):
+        kind = "a film" if suffix in FORMATS else "one film's images"
+        raise OutputError(f"{folder} looks like {kind}, and many films go into a folder; name one")
 
 
 def _plan(

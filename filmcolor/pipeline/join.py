@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from filmcolor.errors import VerifyError
+from filmcolor.output.image_formats import IMAGE_SEQUENCE
+from filmcolor.output.image_writer import ImageWriter
 from filmcolor.output.options import OutputPlan
 from filmcolor.output.streams import StreamCopyError
 from filmcolor.output.verify import verify_output
@@ -45,7 +47,7 @@ def join_segments(
     partial = journal.partial_path("joined")
     while True:
         try:
-            with FilmWriter(info, plan, part, profiler, partial) as writer:
+            with _make_writer(info, plan, part, profiler, partial) as writer:
                 pts = concatenate(journal, segments, writer)
                 writer.finish()
                 with section(profiler, "verify"):
@@ -62,13 +64,21 @@ def join_segments(
     return JoinedFilm(pts, writer.repair.damage)
 
 
+def _make_writer(
+    info: FilmInfo, plan: OutputPlan, part: Part, profiler: Profiler | None, partial: Path
+) -> FilmWriter | ImageWriter:
+    if plan.format == IMAGE_SEQUENCE:
+        return ImageWriter(info, plan, partial)
+    return FilmWriter(info, plan, part, profiler, partial)
+
+
 def unverified_path(path: Path) -> Path:
     """Return the path of a finished film that differs from its source, for an output's path."""
     return path.with_name(f"{path.stem}.unverified{path.suffix}")
 
 
 def _differences(
-    info: FilmInfo, plan: OutputPlan, part: Part, pts: list[int], writer: FilmWriter
+    info: FilmInfo, plan: OutputPlan, part: Part, pts: list[int], writer: FilmWriter | ImageWriter
 ) -> list[str]:
     """Return the first difference of a finished film from its source, none if it has none."""
     copied = plan.stream_plan.copied

@@ -16,7 +16,11 @@ from filmcolor.errors import InputError, VerifyError
 from filmcolor.files import check_target
 from filmcolor.guidance.guidance import Guidance
 from filmcolor.guidance.references import digest_of
+from filmcolor.output.captions import describe_captions, sidecar_paths
 from filmcolor.output.encoder import av_versions
+from filmcolor.output.image_formats import IMAGE_SEQUENCE
+from filmcolor.output.image_names import check_image_target
+from filmcolor.output.image_writer import MOVING
 from filmcolor.output.options import Encoding, OutputPlan
 from filmcolor.output.plan import plan_output
 from filmcolor.pipeline.colorizer import Colorizer
@@ -83,7 +87,14 @@ class Run:
         weights = weights_store.sha256(weights_store.find(options.weights))[:16]
         tag = f"colour added by filmcolor {__version__}, weights {weights}"
         plan = replace(plan, tag=tag if settings.tag else "")
-        check_target(plan.path, info.path, settings.force)
+        journal = Journal(plan.path)
+        if plan.format == IMAGE_SEQUENCE:
+            is_resumed = (journal.folder / MOVING).exists()
+            check_image_target(plan.path, info.path, settings.force or is_resumed)
+        else:
+            check_target(plan.path, info.path, settings.force)
+        for path in sidecar_paths(plan.path) if plan.writes_captions else ():
+            check_target(path, info.path, settings.force)
         index = FrameIndex.read(info)
         part = resolve(info, settings.time_range, index)
         return cls(
@@ -93,7 +104,7 @@ class Run:
             index=index,
             guidance=settings.guidance or options.read_guidance(info, index),
             options=options,
-            journal=Journal(plan.path),
+            journal=journal,
             segments=split_into_segments(index, part, info.frame_rate),
             weights=weights,
             is_restart=settings.restart,
@@ -162,9 +173,7 @@ class Run:
         is_colored = bool(set(classes) - kept)
         plan = self.plan if is_colored else replace(self.plan, tag="")
         try:
-            film = join_segments(
-                self.info, plan, self.part, self.journal, self.segments, profiler
-            )
+            film = join_segments(self.info, plan, self.part, self.journal, self.segments, profiler)
         except VerifyError:
             self.journal.remove()  # the film is kept
             raise
@@ -173,7 +182,11 @@ class Run:
         faults = dict(fault for segment in done for fault in segment.faults)
         damage = describe_damage(self.info, self.index, self.part, pts, faults)
         frames = [(self._number_of(time, n), time) for n, time in enumerate(pts, self.part.first)]
-        notes = describe_chroma_classes(self.info, frames, classes, kept)
+        has_captions = any(segment.has_captions for segment in done)
+        notes = (
+            *describe_chroma_classes(self.info, frames, classes, kept),
+            *describe_captions(self.info, self.plan, self.part, has_captions),
+        )
         length = (pts[-1] - pts[0]) * self.info.time_base + 1 / self.info.frame_rate
         return Report(
             self.plan.path,

@@ -9,7 +9,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from filmcolor.errors import ContainerError
 from filmcolor.files import check_target
+from filmcolor.output.image_formats import is_image_output
 from filmcolor.output.options import Encoding
 from filmcolor.output.plan import plan_output
 from filmcolor.output.writer import FilmWriter
@@ -51,6 +53,8 @@ def preview(
     index = FrameIndex.read(info)
     part = resolve(info, time_range or TimeRange(end_seconds=CLIP_SECONDS), index)
     wide = replace(info, width=2 * _round_up_to_even(info.width))
+    if output is not None and is_image_output(Path(output)):
+        raise ContainerError(f"{output}: a preview is a clip of film; name it .mp4 or .mkv")
     plan = plan_output(wide, None if output is None else Path(output), encoding or Encoding())
     if output is None:
         plan = replace(plan, path=info.beside(f".{label}{plan.path.suffix}"))

@@ -11,12 +11,15 @@ from itertools import chain
 import av
 
 from filmcolor.errors import OutputError
+from filmcolor.output.image_writer import ImageWriter
 from filmcolor.output.writer import FilmWriter
 from filmcolor.segments.journal import FinishedSegment, Journal, Segment
 from filmcolor.segments.segment import read_segment
 
 
-def concatenate(journal: Journal, segments: Sequence[Segment], writer: FilmWriter) -> list[int]:
+def concatenate(
+    journal: Journal, segments: Sequence[Segment], writer: FilmWriter | ImageWriter
+) -> list[int]:
     """Copy the packets of all segments to the film; return the times of its frames.
 
     Times are in FilmInfo.time_base units. Raises OutputError for a segment that is missing or

@@ -6,7 +6,7 @@
                         "segments": [[number, first, stop], ...]}
         000003.nut      a finished segment: a closed group of pictures, the picture alone
         000003.json     its content: {"pts", "end_pts", "delay", "format", "faults",
-                        "chroma_classes"}, the fields of `FinishedSegment`
+                        "chroma_classes", "has_captions"}, the fields of `FinishedSegment`
         *.PID.partial   a file that process PID is writing
 
 A segment is finished when its JSON file exists. That file is written last, after the segment itself
@@ -33,6 +33,7 @@ from filelock import FileLock, Timeout
 
 from filmcolor.errors import ContainerError, FilmcolorError, InputError, OutputError, VerifyError
 from filmcolor.files import MAX_NAME, move_into_place, remedy_for
+from filmcolor.output.image_formats import is_image_output
 from filmcolor.video.sequence_names import find_sequence, listing_digest
 
 SUFFIX = ".filmcolor"  # of the folder's name
@@ -60,6 +61,7 @@ class FinishedSegment:
     format: str  # FFmpeg's name of its container
     faults: tuple[tuple[int, str], ...] = ()  # (pts, fault) of damaged frames
     chroma_classes: tuple[tuple[str, int], ...] = ()  # runs (class, number of frames) in order
+    has_captions: bool = False  # in some of its frames
 
     @property
     def classes_of_frames(self) -> tuple[str, ...]:
@@ -151,9 +153,9 @@ class Journal:
             for path in self.folder.iterdir():
                 if path.name.endswith(".partial"):
                     with suppress(PermissionError):  # Windows: its process may still have it open
-                        path.unlink()
+                        _remove(path)
                 elif previous is None and path.name != _LOCK:
-                    path.unlink()
+                    _remove(path)
         except OSError as error:
             raise self._write_error(self.folder.name, error) from error
         fields = [[segment.number, segment.first, segment.stop] for segment in segments]
@@ -288,7 +290,20 @@ def _explanation(journal: Journal, segments: Sequence[Segment]) -> str:
     )
 
 
+def _remove(path: Path) -> None:
+    """Remove a file, or a folder that a killed run wrote images into."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+
+
 def _folder_for(target: Path) -> Path:
+    """Return the folder of a run; beside that of its images if that is only to be made."""
+    if is_image_output(target):
+        beside = target.parent.with_name(f"{target.parent.name}{SUFFIX}")
+        if beside.exists() or not target.parent.exists():
+            target = target.parent
     name = f"{target.name}{SUFFIX}"
     if len(os.fsencode(name)) > MAX_NAME:
         name = f"{hashlib.sha256(os.fsencode(name)).hexdigest()[:32]}{SUFFIX}"

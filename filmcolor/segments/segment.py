@@ -18,14 +18,17 @@ import av
 from filmcolor.errors import OutputError
 from filmcolor.files import media_url
 from filmcolor.output.encoder import FrameBuilder, add_video_stream, start_encoding
+from filmcolor.output.image_formats import IMAGE_SEQUENCE
 from filmcolor.output.muxing import close_quietly, translate_write_errors
 from filmcolor.output.options import OutputPlan
+from filmcolor.output.rgb_frames import RgbFrameBuilder
 from filmcolor.runtime.profiler import Profiler, section
 from filmcolor.segments.journal import FinishedSegment, Journal, Segment
 from filmcolor.types.film import FilmInfo, Part
 from filmcolor.types.frames import ColorFrame
 from filmcolor.video.demux import open_film, read_packets
 from filmcolor.video.frame_index import FrameIndex
+from filmcolor.video.side_data import has_captions
 
 _FORMATS = "nut", "mov"  # MOV where NUT has no tag for the codec, as for ProRes
 _SECONDS = 60  # of a segment: the most that a killed run loses; shorter ones cost more keyframes
@@ -92,11 +95,13 @@ class SegmentWriter:
         self, info: FilmInfo, plan: OutputPlan, path: Path, profiler: Profiler | None = None
     ) -> None:
         self._info, self._plan, self._path, self._profiler = info, plan, path, profiler
-        self._build_frame = FrameBuilder(info, plan)
+        make_builder = RgbFrameBuilder if plan.format == IMAGE_SEQUENCE else FrameBuilder
+        self._build_frame = make_builder(info, plan)
         self._stack = ExitStack()
         self._pts: list[int] = []
         self._faults: list[tuple[int, str]] = []
         self._chroma_classes: list[str] = []
+        self._has_captions = False
         self._end_pts = 0
         self._packet_pts: list[int] = []  # in decoding order
         self._num_before_zero = 0  # packets with a DTS below zero
@@ -115,6 +120,7 @@ class SegmentWriter:
         with section(self._profiler, "frame building"):
             built = self._build_frame(frame, frame.pts - self._pts[0])
         self._chroma_classes.append(frame.chroma_class)
+        self._has_captions = self._has_captions or has_captions(frame.side_data)
         if frame.fault:
             self._faults.append((frame.pts, frame.fault))
         self._end_pts = frame.pts + frame.duration
@@ -146,6 +152,7 @@ class SegmentWriter:
             chroma_classes=tuple(
                 (name, len(list(run))) for name, run in groupby(self._chroma_classes)
             ),
+            has_captions=self._has_captions,
         )
 
     def _delay(self) -> int:

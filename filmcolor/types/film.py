@@ -93,7 +93,7 @@ class FilmInfo:
     origin: Fraction = Fraction(0)
     has_times: bool = True  # frames have timestamps; elementary streams have none
     num_bytes: int = 0  # of the file
-    # of the first frame: FFmpeg's struct in hexadecimal, by its name for the kind of side data
+    # of the first frame, by FFmpeg's name of the kind: its struct in hexadecimal where it is used
     side_data: Mapping[str, str] = field(default_factory=dict)
     stem: Path | None = None  # of outputs' names, where it is not the path's: an image sequence
     is_linear: bool = False  # its floating-point values are linear light
@@ -109,7 +109,8 @@ class FilmInfo:
     def is_still(self) -> bool:
         """True for one picture, in a format of pictures."""
         brand = self.metadata.get("major_brand", "").strip()
-        return self.container.endswith("_pipe") or brand in _STILL_BRANDS
+        is_image = self.container.endswith("_pipe") or self.container == "image2"
+        return (is_image and self.stem is None) or brand in _STILL_BRANDS
 
     def beside(self, suffix: str) -> Path:
         """Return the path beside the film that has its name and a suffix, ".color.mp4" say."""

@@ -78,9 +78,10 @@ class Coding:
 
 
 def convert_luma(luma: Any, source: Coding, target: Coding) -> Any:
-    """Return luma code values at another bit depth; the same object if the depth is the same.
+    """Return luma code values at another bit depth or range; the same object if both are the same.
 
-    More bits lose nothing: limited range is shifted, and full range is rounded reversibly.
+    More bits lose nothing: limited range is shifted, and full range is rounded reversibly. So is
+    limited range in full range, but for values below black and above white, which are clipped.
     """
     scales, offsets = (
         (source.luma_scale, target.luma_scale),
@@ -90,7 +91,7 @@ def convert_luma(luma: Any, source: Coding, target: Coding) -> Any:
 
 
 def convert_chroma(chroma: Any, source: Coding, target: Coding) -> Any:
-    """Return chroma code values at another bit depth; the same object if it is the same."""
+    """Return chroma code values at another bit depth or range; the same object if both are."""
     scales = source.chroma_scale, target.chroma_scale
     offsets = source.chroma_offset, target.chroma_offset
     return _convert(chroma, source, target, scales, offsets)
@@ -112,10 +113,11 @@ def default_matrix(width: int, height: int) -> int:
 def _convert(
     codes: Any, source: Coding, target: Coding, scales: tuple[int, int], offsets: tuple[int, int]
 ) -> Any:
-    if source.bit_depth == target.bit_depth:
+    is_same_range = source.is_full_range == target.is_full_range
+    if source.bit_depth == target.bit_depth and is_same_range:
         return codes
     shift = target.bit_depth - source.bit_depth
-    if shift > 0 and not source.is_full_range:
+    if shift > 0 and is_same_range and not source.is_full_range:
         return codes.astype(np.uint16) << shift
     scaled = (codes.astype(np.float32) - offsets[0]) * (scales[1] / scales[0]) + offsets[1]
     peak = (1 << target.bit_depth) - 1

@@ -94,7 +94,11 @@ def path_of(container: InputContainer) -> Path:
 def _open_without_name(path: Path) -> InputContainer:
     """Open a file by its contents: its name looks like a still, or like a pattern of stills."""
     file = open(os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0)), "rb")  # noqa: PTH123, SIM115
-    return av.open(file, "r", metadata_errors="replace")  # the file's name is a number
+    try:
+        return av.open(file, "r", metadata_errors="replace")  # the file's name is a number
+    except av.error.FFmpegError:  # a still of a format that only its suffix shows
+        options = {"pattern_type": "none"}
+        return av.open(media_url(path), "r", format=IMAGE_FORMAT, container_options=options)
 
 
 def _explain(path: Path, error: Exception) -> InputError:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from filmcolor.errors import InputError
+from filmcolor.video.ebml import CLUSTER, children, top_elements
 
 _SAMPLE_BYTES = 1 << 20  # read at each of the places of a stream that is sampled
 _MIN_SHARE = 0.05  # of marked packets of a stream: fewer are damage
@@ -17,9 +18,9 @@ _MAX_HEADER = 1 << 26  # bytes of a film's index; larger ones are not searched
 _MP4_TRACK = re.compile(rb"(enc[vats]|drm[is])(?=.{0,4096}?sinf)", re.DOTALL)
 _MP4_SCHEME = re.compile(rb"schm.{4}([\x20-\x7e]{4})", re.DOTALL)
 _MP4_BOXES = (b"ftyp", b"styp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot")
-# EBML IDs (RFC 9559)
-_SEGMENT, _TRACKS, _TRACK = 0x18538067, 0x1654AE6B, 0xAE
-_ENCODINGS, _ENCODING, _ENCODING_TYPE, _ENCRYPTION = 0x6D80, 0x6240, 0x5033, 0x5035
+# elements of Matroska (RFC 9559)
+_TRACKS, _TRACK = 0x1654AE6B, 0xAE
+_ENCODINGS, _ENCODING, _ENCRYPTION = 0x6D80, 0x6240, 0x5035
 _ASF_HEADER = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
 _ASF_ENCRYPTION = (  # content encryption objects, ASF specification 3.14 and 3.15
     bytes.fromhex("fbb3112223bdd211b4b700a0c955fc6e"),
@@ -110,55 +111,19 @@ def _find_in_mp4(file: BinaryIO) -> str:
 
 
 def _find_in_matroska(file: BinaryIO) -> str:
-    position = 0
-    for _ in range(100):  # elements before the tracks
-        file.seek(position)
-        header = file.read(12)
-        element, size, start = _element(header, 0)
-        if element == _SEGMENT:
-            position += start
-        elif element == _TRACKS:
-            file.seek(position + start)
-            data = file.read(min(size, _MAX_HEADER))
-            is_encrypted = any(
-                name == _ENCRYPTION or (name == _ENCODING_TYPE and value == b"\1")
-                for name, value in _descend(data, (_TRACK, _ENCODINGS, _ENCODING))
-            )
+    for place in top_elements(file):
+        if place.id == _TRACKS:
+            file.seek(place.start)
+            values = children(file.read(min(place.stop - place.start, _MAX_HEADER)))
+            for level in (_TRACK, _ENCODINGS, _ENCODING):
+                values = [
+                    item for name, value in values if name == level for item in children(value)
+                ]
+            is_encrypted = any(name == _ENCRYPTION for name, _ in values)
             return "Matroska's encryption of tracks" if is_encrypted else ""
-        elif len(header) < 12:
+        if place.id == CLUSTER:
             break
-        else:
-            position += start + size
     return ""
-
-
-def _descend(data: bytes, names: tuple[int, ...]) -> Iterator[tuple[int, bytes]]:
-    """Yield the (ID, value) of the elements below those of some IDs, one for each level."""
-    position = 0
-    while position < len(data):
-        name, size, start = _element(data, position)
-        value = data[position + start : position + start + size]
-        if not names:
-            yield name, value
-        elif name == names[0]:
-            yield from _descend(value, names[1:])
-        position += start + size
-
-
-def _element(data: bytes, position: int) -> tuple[int, int, int]:
-    """Return the ID of an EBML element (RFC 8794), the size of its value and of its header."""
-    id_length = _vint_length(data, position)
-    start = position + id_length
-    size_length = _vint_length(data, start)
-    name = int.from_bytes(data[position:start], "big")
-    size = int.from_bytes(data[start : start + size_length], "big") & ((1 << 7 * size_length) - 1)
-    return name, size, id_length + size_length
-
-
-def _vint_length(data: bytes, position: int) -> int:
-    """Return the bytes of a number of variable size, whose first bits count them."""
-    first = data[position] if position < len(data) else 0
-    return 9 - max(1, first.bit_length())
 
 
 def _pes_marks(samples: Iterator[bytes]) -> Iterator[bool]:

@@ -25,7 +25,7 @@ FORMAT = "image2"  # FFmpeg's name of its demuxer of image sequences
 DEFAULT_RATE = Fraction(24)  # frames per second, without a rate in the images
 _MAX_GAPS = 5  # listed in a line
 _NO_IMAGE = b"\0"  # in place of a file that is missing or cannot be read
-_NAMED_SUFFIXES = (".pam", ".tga")  # formats that only the suffix tells
+_NAMED_SUFFIXES = (".pam", ".tga")  # formats without a mark of their own
 _ERRORS = (av.error.FFmpegError, EOFError, OSError, ValueError)
 
 
@@ -199,7 +199,7 @@ def _read(path: Path) -> bytes:
 
 
 def _open_image(data: bytes, path: Path) -> Any:
-    """Open an image from memory; by its suffix where its contents do not tell the format."""
+    """Open an image from memory; by its suffix where its contents do not show the format."""
     container: Any
     try:
         container = av.open(io.BytesIO(data))

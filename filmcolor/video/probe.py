@@ -22,7 +22,13 @@ from filmcolor.video.frame_rate import read_frame_rate, stores_times
 from filmcolor.video.image_sequence import ImageSequence
 from filmcolor.video.interlacing import detect_field_order, is_interlaced_order, marks_frames
 from filmcolor.video.pixel_layout import is_known
-from filmcolor.video.side_data import DISPLAY_MATRIX, read_side_data
+from filmcolor.video.side_data import (
+    CAPTIONS,
+    DISPLAY_MATRIX,
+    STORED_KINDS,
+    CaptionSearch,
+    read_side_data,
+)
 
 _DISPOSITIONS = tuple(flag.name for flag in Disposition if flag.name)
 
@@ -50,7 +56,8 @@ def describe_film(container: InputContainer, path: Path, video: int | None = Non
     if not hasattr(stream.codec_context, "decode"):
         raise InputError(f"{path}: no decoder for its video in this build of PyAV")
     codec = stream.codec_context.codec.canonical_name
-    frames = _frames(container, stream, path)
+    search = CaptionSearch(codec)
+    frames = _frames(container, stream, path, search)
     frame = next(frames)
     if not is_known(frame.format):
         raise InputError(
@@ -70,6 +77,8 @@ def describe_film(container: InputContainer, path: Path, video: int | None = Non
     field_order = detect_field_order(header_order, first_frames, codec)
     has_times = stores_times(container.format.name, frame, codec)
     frame_rate, rate_notes = read_frame_rate(stream, container.format.name, codec)
+    if search.finish(read_packets(container, stream)):
+        side_data.setdefault(CAPTIONS, b"")
     return FilmInfo(
         path=path,
         container=container.format.name,
@@ -96,7 +105,7 @@ def describe_film(container: InputContainer, path: Path, video: int | None = Non
         origin=_origin(container, stream, frame),
         has_times=has_times,
         num_bytes=max(0, container.size),
-        side_data={kind: data.hex() for kind, data in side_data.items()},
+        side_data={k: data.hex() if k in STORED_KINDS else "" for k, data in side_data.items()},
         stem=container.files.stem if isinstance(container, ImageSequence) else None,
         notes=(
             *rate_notes,
@@ -115,6 +124,7 @@ def _choose_video(container: InputContainer, videos: list[int], video: int | Non
 
 
 def stream_info(stream: Any) -> StreamInfo:
+    """Return the properties of a stream of an open film."""
     context = getattr(stream, "codec_context", None)
     codec = (context.codec.canonical_name if context else getattr(stream, "name", None)) or "none"
     detail = ""
@@ -131,10 +141,16 @@ def _is_chapter_track(stream: Any) -> bool:
     return stream.type == "data" and stream.discard == Discard.all
 
 
-def _frames(container: InputContainer, stream: Any, path: Path) -> Iterator[av.VideoFrame]:
-    """Yield the frames that can be decoded, at least one; raises InputError without one."""
+def _frames(
+    container: InputContainer, stream: Any, path: Path, search: CaptionSearch
+) -> Iterator[av.VideoFrame]:
+    """Yield the frames that can be decoded, at least one; raises InputError without one.
+
+    `search` sees the packets that are read.
+    """
     has_packets = has_frames = False
     for packet in read_packets(container, stream):
+        search.add(packet)
         has_packets |= packet.size > 0
         for frame in decode_packet(stream, packet) or ():
             has_frames = True

@@ -21,7 +21,7 @@ IMAGE_SUFFIXES = frozenset(
         *(".bmp", ".dds", ".dpx", ".exr", ".hdr", ".j2c", ".j2k", ".jls", ".jp2", ".jpc"),
         *(".jpeg", ".jpg", ".jxl", ".pam", ".pbm", ".pcx", ".pfm", ".pgm", ".phm", ".png"),
         *(".pnm", ".ppm", ".qoi", ".ras", ".sgi", ".sun", ".tga", ".tif", ".tiff", ".webp"),
-        ".xwd",
+        *(".cri", ".dng", ".xwd"),
     }
 )
 _COUNTER = re.compile(r"%(?:0(\d+))?d|(#{2,})")  # "%06d", "%d" or "######"

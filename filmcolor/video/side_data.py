@@ -6,6 +6,8 @@ whose planes are then filled. That costs 0.2 ms at 1080p, for frames with such d
 """
 
 import re
+from collections.abc import Iterable
+from itertools import islice
 from typing import Any
 
 import av
@@ -17,9 +19,10 @@ from filmcolor.video.demux import decode_packet, open_film, read_packets
 
 CAPTIONS, STEREO_3D = "A53_CC", "STEREO3D"
 MASTERING_DISPLAY, LIGHT_LEVEL = "MASTERING_DISPLAY_METADATA", "CONTENT_LIGHT_LEVEL"
-DISPLAY_MATRIX = "DISPLAYMATRIX"
+DISPLAY_MATRIX, DOLBY_VISION = "DISPLAYMATRIX", "DOVI_METADATA"
 # AVFrameSideDataType that PyAV has no name for; with one of these it reads none of a frame
 _UNNAMED = {28: "LCEVC", 29: "VIEW_ID", 30: "3D_REFERENCE_DISPLAYS", 31: "EXIF"}
+STORED_KINDS = frozenset((MASTERING_DISPLAY, LIGHT_LEVEL, STEREO_3D))  # in FilmInfo.side_data
 _CARRIED_NAMES = frozenset((CAPTIONS, STEREO_3D))  # what encoders take from frames
 _CARRIED = frozenset(Type[name] for name in _CARRIED_NAMES)
 # what a film loses without them; kinds that are not here are about its coding, or kept elsewhere
@@ -30,6 +33,7 @@ _DESCRIPTIONS = {
     LIGHT_LEVEL: "HDR10's light levels",
     "DYNAMIC_HDR_PLUS": "HDR10+ metadata, which describe the original's grade",
     "DYNAMIC_HDR_VIVID": "HDR Vivid metadata, which describe the original's grade",
+    DOLBY_VISION: "Dolby Vision metadata, which describe the original's grade",
     "DOVI_RPU_BUFFER": "Dolby Vision metadata, which describe the original's grade",
     "AMBIENT_VIEWING_ENVIRONMENT": "its ambient viewing environment",
     "SPHERICAL": "its spherical projection (360° video)",
@@ -42,6 +46,9 @@ _DESCRIPTIONS = {
     "FILM_GRAIN_PARAMS": "its film grain parameters",
     "EXIF": "Exif data of its pictures",
 }
+_CAPTIONED_CODECS = ("h264", "hevc", "mpeg1video", "mpeg2video")
+_IDENTIFIERS = (b"GA94\x03", b"\0\0\1\xb2CC\x01\xf8")
+_MAX_SEARCHED_PACKETS, _MAX_SEARCHED_BYTES = 300, 1 << 23
 _CARRIER_SIZE = 16  # pixels
 
 
@@ -63,20 +70,55 @@ def read_side_data(frame: av.VideoFrame) -> dict[str, bytes]:
             frame = _without_kind(frame, int(number[0]))
 
 
+class CaptionSearch:
+    """Searches the first packets of a picture for captions, a few hundred at most.
+
+    Captions are told by their identifiers: of ATSC A/53, part 4, and in MPEG-2 that of DVDs.
+    """
+
+    def __init__(self, codec: str) -> None:
+        self._is_over = codec not in _CAPTIONED_CODECS
+        self._is_found = False
+        self._num_packets = self._num_bytes = 0
+
+    def add(self, packet: av.Packet) -> None:
+        """Search the picture's next packet."""
+        if self._is_over:
+            return
+        data = bytes(packet)
+        self._is_found = any(identifier in data for identifier in _IDENTIFIERS)
+        self._num_packets += 1
+        self._num_bytes += len(data)
+        self._is_over = (
+            self._is_found
+            or self._num_packets >= _MAX_SEARCHED_PACKETS
+            or self._num_bytes >= _MAX_SEARCHED_BYTES
+        )
+
+    def finish(self, packets: Iterable[av.Packet]) -> bool:
+        """Search the packets that follow; return whether there are captions."""
+        for packet in () if self._is_over else packets:
+            self.add(packet)
+            if self._is_over:
+                break
+        return self._is_found
+
+
 def describe_kind(kind: str) -> str:
     """Return a kind of side data in words; "" if nothing is lost without it."""
     return _DESCRIPTIONS.get(kind, "")
 
 
 def read_first_carrier(info: FilmInfo) -> av.VideoFrame | None:
-    """Return the carrier of a film's first frame; None if encoders take none of its data."""
+    """Return the carrier of the first frame near a film's beginning that has one, or None."""
     if not _CARRIED_NAMES & info.side_data.keys():
         return None
     with open_film(info.path) as film:
         stream = film.streams[info.video_index]
-        for packet in read_packets(film, stream):
+        for packet in islice(read_packets(film, stream), 2 * _MAX_SEARCHED_PACKETS):
             for frame in decode_packet(stream, packet) or ():
-                return make_carrier(frame)
+                if carrier := make_carrier(frame):
+                    return carrier
     return None
 
 
@@ -89,6 +131,11 @@ def make_carrier(frame: av.VideoFrame) -> av.VideoFrame | None:
     except ValueError:  # photographs' data, of formats that have none of the carried kinds
         return None
     return frame.reformat(_CARRIER_SIZE, _CARRIER_SIZE, "gray", interpolation="POINT")
+
+
+def has_captions(carrier: av.VideoFrame | None) -> bool:
+    """Return whether a carrier has captions."""
+    return carrier is not None and CAPTIONS in read_side_data(carrier)
 
 
 class FrameFactory:
@@ -105,7 +152,7 @@ class FrameFactory:
         if carrier.interlaced_frame:
             carrier = self._as_progressive(carrier)
         frame = carrier.reformat(self._width, self._height, self._pix_fmt, interpolation="POINT")
-        frame.pict_type, frame.key_frame = 0, False  # encoders would repeat the source's types
+        frame.pict_type = 0  # encoders would repeat the source's
         return frame
 
     def _as_progressive(self, carrier: av.VideoFrame) -> av.VideoFrame:
