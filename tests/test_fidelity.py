@@ -482,7 +482,8 @@ def test_sound_without_named_channels_is_kept_in_mp4(
     report = colorize(film, options=options)
     assert report.output.name == "film.color.mp4"
     with av.open(str(report.output)) as output:
-        assert output.streams.audio[0].codec_context.layout.name == layout
+        copied = output.streams.audio[0].codec_context.layout
+        assert copied.nb_channels == (2 if layout == "stereo" else 1)
     assert verify(film, report.output) == 12
 
 

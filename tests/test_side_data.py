@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+import ebml
 import media
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ from captioned import (
 from media import Film, shoot
 
 from filmcolor.errors import OutputError, VerifyError
-from filmcolor.output.captions import read_pairs, scc_text, srt_text
+from filmcolor.output.captions import read_pairs, scc_text, sidecar_paths, srt_text
 from filmcolor.output.luma_comparison import compare_luma
 from filmcolor.output.options import Encoding
 from filmcolor.output.plan import plan_output
@@ -122,6 +123,19 @@ def test_captions_beside_an_output_replace_no_file(tmp_path: Path, options: Colo
     encoding = Encoding("master", captions=True)
     with pytest.raises(OutputError, match=r"out\.srt exists"):
         colorize(film, tmp_path / "out.mkv", options=options, encoding=encoding)
+
+
+@pytest.mark.parametrize(
+    ("output", "expected"),
+    [
+        ("film.mkv", "film"),
+        ("a.b.mp4", "a.b"),
+        ("scan/reel_%06d.png", "scan/reel"),
+        ("scan/%04d.tif", "scan/scan"),
+    ],
+)
+def test_captions_have_the_name_of_their_output(output: str, expected: str) -> None:
+    assert sidecar_paths(Path(output)) == (Path(f"{expected}.scc"), Path(f"{expected}.srt"))
 
 
 def test_captions_of_dvds_are_one_pair_a_frame(tmp_path: Path) -> None:
@@ -279,7 +293,7 @@ HDR10_PLUS = bytes.fromhex("b5003c0001 0401 40001f400000000000000000000000")
 
 
 def test_hdr10_plus_is_told(tmp_path: Path) -> None:
-    made = Film(shoot(2, depth=10), codec="libx265", options=QUIET, **DEEP)
+    made = Film(shoot(4, depth=10), codec="libx265", options=QUIET, **DEEP)
     plain, film = media.make(tmp_path / "plain.mp4", made), tmp_path / "film.mp4"
     unit = registered_sei(b"\x4e\x01", HDR10_PLUS)
     _copy(plain, film, lambda data, _: insert_nal(data, unit, lambda head: head >> 1 & 63 < 32))
@@ -287,7 +301,7 @@ def test_hdr10_plus_is_told(tmp_path: Path) -> None:
 
 
 def test_dolby_vision_is_told(tmp_path: Path) -> None:
-    made = Film(shoot(2, depth=10), codec="libx265", options=QUIET, **DEEP)
+    made = Film(shoot(4, depth=10), codec="libx265", options=QUIET, **DEEP)
     film = media.make(tmp_path / "film.mp4", made)
     assert "Dolby" not in notes_of(film, ARCHIVE)
     # version 1.0, profile 8, level 1, with metadata for the base layer, like HLG
@@ -392,6 +406,22 @@ def test_spherical_video_is_told(tmp_path: Path) -> None:
     content = header + box(b"proj", pose, equirectangular)
     add_to_description(film, b"avc1", b"sv3d", content)
     assert "spherical" in notes_of(film, SHARE)
+
+
+def test_cropping_is_told(tmp_path: Path) -> None:
+    """The clean aperture of QuickTime, and Matroska's own; that of the whole picture is none."""
+    for size, is_cropped in (((90, 60), True), (media.SIZE, False)):
+        film = media.make(tmp_path / "film.mov", Film(shoot(2)))
+        numbers = (size[0], 1, size[1], 1, 0, 1, 0, 1)
+        aperture = b"".join(number.to_bytes(4, "big") for number in numbers)
+        add_to_description(film, b"avc1", b"clap", aperture)
+        assert ("cropping to 90×60" in notes_of(film, SHARE)) == is_cropped
+    film = media.make(tmp_path / "film.mkv", Film(shoot(2), **CLOCK))
+    [track] = [c for n, c in ebml.children(ebml.top(film, ebml.TRACKS) or b"") if n == ebml.TRACK]
+    crop = ebml.element(0x54BB, 4) + ebml.element(0x54CC, 2) + ebml.element(0x54DD, 4)
+    fields = [ebml.element(n, c, crop if n == 0xE0 else b"") for n, c in ebml.children(track)]
+    ebml.change(film, {ebml.TRACKS: ebml.element(ebml.TRACKS, ebml.element(ebml.TRACK, *fields))})
+    assert "cropping to 90×60" in notes_of(film, MASTER)
 
 
 def test_icc_profile_and_exif_of_pictures_are_told(tmp_path: Path) -> None:

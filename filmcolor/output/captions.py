@@ -33,6 +33,7 @@ _PAIR_SECONDS = Fraction(1001, 30_000)  # CEA-608: a pair for each frame of NTSC
 _VALID_AND_TYPE, _FIRST_FIELD = 0x07, 0x04
 _MAX_RATE = 30  # frames per second that .scc files number
 _MILLISECOND = Fraction(1, 1000)
+_IMAGE_NUMBER = re.compile(r"[ ._-]*%\d*d")
 _TAGS = re.compile(r"\{[^}]*\}")
 _STYLE = re.compile(r"\\([ibu])([01])")
 
@@ -43,8 +44,9 @@ def is_caption_track(stream: StreamInfo) -> bool:
 
 
 def sidecar_paths(output: Path) -> tuple[Path, ...]:
-    """Return the paths of the captions beside an output."""
-    return tuple(output.with_suffix(suffix) for suffix in SUFFIXES)
+    """Return the paths of the captions beside an output; of images, without their number."""
+    stem = _IMAGE_NUMBER.sub("", output.stem) or output.parent.name
+    return tuple(output.with_name(f"{stem}{suffix}") for suffix in SUFFIXES)
 
 
 def write_captions(info: FilmInfo, part: Part, output: Path) -> tuple[Path, ...]:

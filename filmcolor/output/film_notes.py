@@ -14,9 +14,15 @@ from filmcolor.output.muxing import cut_chapters
 from filmcolor.output.options import OutputPlan
 from filmcolor.output.timecode import shift_timecode
 from filmcolor.types.film import Chapter, FilmInfo, Part
-from filmcolor.video.dolby_vision import has_dolby_vision
 from filmcolor.video.matroska import ChapterCount, count_chapters, read_details
-from filmcolor.video.side_data import CAPTIONS, DOLBY_VISION, STEREO_3D, describe_kind
+from filmcolor.video.side_data import (
+    CAPTIONS,
+    DOLBY_VISION,
+    STEREO_3D,
+    TIMECODES,
+    describe_kind,
+)
+from filmcolor.video.track_header import has_dolby_vision, read_cropped_size
 
 _CAPTIONS_OFFER = "--captions writes them beside it, as .scc and .srt"
 _TOLERANCE = Fraction(1, 500)  # seconds: containers round chapters to 1 ms
@@ -44,6 +50,8 @@ def _side_data_notes(info: FilmInfo, plan: OutputPlan) -> Iterator[str]:
     if "alpha_mode" in tags and not info.has_alpha:
         yield f"transparency (alpha) left out: FFmpeg's decoder of {info.codec} does not read it"
     lost = [kind for kind in info.side_data if kind not in plan.kept_side_data]
+    if TIMECODES in lost and info.timecode is not None:
+        lost.remove(TIMECODES)  # the film's timecode counts them
     is_matroska = plan.format in ("matroska", "webm")
     if "stereo_mode" in tags and STEREO_3D not in info.side_data and not is_matroska:
         lost.append(STEREO_3D)  # of anaglyphs there is no side data
@@ -54,6 +62,11 @@ def _side_data_notes(info: FilmInfo, plan: OutputPlan) -> Iterator[str]:
         yield f"left out, {place} does not keep {description}"
     if CAPTIONS in lost and not plan.writes_captions:
         yield f"closed captions: {_CAPTIONS_OFFER}"
+    if size := read_cropped_size(info):
+        yield (
+            f"cropping to {size[0]}×{size[1]} left out: all of {info.width}×{info.height} is kept, "
+            "and shown"
+        )
     if any(is_caption_track(s) for s in plan.stream_plan.left_out) and not plan.writes_captions:
         yield f"the film has a track of closed captions: {_CAPTIONS_OFFER}"
 

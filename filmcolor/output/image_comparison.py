@@ -13,7 +13,9 @@ from filmcolor.video.demux import decode_packet, open_film, read_packets
 from filmcolor.video.frame_index import FrameIndex
 from filmcolor.video.sequence_names import find_sequence
 
-_RATE_TOLERANCE = Fraction(1, 1000)  # frames per second: headers hold floats
+_RATE_TOLERANCE = Fraction(1, 100)  # frames per second: headers hold floats
+_RATES = range(1, 1000)  # that are read from a header
+_SAR_TOLERANCE = Fraction(1, 1000)
 
 
 def compare_images(source: FilmInfo, result: FilmInfo, pts: Sequence[int]) -> None:
@@ -45,14 +47,16 @@ def compare_images(source: FilmInfo, result: FilmInfo, pts: Sequence[int]) -> No
 
 def _compare_headers(source: FilmInfo, result: FilmInfo, suffix: str, first: int) -> None:
     """Compare what the first image says of the film; `first`: the number of its frame."""
-    if result.sar not in (source.sar, 1):
+    is_same_sar = abs(result.sar / source.sar - 1) < _SAR_TOLERANCE
+    if not is_same_sar and result.sar != 1:  # 1: not stated
         raise VerifyError(
             f"{result.path} has pixels of {result.sar} where {source.path} has {source.sar}"
         )
     image_format = IMAGE_FORMATS.get(suffix)
     if image_format is None or not image_format.keeps_times:
         return
-    if abs(result.frame_rate - source.frame_rate) > _RATE_TOLERANCE:
+    is_same_rate = abs(result.frame_rate - source.frame_rate) < _RATE_TOLERANCE
+    if not is_same_rate and round(source.frame_rate) in _RATES:
         raise VerifyError(
             f"{result.path} has {float(result.frame_rate):.3f} frames/s where {source.path} has "
             f"{float(source.frame_rate):.3f}"

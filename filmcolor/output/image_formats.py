@@ -11,11 +11,10 @@ import av
 
 from filmcolor.errors import SettingsError
 from filmcolor.types.film import FilmInfo
-from filmcolor.video.image_sequence import FORMAT as IMAGE_SEQUENCE
+from filmcolor.video.image_sequence import FORMAT
 from filmcolor.video.pixel_layout import is_float
 
-__all__ = ["IMAGE_FORMATS", "IMAGE_SEQUENCE", "ImageFormat", "has_linear_light", "is_image_output"]
-
+IMAGE_SEQUENCE = FORMAT  # the format of an output plan, and the container of what it writes
 _FLOAT_DEPTH = 16  # bits of the code values that floating-point samples are computed from
 
 

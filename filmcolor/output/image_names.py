@@ -76,7 +76,7 @@ def check_image_target(path: Path, source: Path, force: bool) -> None:
             raise OutputError(f"{path} would be among the film's own images; name another folder")
     if existing and not force:
         raise OutputError(
-            f"{pattern.folder} has such images ({existing[0]}); choose another name or add --force"
+            f"{path}: such images exist ({existing[0]}); choose another name or add --force"
         )
 
 

@@ -30,6 +30,7 @@ from filmcolor.video.interlacing import is_interlaced_order
 from filmcolor.video.side_data import describe_kind
 
 _USUAL_TAGS = ("handler_name",)  # of FFmpeg's making
+_TIMECODE_DATA = "S12M_TIMECODE"  # how FFmpeg's decoder gives that of a DPX header
 _BT2020, _CURVED_HDR = 9, (16, 18)  # H.273: primaries; the transfers of PQ and HLG
 
 
@@ -54,7 +55,7 @@ def plan_images(info: FilmInfo, path: Path, encoding: Encoding) -> OutputPlan:
     notes = [*info.notes]
     notes += (f"left out, {path.suffix} cannot hold it: {s.name}" for s in streams.left_out)
     notes += _picture_notes(info, plan)
-    if sar != info.sar:
+    if info.sar != 1 and sar == 1:
         notes.append(f"pixels of {info.sar}: {path.suffix} images do not say so")
     if is_vfr:
         notes.append(f"times left out: images have one rate, {float(info.frame_rate):.3f} frames/s")
@@ -108,6 +109,7 @@ def _plan_picture(info: FilmInfo, path: Path, encoding: Encoding) -> OutputPlan:
         height=info.height,
         primaries=UNSPECIFIED,  # readers of PNG would take the tags of video for a curve to undo
         transfer=UNSPECIFIED,
+        writes_captions=encoding.captions,
     )
 
 
@@ -156,8 +158,10 @@ def _left_out_notes(info: FilmInfo, path: Path) -> Iterator[str]:
             yield f"timecode {timecode} left out: {suffix} images cannot hold it"
     if info.has_alpha and not image_format.alpha:
         yield "transparency (alpha) left out; .png and .tif keep it"
-    for description in filter(None, map(describe_kind, info.side_data)):
-        yield f"left out, images do not keep {description}"
+    for kind in info.side_data:
+        is_header = kind == _TIMECODE_DATA and info.container == IMAGE_SEQUENCE  # see above
+        if (description := describe_kind(kind)) and not is_header:
+            yield f"left out, images do not keep {description}"
     if info.chapters:
         yield f"left out, images have none: {len(info.chapters)} chapters"
     picture = next(s for s in info.streams if s.index == info.video_index)

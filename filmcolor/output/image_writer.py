@@ -27,7 +27,7 @@ class ImageWriter:
 
     An image's number is that of its frame, as --frames counts them; of the images of a film that
     is a sequence, their own. `partial`: the pattern of the images that are written to. `repair`:
-    of no streams, which images have none of.
+    of no streams, which images have none of. `notes`: lines for people, after `keep`.
     """
 
     def __init__(self, info: FilmInfo, plan: OutputPlan, folder: Path) -> None:
@@ -41,6 +41,7 @@ class ImageWriter:
         self._first = sources.numbers[0] if sources else 0
         self._numbering = FrameNumbering(FrameIndex.read(info))
         self._numbers: list[int] = []
+        self.notes: tuple[str, ...] = ()
 
     def __enter__(self) -> "ImageWriter":
         with translate_write_errors(self.plan.path):
@@ -65,7 +66,7 @@ class ImageWriter:
         """Do nothing: all images are written."""
 
     def keep(self, path: Path) -> None:
-        """Move the images to the names of a pattern; older ones of that pattern are removed."""
+        """Move the images to the names of a pattern, replacing those of the same numbers."""
         pattern, folder = ImagePattern.parse(path), self.partial.parent
         with translate_write_errors(path):
             for number in self._numbers if pattern != self._pattern else ():
@@ -79,10 +80,10 @@ class ImageWriter:
                 sync_folder(pattern.folder.parent)
 
     def _move(self, folder: Path, pattern: ImagePattern) -> None:
-        older = set(pattern.existing())
-        for name in map(pattern.name, self._numbers):
+        names = [pattern.name(number) for number in self._numbers]
+        for name in names:
             (folder / name).replace(pattern.folder / name)
-            older.discard(name)
-        for name in older:
-            (pattern.folder / name).unlink()
         sync_folder(pattern.folder)
+        if others := sorted(set(pattern.existing()) - set(names)):
+            more = f" and {len(others) - 1} more" if len(others) > 1 else ""
+            self.notes = (f"beside them are images of an earlier run: {others[0]}{more}",)

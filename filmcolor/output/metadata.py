@@ -32,7 +32,7 @@ _FILE_TAGS = frozenset(
     )
 )
 # further tags of streams that are kept in another way, or repeat what the film says
-_STREAM_FILE_TAGS = frozenset(("creation_time", "rotate"))
+_STREAM_FILE_TAGS = frozenset(("creation_time", "rotate", "file_package_umid"))
 # what the picture's tags say of its frames: planned and told with these (`side_data`)
 _PICTURE_TAGS = frozenset(("alpha_mode", "stereo_mode"))
 # codecs that each container holds without a header: video, audio, subtitles

@@ -23,10 +23,14 @@ from filmcolor.types.film import FilmInfo, Part, StreamInfo
 
 @dataclass(frozen=True, slots=True)
 class JoinedFilm:
-    """A film that has its name: the times of its frames, and damage of the copied streams."""
+    """A film that has its name: the times of its frames, and damage of the copied streams.
+
+    `notes`: lines for people about what else lies where it was written.
+    """
 
     pts: list[int]
     damage: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 def join_segments(
@@ -61,7 +65,8 @@ def join_segments(
         raise VerifyError(
             f"{'; '.join(differences)}; the coloured film is kept as {unverified_path(plan.path)}"
         )
-    return JoinedFilm(pts, writer.repair.damage)
+    notes = writer.notes if isinstance(writer, ImageWriter) else ()
+    return JoinedFilm(pts, writer.repair.damage, notes)
 
 
 def _make_writer(

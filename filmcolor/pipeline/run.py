@@ -193,7 +193,7 @@ class Run:
             len(pts),
             float(length),
             0.0,
-            (*self.plan.notes, *describe_times(self.info, self.index), *notes),
+            (*self.plan.notes, *describe_times(self.info, self.index), *notes, *film.notes),
             damage + film.damage,
         )
 

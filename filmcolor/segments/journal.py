@@ -300,10 +300,11 @@ def _remove(path: Path) -> None:
 
 def _folder_for(target: Path) -> Path:
     """Return the folder of a run; beside that of its images if that is only to be made."""
-    if is_image_output(target):
-        beside = target.parent.with_name(f"{target.parent.name}{SUFFIX}")
-        if beside.exists() or not target.parent.exists():
-            target = target.parent
+    folder = target.parent
+    if is_image_output(target) and folder.name not in ("", ".."):
+        beside = folder.with_name(f"{folder.name}{SUFFIX}")
+        if beside.exists() or not folder.exists():
+            target = folder
     name = f"{target.name}{SUFFIX}"
     if len(os.fsencode(name)) > MAX_NAME:
         name = f"{hashlib.sha256(os.fsencode(name)).hexdigest()[:32]}{SUFFIX}"

@@ -19,7 +19,7 @@ from filmcolor.video.demux import decode_packet, open_film, read_packets
 
 CAPTIONS, STEREO_3D = "A53_CC", "STEREO3D"
 MASTERING_DISPLAY, LIGHT_LEVEL = "MASTERING_DISPLAY_METADATA", "CONTENT_LIGHT_LEVEL"
-DISPLAY_MATRIX, DOLBY_VISION = "DISPLAYMATRIX", "DOVI_METADATA"
+DISPLAY_MATRIX, DOLBY_VISION, TIMECODES = "DISPLAYMATRIX", "DOVI_METADATA", "S12M_TIMECODE"
 # AVFrameSideDataType that PyAV has no name for; with one of these it reads none of a frame
 _UNNAMED = {28: "LCEVC", 29: "VIEW_ID", 30: "3D_REFERENCE_DISPLAYS", 31: "EXIF"}
 STORED_KINDS = frozenset((MASTERING_DISPLAY, LIGHT_LEVEL, STEREO_3D))  # in FilmInfo.side_data
@@ -39,7 +39,7 @@ _DESCRIPTIONS = {
     "SPHERICAL": "its spherical projection (360° video)",
     "ICC_PROFILE": "its ICC profile",
     "AFD": "its active format description (AFD)",
-    "S12M_TIMECODE": "timecodes in the picture (SMPTE ST 12)",
+    TIMECODES: "timecodes in the picture (SMPTE ST 12)",
     "LCEVC": "its LCEVC enhancement layer",
     "VIEW_ID": "the views of its other layers",
     "3D_REFERENCE_DISPLAYS": "its 3D reference displays",
