@@ -1,5 +1,6 @@
 """Writes image sequences of known grey values, with PyAV's encoders."""
 
+import struct
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -44,6 +45,9 @@ KINDS = {
 }
 
 
+DPX_HEADERS = 2048  # bytes: generic, film and television headers, SMPTE ST 268-1
+
+
 def grey(number: int, depth: int) -> np.ndarray:
     """Return the luma (H, W) of an image: every code value comes up in some image."""
     width, height = SIZE
@@ -71,6 +75,16 @@ def encode(codec: str, pix_fmt: str, planes: Iterable[np.ndarray], **options: st
     return b"".join(bytes(packet) for packet in [*context.encode(frame), *context.encode(None)])
 
 
+def with_all_headers(data: bytes) -> bytes:
+    """Return a DPX with the film and television headers, undefined, that FFmpeg leaves out."""
+    order = ">" if data[:4] == b"SDPX" else "<"
+    (start,) = struct.unpack_from(f"{order}I", data, 4)
+    header = bytearray(data[:start].ljust(DPX_HEADERS, b"\xff"))
+    for offset in (4, 808):  # of the pixels, in the file's header and in the first element's
+        struct.pack_into(f"{order}I", header, offset, DPX_HEADERS)
+    return bytes(header) + data[start:]
+
+
 def image(kind: Kind, luma: np.ndarray) -> bytes:
     """Return an image file whose pixels are grey."""
     pixels = av.VideoFormat(kind.pix_fmt)
@@ -78,7 +92,8 @@ def image(kind: Kind, luma: np.ndarray) -> bytes:
         planes = [luma] * 3
     else:
         planes = [np.repeat(luma[..., None], 3, axis=2) if pixels.is_rgb else luma]
-    return encode(kind.codec, kind.pix_fmt, planes, **kind.options)
+    data = encode(kind.codec, kind.pix_fmt, planes, **kind.options)
+    return with_all_headers(data) if kind.codec == "dpx" else data
 
 
 def write_images(

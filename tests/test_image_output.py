@@ -15,7 +15,7 @@ import media
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from images import KINDS, encode, exr, grey, image, write_images
+from images import DPX_HEADERS, KINDS, encode, exr, grey, image, with_all_headers, write_images
 from PIL import Image
 
 from filmcolor.cli.main import cli
@@ -50,10 +50,9 @@ from filmcolor.video.source_options import SourceOptions
 BT601, BT709 = (0.299, 0.587, 0.114), (0.2126, 0.7152, 0.0722)
 DROP = Encoding(drop_unsupported=True)
 # offsets in DPX files: SMPTE ST 268-1, tables 1 to 6
-DATA_OFFSET, FILE_SIZE, CREATOR, PROJECT, TRANSFER, DATA_OFFSET_2 = 4, 16, 160, 260, 801, 808
+DATA_OFFSET, FILE_SIZE, CREATOR, PROJECT, TRANSFER = 4, 16, 160, 260, 801
 SCANNER, FILM_COUNT, FRAME_POSITION, FILM_RATE, SLATE = 1556, 1676, 1712, 1724, 1764
 TIMECODE, TELEVISION_RATE = 1920, 1940
-HEADERS, FFMPEG_HEADERS = 2048, 1664  # bytes
 UNKNOWN = 0xFFFFFFFF
 
 
@@ -254,15 +253,12 @@ def dpx(
     `fields`: bytes by their offset; `words`: numbers, by "at" and their offset.
     """
     data = encode("dpx", "gbrp10be" if order == ">" else "gbrp10le", [codes] * 3)
-    assert struct.unpack_from(f"{order}I", data, DATA_OFFSET) == (FFMPEG_HEADERS,)
-    header = bytearray(data[:FFMPEG_HEADERS].ljust(HEADERS, b"\xff"))
-    for offset in (DATA_OFFSET, DATA_OFFSET_2):
-        struct.pack_into(f"{order}I", header, offset, HEADERS)
+    header = bytearray(with_all_headers(data))
     for name, value in words.items():
         struct.pack_into(f"{order}I", header, int(name.removeprefix("at")), value)
     for offset, value in (fields or {}).items():
         header[offset : offset + len(value)] = value
-    return bytes(header) + data[FFMPEG_HEADERS:]
+    return bytes(header)
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
@@ -324,8 +320,8 @@ def test_a_dpx_header_is_whole(tmp_path: Path, options: ColorOptions) -> None:
     colorize(film, output, options=options)
     data = output.with_name("0.dpx").read_bytes()
     sizes = struct.unpack_from(">I", data, DATA_OFFSET) + struct.unpack_from(">I", data, FILE_SIZE)
-    assert sizes == (HEADERS, len(data))
-    assert len(data) == HEADERS + 4 * 64 * 48  # 10 bits each, three in 32
+    assert sizes == (DPX_HEADERS, len(data))
+    assert len(data) == DPX_HEADERS + 4 * 64 * 48  # 10 bits each, three in 32
     assert struct.unpack_from(">I", data, TIMECODE) == (UNKNOWN,)
     for offset in (FILM_RATE, TELEVISION_RATE):
         assert struct.unpack_from(">f", data, offset) == (24.0,)

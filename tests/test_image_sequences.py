@@ -149,6 +149,18 @@ def test_the_rate_of_a_dpx_header_is_the_films(
     assert (info.frame_rate, info.time_base) == (expected, 1 / expected)
 
 
+def test_pixels_of_a_dpx_without_those_headers_are_no_rate_and_timecode(tmp_path: Path) -> None:
+    """FFmpeg's pixels begin where the film's header would."""
+    content = bytearray(encode("dpx", "gbrp10le", [grey(0, 10)] * 3))
+    assert struct.unpack_from("<I", content, 4) == (1664,)
+    struct.pack_into("<f", content, DPX_FILM_RATE, 18.0)
+    struct.pack_into("<I", content, DPX_TIMECODE, 0x01020304)
+    for number in range(2):
+        (tmp_path / f"{number}.dpx").write_bytes(content)
+    info = probe(tmp_path)
+    assert (info.frame_rate, info.timecode) == (24, None)
+
+
 @pytest.mark.parametrize(
     ("bcd", "timecode"),
     [

@@ -12,6 +12,7 @@ from fractions import Fraction
 from filmcolor.timecodes import exact_rate
 
 _DPX_ORDERS = {b"SDPX": ">", b"XPDS": "<"}  # byte order, by the magic number
+_DPX_DATA = 4  # the offset of the pixels: FFmpeg's follow the orientation header, at 1664
 _DPX_TRANSFER = 801  # of the first image element
 _DPX_FILM_RATE, _DPX_TIMECODE, _DPX_TELEVISION_RATE = 1724, 1920, 1940
 _DPX_LOG = {1: "printing density", 3: "logarithmic"}  # ST 268-1, table 5A
@@ -35,7 +36,7 @@ class ImageHeader:
 
 def read_image_header(data: bytes) -> ImageHeader:
     """Return what the header of an image file holds; nothing for formats without such fields."""
-    if data[:4] in _DPX_ORDERS and len(data) >= 2048:
+    if data[:4] in _DPX_ORDERS and len(data) > _DPX_TRANSFER:
         return _read_dpx(data, _DPX_ORDERS[data[:4]])
     if data.startswith(_EXR_MAGIC):
         return _read_exr(data[:_HEADER_BYTES])
@@ -75,16 +76,19 @@ def _is_complete_exr(data: bytes) -> bool:
 
 
 def _read_dpx(data: bytes, order: str) -> ImageHeader:
+    header = data[: struct.unpack_from(f"{order}I", data, _DPX_DATA)[0]]
     rates = [
-        _nominal_rate(struct.unpack_from(f"{order}f", data, offset)[0])
+        _nominal_rate(struct.unpack_from(f"{order}f", header, offset)[0])
         for offset in (_DPX_FILM_RATE, _DPX_TELEVISION_RATE)
+        if len(header) >= offset + 4
     ]
     note = ""
     if density := _DPX_LOG.get(data[_DPX_TRANSFER]):
         note = (
             f"DPX in {density}: luma is kept as it is, and looks flat until it is graded for video"
         )
-    bits = struct.unpack_from(f"{order}I", data, _DPX_TIMECODE)[0]
+    has_timecode = len(header) >= _DPX_TIMECODE + 4
+    bits = struct.unpack_from(f"{order}I", header, _DPX_TIMECODE)[0] if has_timecode else _UNDEFINED
     return ImageHeader(next(filter(None, rates), None), _timecode(bits), note)
 
 
