@@ -9,14 +9,13 @@ the track's private data, and the finished file's header then gets the right nam
 import io
 import struct
 import zlib
-from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 import av
 from av.container import OutputContainer
 
 from filmcolor.output.audio_parameters import set_parameters
+from filmcolor.video.ebml import CRC_32, TRACKS, VOID, Place, places_in, top_elements
 
 _PLACEHOLDER = "pcm_s16le"
 _PLACEHOLDER_ID, _ACM_ID = b"A_PCM/INT/LIT", b"A_MS/ACM"
@@ -25,9 +24,8 @@ _EXTENSIBLE = 0xFFFE  # the format is named by a GUID, which begins with its tag
 _GUID_OF_TAGS = bytes.fromhex("0000 0000 1000 8000 00aa 0038 9b71")  # the rest of such a GUID
 _MIN_FORMAT_SIZE = 18  # bytes of WAVEFORMATEX
 # identifiers of elements, RFC 9559 and RFC 8794
-_SEGMENT, _TRACKS, _TRACK_ENTRY, _AUDIO = 0x18538067, 0x1654AE6B, 0xAE, 0xE1
+_TRACK_ENTRY, _AUDIO = 0xAE, 0xE1
 _CODEC_ID, _CODEC_PRIVATE, _BIT_DEPTH = 0x86, 0x63A2, 0x6264
-_CRC_32, _VOID = 0xBF, 0xEC
 
 
 def add_acm_stream(output: OutputContainer, original: Any) -> Any:
@@ -70,7 +68,7 @@ def name_acm_tracks(file: BinaryIO) -> None:
 
     `file`: open for reading and writing. Other tracks, and other files, stay as they are.
     """
-    tracks = _find_tracks(file)
+    tracks = next((place for place in top_elements(file) if place.id == TRACKS), None)
     if tracks is None:
         return
     file.seek(tracks.start)
@@ -80,70 +78,21 @@ def name_acm_tracks(file: BinaryIO) -> None:
         file.write(content)
 
 
-@dataclass(frozen=True, slots=True)
-class _Element:
-    """An element of EBML: where its identifier, and where its data begins and ends."""
-
-    id: int
-    head: int
-    start: int
-    stop: int
-
-
-def _find_tracks(file: BinaryIO) -> _Element | None:
-    file.seek(0, io.SEEK_END)
-    num_bytes = file.tell()
-    position = 0
-    while position < num_bytes:
-        file.seek(position)
-        element = _read_element(file.read(12), position)
-        if element is None:
-            return None
-        if element.id == _TRACKS:
-            return element
-        # descend into the segment, whose size may be unknown
-        position = element.start if element.id == _SEGMENT else element.stop
-    return None
-
-
-def _read_element(data: bytes, position: int) -> _Element | None:
-    """Return the element whose header begins `data`, which begins at a position of a file."""
-    if not data or not data[0]:
-        return None
-    id_size = 9 - data[0].bit_length()
-    if len(data) <= id_size or not data[id_size]:
-        return None
-    size_size = 9 - data[id_size].bit_length()
-    head_size = id_size + size_size
-    size = int.from_bytes(data[id_size:head_size], "big") & ((1 << 7 * size_size) - 1)
-    start = position + head_size
-    return _Element(int.from_bytes(data[:id_size], "big"), position, start, start + size)
-
-
-def _children(content: bytes | bytearray, start: int, stop: int) -> Iterator[_Element]:
-    while start < stop:
-        element = _read_element(bytes(content[start : start + 12]), start)
-        if element is None or element.stop > stop:
-            return
-        yield element
-        start = element.stop
-
-
 def _name_tracks(content: bytearray) -> bool:
     """Change the data of the element of all tracks; return whether there was anything to change."""
     is_changed = False
-    elements = list(_children(content, 0, len(content)))
+    elements = list(places_in(content, 0, len(content)))
     for track in elements:
         if track.id == _TRACK_ENTRY:
             is_changed |= _name_track(content, track)
-    if is_changed and elements[0].id == _CRC_32:
+    if is_changed and elements[0].id == CRC_32:
         checksum = zlib.crc32(content[elements[0].stop :])  # RFC 8794, 11.3.1
         content[elements[0].start : elements[0].stop] = checksum.to_bytes(4, "little")
     return is_changed
 
 
-def _name_track(content: bytearray, track: _Element) -> bool:
-    fields = {element.id: element for element in _children(content, track.start, track.stop)}
+def _name_track(content: bytearray, track: Place) -> bool:
+    fields = {element.id: element for element in places_in(content, track.start, track.stop)}
     codec, private = fields.get(_CODEC_ID), fields.get(_CODEC_PRIVATE)
     if codec is None or private is None:
         return False
@@ -154,18 +103,18 @@ def _name_track(content: bytearray, track: _Element) -> bool:
     # a string may end with zeros, RFC 8794, 7.4
     content[codec.start : codec.stop] = _ACM_ID.ljust(codec.stop - codec.start, b"\0")
     audio = fields[_AUDIO]
-    for element in _children(content, audio.start, audio.stop):
+    for element in places_in(content, audio.start, audio.stop):
         if element.id == _BIT_DEPTH:
             _set_bit_depth(content, element, wave_format[14])
     return True
 
 
-def _set_bit_depth(content: bytearray, element: _Element, bit_depth: int) -> None:
+def _set_bit_depth(content: bytearray, element: Place, bit_depth: int) -> None:
     """Set the depth of a track's samples; a depth of 0 is left out (RFC 9559, 5.1.4.1.29.4)."""
     size = element.stop - element.start
     if bit_depth:
         content[element.start : element.stop] = bit_depth.to_bytes(size, "big")
     else:
         num_bytes = element.stop - element.head - 2
-        void = bytes([_VOID, 0x80 | num_bytes]) + bytes(num_bytes)
+        void = bytes([VOID, 0x80 | num_bytes]) + bytes(num_bytes)
         content[element.head : element.stop] = void

@@ -79,15 +79,21 @@ def children(data: bytes) -> list[tuple[int, bytes]]:
 
     Damaged data end the list.
     """
-    found, position = [], 0
-    while position < len(data):
-        place = _read_head(data[position : position + _MAX_HEAD], position, len(data))
-        if place is None or place.stop > len(data):
-            break
-        if place.id not in (VOID, CRC_32):
-            found.append((place.id, data[place.start : place.stop]))
-        position = place.stop
-    return found
+    return [
+        (place.id, data[place.start : place.stop])
+        for place in places_in(data, 0, len(data))
+        if place.id not in (VOID, CRC_32)
+    ]
+
+
+def places_in(data: bytes | bytearray, start: int, stop: int) -> Iterator[Place]:
+    """Yield the elements from `start` to `stop` of some data; damaged data end the list."""
+    while start < stop:
+        place = _read_head(bytes(data[start : start + _MAX_HEAD]), start, stop)
+        if place is None or place.stop > stop:
+            return
+        yield place
+        start = place.stop
 
 
 def encode(number: int, data: bytes, size_bytes: int = 0) -> bytes:
