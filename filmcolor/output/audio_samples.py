@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import av
-import av.error
 import numpy as np
+
+from filmcolor.video.demux import decode_packet
 
 DTYPES = {"u8": "u1", "s16": "i2", "s32": "i4", "flt": "f4", "dbl": "f8"}  # by sample format
 _FULL_SCALE_24 = 1 << 23
@@ -36,15 +37,10 @@ def decode_sound(stream: Any, packet: av.Packet | None) -> list[av.AudioFrame] |
 
     For a packet of None, returns those that are left, and the decoder can begin anew.
     """
-    try:
-        return list(stream.decode(packet))
-    except EOFError:
-        return []
-    except av.error.FFmpegError:
-        return None
-    finally:
-        if packet is None:
-            stream.codec_context.flush_buffers()
+    frames = decode_packet(stream, packet)
+    if packet is None:
+        stream.codec_context.flush_buffers()
+    return frames
 
 
 def frame_samples(frame: av.AudioFrame) -> np.ndarray:

@@ -27,10 +27,9 @@ from filmcolor.types.film import BOTTOM_FIRST, FilmInfo
 from filmcolor.types.yuv import SUBSAMPLING_444, UNSPECIFIED, Coding
 from filmcolor.video.frame_index import FrameIndex
 from filmcolor.video.interlacing import is_interlaced_order
-from filmcolor.video.side_data import describe_kind
+from filmcolor.video.side_data import TIMECODES, describe_kind
 
 _USUAL_TAGS = ("handler_name",)  # of FFmpeg's making
-_TIMECODE_DATA = "S12M_TIMECODE"  # how FFmpeg's decoder gives that of a DPX header
 _BT2020, _CURVED_HDR = 9, (16, 18)  # H.273: primaries; the transfers of PQ and HLG
 
 
@@ -159,7 +158,7 @@ def _left_out_notes(info: FilmInfo, path: Path) -> Iterator[str]:
     if info.has_alpha and not image_format.alpha:
         yield "transparency (alpha) left out; .png and .tif keep it"
     for kind in info.side_data:
-        is_header = kind == _TIMECODE_DATA and info.container == IMAGE_SEQUENCE  # see above
+        is_header = kind == TIMECODES and info.container == IMAGE_SEQUENCE  # see above
         if (description := describe_kind(kind)) and not is_header:
             yield f"left out, images do not keep {description}"
     if info.chapters:

@@ -10,8 +10,6 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import av.error
-
 from filmcolor.errors import ContainerError, InputError, OutputError
 from filmcolor.output.audio_target import AudioTarget
 from filmcolor.output.encoder import (
@@ -23,6 +21,7 @@ from filmcolor.output.encoder import (
 from filmcolor.output.film_notes import film_notes
 from filmcolor.output.image_formats import is_image_output
 from filmcolor.output.image_plan import plan_images
+from filmcolor.output.metadata import keeps_timecode
 from filmcolor.output.options import (
     FORMATS,
     PURPOSES,
@@ -33,7 +32,7 @@ from filmcolor.output.options import (
 )
 from filmcolor.output.side_data_comparison import kept_kinds
 from filmcolor.output.stream_plan import StreamPlanner
-from filmcolor.output.trial import try_encoder, try_picture
+from filmcolor.output.trial import try_picture
 from filmcolor.types.film import BOTTOM_FIRST, FilmInfo
 from filmcolor.types.yuv import UNSPECIFIED, Coding
 from filmcolor.video.interlacing import is_interlaced_order
@@ -53,6 +52,8 @@ def plan_output(info: FilmInfo, path: Path | None, encoding: Encoding) -> Output
     """
     if info.is_still:
         raise InputError(explain_still(info.path))
+    if path is not None and is_image_output(path):
+        return plan_images(info, path, encoding)
     planner = StreamPlanner.of(info)
     if path is not None:
         return _plan_for(planner, path, encoding, True, encoding.drop_unsupported)
@@ -85,8 +86,6 @@ def _plan_for(
 ) -> OutputPlan:
     info = planner.info
     suffix = path.suffix.lower()
-    if is_image_output(path):
-        return plan_images(info, path, encoding)
     if suffix not in FORMATS:
         raise ContainerError(
             f"{path}: cannot write {suffix or 'a file without a suffix'}; "
@@ -95,7 +94,6 @@ def _plan_for(
     if not path.parent.is_dir():
         raise OutputError(f"{path.parent} is no folder; make it first, or choose another output")
     plan = _plan_picture(info, path, encoding)
-    try_encoder(info, plan)
     plan = _try_picture(info, plan)
     plan = replace(
         plan,
@@ -110,14 +108,8 @@ def _try_picture(info: FilmInfo, plan: OutputPlan) -> OutputPlan:
 
     Raises ContainerError when the film would be shown in another shape or orientation.
     """
-    suffix, timecode = plan.path.suffix, info.timecode
-    tags = {"timecode": timecode} if timecode else {}
-    try:
-        result = try_picture(info, plan, tags)
-        is_written = True
-    except (av.error.FFmpegError, OSError):
-        # QuickTime's timecodes must fit the frame rate: some others fail the run
-        result, is_written = try_picture(info, plan, {}), False
+    suffix = plan.path.suffix
+    result = try_picture(info, plan)
     if result.sar != info.sar:
         raise ContainerError(
             f"{plan.path}: {suffix} does not keep {plan.codec}'s pixels of {info.sar}; "
@@ -128,10 +120,10 @@ def _try_picture(info: FilmInfo, plan: OutputPlan) -> OutputPlan:
             f"{plan.path}: {suffix} does not keep the film's orientation ({info.orientation}); "
             "name the output .mp4"
         )
-    is_quicktime = plan.format in ("mp4", "mov")
     return replace(
         plan,
-        keeps_timecode=is_written and (not is_quicktime or result.timecode == timecode),
+        keeps_timecode=info.timecode is None
+        or keeps_timecode(plan.format, info.timecode, info.frame_rate),
         keeps_field_order=result.output_field_order == info.output_field_order
         or not is_interlaced_order(info.output_field_order),
         kept_side_data=kept_kinds(info, result),

@@ -9,7 +9,6 @@ from filmcolor.types.film import FilmInfo, Part
 # hours, minutes, seconds, and frames after ":", or after another sign where numbers are dropped
 _TIMECODE = re.compile(r"(\d\d):([0-5]\d):([0-5]\d)([:;.,])(\d\d)")
 _DROPPED_RATE = 30  # two numbers are dropped a minute for each 30 frames a second
-_MINUTES_PER_DAY = 24 * 60
 
 
 @dataclass(frozen=True, slots=True)

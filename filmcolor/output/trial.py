@@ -5,7 +5,7 @@ written is read back and compared as `verify` does at the end of a run.
 """
 
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -36,16 +36,14 @@ from filmcolor.video.side_data import read_first_carrier
 _NUM_FRAMES = 4  # of fewer, x265 may return random decoding times
 
 
-def try_encoder(info: FilmInfo, plan: OutputPlan) -> None:
-    """Open the encoder and the container in memory.
+def try_picture(info: FilmInfo, plan: OutputPlan) -> FilmInfo:
+    """Return the properties of a film of a few black frames in the planned coding, read back.
 
     Raises SettingsError when the encoder refuses its settings, ContainerError when the container
     cannot hold the codec.
     """
     try:
-        with av.open(io.BytesIO(), "w", format=plan.format) as output:
-            add_video_stream(output, info, plan)
-            start_encoding(output)
+        memory = _write_picture(info, plan)
     except ValueError as error:
         if "does not support" not in str(error):
             raise _encoder_error(plan, error) from error
@@ -54,28 +52,17 @@ def try_encoder(info: FilmInfo, plan: OutputPlan) -> None:
         ) from error
     except (av.error.FFmpegError, OSError) as error:
         raise _encoder_error(plan, error) from error
+    film: Any
+    with av.open(memory) as film:
+        return describe_film(film, plan.path)
 
 
-def _encoder_error(plan: OutputPlan, error: Exception) -> SettingsError:
-    options = ", ".join(f"{name}={value}" for name, value in plan.options.items())
-    return SettingsError(
-        f"{plan.codec} refuses {plan.width}×{plan.height} {plan.pix_fmt} with "
-        f"{options or 'no options'} ({getattr(error, 'strerror', None) or error}); "
-        "check --preset, --crf and --pix-fmt"
-    )
-
-
-def try_picture(info: FilmInfo, plan: OutputPlan, metadata: Mapping[str, str]) -> FilmInfo:
-    """Return the properties of a film of a few black frames in the planned coding, read back.
-
-    The frames have the side data of the film's first. `metadata`: of the film as a whole. Raises a
-    FilmcolorError or av's errors where writing fails.
-    """
+def _write_picture(info: FilmInfo, plan: OutputPlan) -> io.BytesIO:
+    """Return a film of a few black frames with the side data of the film's first."""
     memory = io.BytesIO()
     options = muxer_options(plan.format, info.time_base)
     with av.open(memory, "w", format=plan.format, container_options=options) as output:
         stream = add_video_stream(output, info, plan)
-        output.metadata.update(metadata)
         start_encoding(output)
         build_frame = FrameBuilder(info, plan)
         step = max(1, round(info.ticks_per_frame))
@@ -85,9 +72,16 @@ def try_picture(info: FilmInfo, plan: OutputPlan, metadata: Mapping[str, str]) -
             output.mux(stream.encode(build_frame(frame, number * step)))
         output.mux(stream.encode(None))
     memory.seek(0)
-    film: Any
-    with av.open(memory) as film:
-        return describe_film(film, plan.path)
+    return memory
+
+
+def _encoder_error(plan: OutputPlan, error: Exception) -> SettingsError:
+    options = ", ".join(f"{name}={value}" for name, value in plan.options.items())
+    return SettingsError(
+        f"{plan.codec} refuses {plan.width}×{plan.height} {plan.pix_fmt} with "
+        f"{options or 'no options'} ({getattr(error, 'strerror', None) or error}); "
+        "check --preset, --crf and --pix-fmt"
+    )
 
 
 def _black_frame(info: FilmInfo, plan: OutputPlan, number: int, duration: int) -> ColorFrame:

@@ -142,8 +142,11 @@ def read_packets(container: InputContainer, streams: Any) -> Iterator[av.Packet]
                 return
 
 
-def decode_packet(stream: Any, packet: av.Packet) -> list[av.VideoFrame] | None:
-    """Return the frames that a packet completes; None if it cannot be decoded."""
+def decode_packet(stream: Any, packet: av.Packet | None) -> list[Any] | None:
+    """Return the frames, of pictures or sound, that a packet completes; None if it is broken.
+
+    A packet of None completes those that are left.
+    """
     try:
         return list(stream.decode(packet))
     except EOFError:
