@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import count
@@ -160,17 +160,18 @@ class PlainProgress:
         entry.done, entry.total = done, total
         if self._line_time is None:
             self._line_time = now
-        if now - self._line_time >= INTERVAL_SECONDS:
+        moving = {f: c for f, c in self._counts.items() if c.done > c.num_before}
+        if now - self._line_time >= INTERVAL_SECONDS and moving:  # others have no speed yet
             self._line_time = now
-            self._print_oldest(now)
+            self._print_oldest(moving, now)
 
     def close(self, film: Path) -> None:
         """Forget a film."""
         self._counts.pop(film, None)
 
-    def _print_oldest(self, now: float) -> None:
-        """Print a line about the film that has had none for the longest time."""
-        film, entry = min(self._counts.items(), key=lambda item: item[1].line_time)
+    def _print_oldest(self, counts: Mapping[Path, _Count], now: float) -> None:
+        """Print a line about that of some films that has had none for the longest time."""
+        film, entry = min(counts.items(), key=lambda item: item[1].line_time)
         entry.line_time = now
         with suppress(OSError):  # a full log must not stop the run
             click.echo(escape_controls(self._format(film, entry, now)), err=True)
