@@ -13,7 +13,7 @@ from scenes import HEIGHT, WIDTH, pan, proxy_frames, texture
 from filmcolor.errors import SettingsError
 from filmcolor.temporal.anchors import BLOCK, LEAD, MAX_GAP, REACH, every_frame, track
 from filmcolor.temporal.smoothing import LEVELS, Window, smooth_ab, window_for
-from filmcolor.types.frames import GuidedFrame
+from filmcolor.types.frames import PredictedFrame
 
 pytestmark = pytest.mark.usefixtures("both_ways")
 WINDOW = Window(48, 32)
@@ -37,7 +37,7 @@ def flicker(number):
 
 def steadied(pictures, ab_of, window=WINDOW, first=0, cuts=()):
     frames = track(proxy_frames(pictures, first, cuts))
-    frames = (GuidedFrame(f, ab_of(f.source.number) if f.is_anchor else None) for f in frames)
+    frames = (PredictedFrame(f, ab_of(f.source.number) if f.is_anchor else None) for f in frames)
     return list(smooth_ab(frames, window))
 
 
@@ -153,7 +153,7 @@ def test_colours_of_a_dissolve_do_not_stay_in_its_shot():
     """The first anchor of a shot that begins by a dissolve is in the colours of two shots."""
     frames = [replace(f, is_mixture=f.source.number < 10) for f in proxy_frames([texture()] * 60)]
     guided = [
-        GuidedFrame(f, flat(40.0, 40.0 if f.is_mixture else 0.0) if f.is_anchor else None)
+        PredictedFrame(f, flat(40.0, 40.0 if f.is_mixture else 0.0) if f.is_anchor else None)
         for f in track(frames)
     ]
     assert guided[0].ab is not None and guided[0].tracked.is_mixture
@@ -191,7 +191,7 @@ def test_off_leaves_every_frame_its_own_color():
     frames = every_frame(proxy_frames(pan(20, 1.0)))
     window = window_for("off", Fraction(24))
     assert window.is_off
-    results = list(smooth_ab((GuidedFrame(f, noise(f.source.number)) for f in frames), window))
+    results = list(smooth_ab((PredictedFrame(f, noise(f.source.number)) for f in frames), window))
     for n, result in enumerate(results):
         np.testing.assert_array_equal(result.ab, noise(n))
 
@@ -205,7 +205,7 @@ def with_context(first, stop, cuts, window):
     start = max(0, first - past)
     frames = proxy_frames(REEL[start : stop + future], start, cuts)
     tracked = track(frames, first - past + REACH)
-    guided = (GuidedFrame(f, noise(f.source.number)[:16, :24]) for f in tracked)
+    guided = (PredictedFrame(f, noise(f.source.number)[:16, :24]) for f in tracked)
     return [f.ab for f in smooth_ab(guided, window) if first <= f.source.number < stop]
 
 
@@ -242,7 +242,7 @@ def test_frames_come_out_before_the_film_ends():
             num_taken += 1
             yield frame
 
-    guided = (GuidedFrame(f, noise(f.source.number)) for f in track(frames()))
+    guided = (PredictedFrame(f, noise(f.source.number)) for f in track(frames()))
     for done, _ in enumerate(smooth_ab(guided, WINDOW)):
         assert num_taken - done <= WINDOW.future + 3 * BLOCK + 1
 

@@ -23,6 +23,7 @@ clearly more similar and its distance is under 1.6: frames of one shot up to 40 
 import math
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import lru_cache
 
 import cv2
@@ -37,7 +38,6 @@ from filmcolor.types.frames import (
     FloatPlane,
     Flow,
     Gray,
-    GuidedFrame,
     PredictedFrame,
     ProxyFrame,
     TrackedFrame,
@@ -57,11 +57,6 @@ _ROWS = 128  # of similarity at a time, so that they stay in the cache
 _MARGIN = 0.4  # by which another shot's reference must be more similar than the shot's own
 _STRIDE = 4  # samples between those that are compared to choose a reference
 _MEDIAN = 3  # samples: isolated matches are outliers
-
-
-def without_references(frames: Iterable[PredictedFrame]) -> Iterator[GuidedFrame]:
-    """Yield the frames with the network's colours, for films without references."""
-    return (GuidedFrame(frame.tracked, frame.ab) for frame in frames)
 
 
 class ReferencePropagator:
@@ -100,16 +95,15 @@ class ReferencePropagator:
             has_references=lambda number: bool(self._of_shot(number)),
         )
 
-    def propagate(self, frames: Iterable[PredictedFrame]) -> Iterator[GuidedFrame]:
+    def propagate(self, frames: Iterable[PredictedFrame]) -> Iterator[PredictedFrame]:
         """Yield the frames, anchors with the colours that references have for them.
 
         Anchors must have their ab and features.
         """
         for frame in frames:
-            if frame.ab is None or frame.features is None:
-                yield GuidedFrame(frame.tracked)
-            else:
-                yield self._guide(frame.tracked, frame.ab, frame.features)
+            if frame.ab is not None and frame.features is not None:
+                frame = self._guide(frame, frame.ab, frame.features)
+            yield frame
 
     def _of_shot(self, number: int) -> list[PlacedReference]:
         """Return the nearest reference on either side of a frame that are in its shot."""
@@ -124,22 +118,28 @@ class ReferencePropagator:
         )
         return placed.holds(number) and not is_cut_between
 
-    def _guide(self, frame: TrackedFrame, ab: FloatPlane, features: FloatPlane) -> GuidedFrame:
+    def _guide(
+        self, predicted: PredictedFrame, ab: FloatPlane, features: FloatPlane
+    ) -> PredictedFrame:
+        frame = predicted.tracked
         number = frame.source.number
+        base = np.float32(_BASE_CONFIDENCE)
+        if predicted.confidence is not None:
+            base = base * predicted.confidence
         index = bisect_right(self._numbers, number) - 1
         if index >= 0 and self._numbers[index] == number:
             reference = self._references[index].reference
-            confidence = np.maximum(reference.coverage, np.float32(_BASE_CONFIDENCE))
+            confidence = np.maximum(reference.coverage, base)
             given = _mix(ab, reference.ab, reference.coverage)
-            return GuidedFrame(frame, given, confidence, pinned=reference.coverage)
+            return replace(predicted, ab=given, confidence=confidence, pinned=reference.coverage)
         pairs = self._pairs(frame, features)
         if not pairs:
-            return GuidedFrame(frame, ab)
+            return predicted
         similar, similarity = _by_similarity(frame, features, pairs)
         moved, certainty = _by_motion(frame, pairs)
         ab = _mix(_mix(ab, similar, similarity), moved, certainty)
-        confidence = _BASE_CONFIDENCE + _BY_SIMILARITY * similarity + _BY_MOTION * certainty
-        return GuidedFrame(frame, ab, confidence)
+        confidence = base + _BY_SIMILARITY * similarity + _BY_MOTION * certainty
+        return replace(predicted, ab=ab, confidence=confidence)
 
     def _pairs(self, frame: TrackedFrame, features: FloatPlane) -> list["_Pair"]:
         """Return an anchor's references: the nearest of its shot on either side.

@@ -13,7 +13,7 @@ from filmcolor.color.chroma_gpu import finish_frames_on
 from filmcolor.guidance.cast import REDUCE, reduce_casts
 from filmcolor.guidance.grading import grade_frames
 from filmcolor.guidance.guidance import Guidance
-from filmcolor.guidance.propagation import ReferencePropagator, without_references
+from filmcolor.guidance.propagation import ReferencePropagator
 from filmcolor.guidance.reference_shots import place_references
 from filmcolor.network.predictor import Predictor
 from filmcolor.pipeline.options import ColorOptions
@@ -33,7 +33,6 @@ from filmcolor.types.film import FilmInfo, Part
 from filmcolor.types.frames import (
     AbFrame,
     ColorFrame,
-    GuidedFrame,
     PredictedFrame,
     ProxyFrame,
     TrackedFrame,
@@ -169,7 +168,7 @@ class Colorizer:
         guidance: Guidance | None,
         propagator: ReferencePropagator | None,
         profiler: Profiler | None,
-    ) -> Iterable[GuidedFrame]:
+    ) -> Iterable[PredictedFrame]:
         """Yield the frames with the ab of anchors: predicted, graded, guided."""
         predicted: Iterable[PredictedFrame] = self.predictor.predict_frames(
             frames,
@@ -183,9 +182,9 @@ class Colorizer:
             predicted = reduce_casts(predicted)
         if guidance is not None:
             predicted = grade_frames(predicted, guidance.palette)
-        if propagator is None:
-            return without_references(predicted)
-        return timed(profiler, "references", propagator.propagate(predicted))
+        if propagator is not None:
+            predicted = timed(profiler, "references", propagator.propagate(predicted))
+        return predicted
 
 
 def _context(part: Part, window: Window, is_classified: bool) -> tuple[int, int | None]:

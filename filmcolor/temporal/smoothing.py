@@ -22,7 +22,7 @@ from filmcolor.errors import SettingsError
 from filmcolor.kernels import ops
 from filmcolor.kernels.ops import WarpSource
 from filmcolor.temporal.anchors import BLOCK, LEAD, MAX_GAP, REACH
-from filmcolor.types.frames import AbFrame, FloatPlane, GuidedFrame, TrackedFlow, TrackedFrame
+from filmcolor.types.frames import AbFrame, FloatPlane, PredictedFrame, TrackedFlow, TrackedFrame
 
 DEFAULT = "normal"
 # seconds before and after a frame that steady it; those after cost memory, which holds that many
@@ -79,7 +79,7 @@ def window_for(level: str, frame_rate: Fraction) -> Window:
     )
 
 
-def smooth_ab(frames: Iterable[GuidedFrame], window: Window) -> Iterator[AbFrame]:
+def smooth_ab(frames: Iterable[PredictedFrame], window: Window) -> Iterator[AbFrame]:
     """Yield each frame with its ab (h/2, w/2, 2), steadied over the window.
 
     Anchors must have their `ab`. Never reaches across a cut: a shot's first frame is what that
@@ -98,7 +98,7 @@ class _Anchor:
     """An anchor with the flows to and from the previous one, and its colour before and after."""
 
     def __init__(
-        self, frame: GuidedFrame, backward: TrackedFlow | None, forward: TrackedFlow | None
+        self, frame: PredictedFrame, backward: TrackedFlow | None, forward: TrackedFlow | None
     ) -> None:
         assert frame.ab is not None
         self.frame, self.number = frame.tracked, frame.tracked.source.number
@@ -131,7 +131,7 @@ class _ShotSmoother:
         self._waiting: deque[tuple[list[_Between], _Anchor]] = deque()  # anchors not yielded yet
         self._gap: list[_Between] = []  # frames since the last anchor
 
-    def add(self, frame: GuidedFrame) -> Iterator[AbFrame]:
+    def add(self, frame: PredictedFrame) -> Iterator[AbFrame]:
         """Take the next frame; yield those that are finished now."""
         tracked = frame.tracked
         backward = tracked.backward

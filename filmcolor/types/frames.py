@@ -1,7 +1,7 @@
 """Frozen frame types: what each stage of the pipeline yields to the next.
 
 `LumaFrame` (decoded) → `ProxyFrame` (low-res) → `TrackedFrame` (motion) → `PredictedFrame` (ab of
-anchors) → `GuidedFrame` (references applied) → `AbFrame` (steadied ab) → `ColorFrame` (chroma).
+anchors, then what guides them) → `AbFrame` (steadied ab) → `ColorFrame` (chroma).
 """
 
 from dataclasses import dataclass
@@ -90,19 +90,15 @@ class TrackedFrame:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PredictedFrame:
-    """A tracked frame with the network's prediction on anchors."""
+    """A tracked frame with the ab of its anchor, and how reliable that is.
+
+    The ab is the network's at first; each guide (a model, a coloured film, references) replaces it
+    as far as it has colours.
+    """
 
     tracked: TrackedFrame
     ab: FloatPlane | None = None  # (h/2, w/2, 2), CIELAB; None between anchors
-    features: FloatPlane | None = None  # (h/8, w/8, C), anchors only, where references need them
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class GuidedFrame:
-    """A tracked frame with the ab of its anchor after references, and how reliable it is."""
-
-    tracked: TrackedFrame
-    ab: FloatPlane | None = None  # (h/2, w/2, 2), CIELAB; None between anchors
+    features: FloatPlane | None = None  # (h/8, w/8, C), anchors only, where guides need them
     confidence: FloatPlane | None = None  # (h/2, w/2), weight of its ab; None is 1 everywhere
     pinned: FloatPlane | None = None  # (h/2, w/2), 0..1: share of ab that smoothing must keep
 
