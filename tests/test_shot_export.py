@@ -19,8 +19,9 @@ from filmcolor.errors import InputError, OutputError
 from filmcolor.guidance.references import EXPORT_MANIFEST, read_references
 from filmcolor.pipeline.colorizer import Colorizer
 from filmcolor.pipeline.options import ColorOptions
-from filmcolor.previews import shot_export
-from filmcolor.previews.shot_export import choose_frames, export_shots
+from filmcolor.previews.shot_export import export_shots
+from filmcolor.shots import key_frames
+from filmcolor.shots.key_frames import choose_key_frames
 from filmcolor.types.film import TimeRange
 from filmcolor.types.yuv import SUBSAMPLING_444
 from filmcolor.video.frame_index import FrameIndex
@@ -48,7 +49,7 @@ def film(make_film: MakeFilm) -> Path:
 def test_the_sharp_frame_is_chosen_away_from_cuts(make_film: MakeFilm) -> None:
     soft = tuple(n for n in range(50) if n % 3)
     film = make_film("film.mkv", lumas=shots(*LENGTHS, soft=soft), codec="ffv1")
-    for shot, number in choose_frames(probe(film)):
+    for shot, number in choose_key_frames(probe(film)):
         assert number is not None
         assert number not in soft
         assert shot.first + (4 if shot.first else 0) <= number < shot.stop - 4
@@ -58,7 +59,7 @@ def test_a_frame_unlike_its_shot_is_not_chosen(make_film: MakeFilm) -> None:
     lumas = shots(20, soft=tuple(range(20)))
     lumas[8] = lumas[8].copy()
     lumas[8][10:50, 20:70] = np.tile([40, 200], (40, 25))  # sharp, but a mark at a splice
-    ((_, number),) = choose_frames(probe(make_film("film.mkv", lumas=lumas, codec="ffv1")))
+    ((_, number),) = choose_key_frames(probe(make_film("film.mkv", lumas=lumas, codec="ffv1")))
     assert number != 8
 
 
@@ -68,7 +69,7 @@ def test_short_shots_and_dissolves(make_film: MakeFilm) -> None:
     middle = [np.rint((1 - m) * first + m * second).astype(np.uint8) for m in mixes]
     lumas = [first] * 30 + middle + [second] * 30 + shoot(5, seed=7)
     film = make_film("film.mkv", lumas=lumas, codec="ffv1")
-    chosen = [number for _, number in choose_frames(probe(film))]
+    chosen = [number for _, number in choose_key_frames(probe(film))]
     assert len(chosen) == 3
     assert chosen[0] < 30
     assert 42 <= chosen[1] < 68
@@ -78,8 +79,8 @@ def test_short_shots_and_dissolves(make_film: MakeFilm) -> None:
 def test_of_long_shots_some_frames_are_looked_at(
     film: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shot_export, "_MAX_CANDIDATES", 3)
-    chosen = [number for _, number in choose_frames(probe(film))]
+    monkeypatch.setattr(key_frames, "_MAX_CANDIDATES", 3)
+    chosen = [number for _, number in choose_key_frames(probe(film))]
     assert all(start <= n < start + length for n, start, length in zip(chosen, STARTS, LENGTHS))
 
 

@@ -1,6 +1,6 @@
 """The colour stages wired together: frames of a film in, the same frames in colour out."""
 
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from functools import partial
 from typing import TypeVar
@@ -13,6 +13,7 @@ from filmcolor.color.chroma_gpu import finish_frames_on
 from filmcolor.guidance.cast import REDUCE, reduce_casts
 from filmcolor.guidance.grading import grade_frames
 from filmcolor.guidance.guidance import Guidance
+from filmcolor.guidance.guides import Guide, merge_requests
 from filmcolor.guidance.propagation import ReferencePropagator
 from filmcolor.guidance.reference_shots import place_references
 from filmcolor.network.predictor import Predictor
@@ -117,7 +118,7 @@ class Colorizer:
         window = window_for(self.options.smooth, info.frame_rate)
         is_classified = bool(kept_classes) and info.has_chroma
         start, end = _context(part, window, is_classified)
-        propagator = self._propagator(info, guidance, start, end, index, profiler)
+        guides = self._guides(info, guidance, (start, end), index, profiler)
         with ExitStack() as stack:
             stack.enter_context(thread_pools(is_network_busy=window.is_off))
 
@@ -133,8 +134,8 @@ class Colorizer:
             proxies = add_proxies(lumas, info, self.options.size)
             proxies = in_bursts(timed(profiler, "downscale", proxies), burst)
             shots = in_thread(_detect_shots(proxies, info, is_classified, kept_classes, profiler))
-            tracked = in_thread(timed(profiler, "motion", _track(shots, part, window, propagator)))
-            colored = self._color(tracked, info, guidance, propagator, profiler)
+            tracked = in_thread(timed(profiler, "motion", _track(shots, part, window, guides)))
+            colored = self._color(tracked, info, guidance, guides, profiler)
             steadied = smooth_ab(in_thread(colored, _PREDICTED_QUEUE), window)
             for frame in in_bursts(timed(profiler, "steadying", steadied), burst):
                 number = frame.source.number
@@ -143,30 +144,34 @@ class Colorizer:
                 if number >= part.first:
                     yield frame
 
-    def _propagator(
+    def _guides(
         self,
         info: FilmInfo,
         guidance: Guidance | None,
-        start: int,
-        end: int | None,
+        bounds: tuple[int, int | None],
         index: FrameIndex | None,
         profiler: Profiler | None,
-    ) -> ReferencePropagator | None:
-        if guidance is None or not guidance.references:
-            return None
+    ) -> list[Guide]:
+        """Return what replaces the network's colours in frames within bounds, in this order."""
+        guides: list[Guide] = []
+        if guidance is None:
+            return guides
+        start, end = bounds
         first_sure_cut = start + CONTEXT_FRAMES if start else 0
-        with section(profiler, "references"):
-            size = self.options.size
-            placed = place_references(info, guidance.references, size, first_sure_cut, end, index)
         features_of = partial(self.predictor.features_of, quarter_turns=info.quarter_turns)
-        return ReferencePropagator(placed, features_of, first_sure_cut)
+        if guidance.references:
+            with section(profiler, "references"):
+                size, references = self.options.size, guidance.references
+                placed = place_references(info, references, size, first_sure_cut, end, index)
+            guides.append(ReferencePropagator(placed, features_of, first_sure_cut))
+        return guides
 
     def _color(
         self,
         frames: Iterable[TrackedFrame],
         info: FilmInfo,
         guidance: Guidance | None,
-        propagator: ReferencePropagator | None,
+        guides: Sequence[Guide],
         profiler: Profiler | None,
     ) -> Iterable[PredictedFrame]:
         """Yield the frames with the ab of anchors: predicted, graded, guided."""
@@ -174,7 +179,7 @@ class Colorizer:
             frames,
             self.options.batch_size,
             info.quarter_turns,
-            has_features=propagator is not None,
+            has_features=bool(guides),
             max_waiting=_queue_length(info, _BATCH_QUEUE),
         )
         predicted = timed(profiler, "network", predicted)
@@ -182,8 +187,8 @@ class Colorizer:
             predicted = reduce_casts(predicted)
         if guidance is not None:
             predicted = grade_frames(predicted, guidance.palette)
-        if propagator is not None:
-            predicted = timed(profiler, "references", propagator.propagate(predicted))
+        for guide in guides:
+            predicted = timed(profiler, "references", guide.propagate(predicted))
         return predicted
 
 
@@ -215,14 +220,13 @@ def _track(
     frames: Iterable[ProxyFrame],
     part: Part,
     window: Window,
-    propagator: ReferencePropagator | None,
+    guides: Sequence[Guide],
 ) -> Iterator[TrackedFrame]:
-    requests = None
-    if propagator is not None:
-        frames, requests = propagator.watch_cuts(frames), propagator.anchor_requests
+    for guide in guides:
+        frames = guide.watch_cuts(frames)
     if window.is_off:
         return every_frame(frames)
-    return track(frames, part.first - window.context.past + REACH, requests)
+    return track(frames, part.first - window.context.past + REACH, merge_requests(guides))
 
 
 def _finish(

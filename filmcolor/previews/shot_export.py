@@ -8,10 +8,8 @@ DIR/
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 from PIL import Image
 
@@ -24,24 +22,16 @@ from filmcolor.guidance.references import (
     exported_digests,
     file_digest,
 )
-from filmcolor.images.sharpness import laplacian_deviation_ratio
 from filmcolor.images.sheet import save_sheet
 from filmcolor.pipeline.colorizer import Colorizer
 from filmcolor.pipeline.options import ColorOptions
 from filmcolor.previews.neutral import remove_color
-from filmcolor.shots.detector import CUT, DISSOLVE, FADE
-from filmcolor.shots.listing import START, Shot, iter_shots
+from filmcolor.shots.key_frames import choose_key_frames
+from filmcolor.shots.listing import Shot
 from filmcolor.types.film import WHOLE, FilmInfo, Part, TimeRange
-from filmcolor.types.frames import DAMAGED, ColorFrame, FloatPlane, Picture, ProxyFrame
+from filmcolor.types.frames import ColorFrame, Picture
 from filmcolor.types.yuv import SUBSAMPLING_444
 from filmcolor.video.frame_index import FrameIndex
-
-# by transition: frames at a shot's ends that also show the other shot, or a splice
-_MARGINS = {START: 0, CUT: 4, DISSOLVE: 16, FADE: 16}
-_MAX_CANDIDATES = 240  # of a shot
-_MAX_DISTANCE = 1.5  # of a frame from its shot's mean, relative to the median distance
-_GRAIN = 2.0  # 8-bit codes: a smaller distance from the mean is noise
-_THUMBNAIL_SIZE = (24, 18)  # (width, height) at which frames are compared with their shot's mean
 
 
 def export_shots(
@@ -67,7 +57,7 @@ def export_shots(
     target = Path(folder)
     if target.exists() and not target.is_dir():
         raise OutputError(f"{target} is a file, and pictures go into a folder; name another")
-    chosen = choose_frames(info, time_range, progress)
+    chosen = choose_key_frames(info, time_range, progress)
     numbers = [number for _, number in chosen if number is not None]
     if not force:
         _check_free(target, numbers)
@@ -91,72 +81,6 @@ def export_shots(
         if progress:
             progress(done, len(numbers))
     return [(shot, None if number is None else paths.get(number)) for shot, number in chosen]
-
-
-def choose_frames(
-    info: FilmInfo,
-    time_range: TimeRange = WHOLE,
-    progress: Callable[[int, int | None], None] | None = None,
-) -> list[tuple[Shot, int | None]]:
-    """Return each shot with the number of its best frame, in one pass over the film's luma.
-
-    The number is None where no frame is undamaged.
-    """
-    candidates = _Candidates()
-    shots = list(iter_shots(info, time_range, candidates, progress))
-    endings = [*(shot.transition for shot in shots[1:]), CUT]
-    return [
-        (shot, _choose_best(shot, ending, candidates.by_shot.get(shot.number, [])))
-        for shot, ending in zip(shots, endings, strict=True)
-    ]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Candidate:
-    number: int
-    sharpness: float
-    thumbnail: FloatPlane  # (h, w), less its mean
-
-
-class _Candidates:
-    """Collects the frames of each shot; of a long shot every second, or fourth, and so on."""
-
-    def __init__(self) -> None:
-        self.by_shot: dict[int, list[_Candidate]] = {}
-        self._step = 1
-
-    def add(self, number: int, _transition: str, position: int, frame: ProxyFrame) -> None:
-        """Receive a frame at a position of a shot."""
-        if position == 0:
-            self._step = 1
-        if position % self._step or frame.source.fault == DAMAGED:
-            return
-        guide = frame.guide.astype(np.float32)
-        thumbnail = cv2.resize(guide, _THUMBNAIL_SIZE, interpolation=cv2.INTER_AREA)
-        thumbnail -= thumbnail.mean()
-        sharpness = laplacian_deviation_ratio(frame.guide)
-        candidates = self.by_shot.setdefault(number, [])
-        candidates.append(_Candidate(frame.source.number, sharpness, thumbnail))
-        if len(candidates) > _MAX_CANDIDATES:
-            self._step *= 2
-            del candidates[1::2]
-
-
-def _choose_best(shot: Shot, ending: str, candidates: Sequence[_Candidate]) -> int | None:
-    """Return the number of the sharpest frame among those closest to their shot's mean.
-
-    `ending`: the transition to the next shot.
-    """
-    if not candidates:
-        return None
-    first, stop = shot.first + _MARGINS[shot.transition], shot.stop - _MARGINS[ending]
-    inside = [c for c in candidates if first <= c.number < stop]
-    inside = inside or [candidates[len(candidates) // 2]]
-    mean = np.mean([c.thumbnail for c in inside], axis=0)
-    distances = [float(np.abs(c.thumbnail - mean).mean()) for c in inside]
-    max_distance = max(_GRAIN, _MAX_DISTANCE * float(np.median(distances)))
-    typical = [c for c, distance in zip(inside, distances, strict=True) if distance <= max_distance]
-    return max(typical, key=lambda c: c.sharpness).number
 
 
 def _file_names(number: int) -> tuple[str, str]:

@@ -10,6 +10,7 @@ from filmcolor.shots.detector import CONTEXT_FRAMES, find_transitions
 from filmcolor.types.film import WHOLE, FilmInfo, TimeRange
 from filmcolor.types.frames import LumaFrame, ProxyFrame
 from filmcolor.video.decoder import read_luma, resolve
+from filmcolor.video.frame_index import FrameIndex
 from filmcolor.video.probe import probe
 from filmcolor.video.proxy import DEFAULT_SIZE, add_proxies
 from filmcolor.video.source_options import AS_MARKED, SourceOptions
@@ -62,17 +63,20 @@ def iter_shots(
     time_range: TimeRange = WHOLE,
     observer: ShotObserver | None = None,
     progress: Callable[[int, int | None], None] | None = None,
+    index: FrameIndex | None = None,
 ) -> Iterator[Shot]:
     """Yield each shot of a film, or of a range of it, as soon as it has ended.
 
     `observer` receives every frame; a shot is yielded before it receives the next one's first.
+    `index`: the film's, if it has been read.
     """
-    part = resolve(info, time_range)
+    part = resolve(info, time_range, index)
     total = info.num_frames_estimate if part.stop is None else part.stop - part.first
     lumas = read_luma(
         info,
         max(0, part.first - CONTEXT_FRAMES),
         None if part.stop is None else part.stop + CONTEXT_FRAMES,
+        index,
     )
     number, transition, first, last = 0, START, None, None
     for proxy, next_transition in find_transitions(add_proxies(lumas, info, DEFAULT_SIZE)):

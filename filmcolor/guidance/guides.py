@@ -1,0 +1,38 @@
+"""Guides: sources of colour that replace the network's, one after the other."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Protocol
+
+from filmcolor.temporal.anchors import AnchorRequests
+from filmcolor.types.frames import PredictedFrame, ProxyFrame
+
+
+class Guide(Protocol):
+    """A source of colours for the anchors of a film.
+
+    Guides run one after the other; each sees the colours that those before it have given.
+    """
+
+    @property
+    def anchor_requests(self) -> AnchorRequests | None:
+        """The anchors that it needs besides those that the motion asks for."""
+
+    def watch_cuts(self, frames: Iterable[ProxyFrame], /) -> Iterable[ProxyFrame]:
+        """Yield the same frames and note the cuts; frames pass here before `propagate`."""
+
+    def propagate(self, frames: Iterable[PredictedFrame], /) -> Iterator[PredictedFrame]:
+        """Yield the frames; where the guide has better colours, anchors have those.
+
+        Anchors must have their ab and features.
+        """
+
+
+def merge_requests(guides: Sequence[Guide]) -> AnchorRequests | None:
+    """Return the anchors that any of the guides needs, None where none needs any."""
+    requests = [r for guide in guides if (r := guide.anchor_requests) is not None]
+    if not requests:
+        return None
+    return AnchorRequests(
+        is_reference=lambda number: any(r.is_reference(number) for r in requests),
+        has_references=lambda number: any(r.has_references(number) for r in requests),
+    )

@@ -1,0 +1,209 @@
+"""Chooses key frames: sharp, typical of their shot, and not beside a transition.
+
+A film is divided into *spans*: its shots, and of long shots the parts between multiples of a
+period in the film's own frame numbers. A boundary near an end of its shot is left out. So a span
+depends on the frames around it alone, and a part of a film has the spans of the whole.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from filmcolor.images.sharpness import laplacian_deviation_ratio
+from filmcolor.shots.detector import CUT, DISSOLVE, FADE
+from filmcolor.shots.listing import START, Shot, iter_shots
+from filmcolor.types.film import WHOLE, FilmInfo, Part, TimeRange
+from filmcolor.types.frames import DAMAGED, FloatPlane, ProxyFrame
+from filmcolor.video.frame_index import FrameIndex
+
+# by transition: frames at a shot's ends that also show the other shot, or a splice
+_MARGINS = {START: 0, CUT: 4, DISSOLVE: 16, FADE: 16}
+_MAX_CANDIDATES = 240  # of a shot
+_MAX_DISTANCE = 1.5  # of a frame from its shot's mean, relative to the median distance
+_GRAIN = 2.0  # 8-bit codes: a smaller distance from the mean is noise
+_THUMBNAIL_SIZE = (24, 18)  # (width, height) at which frames are compared with their shot's mean
+
+
+def choose_key_frames(
+    info: FilmInfo,
+    time_range: TimeRange = WHOLE,
+    progress: Callable[[int, int | None], None] | None = None,
+) -> list[tuple[Shot, int | None]]:
+    """Return each shot with the number of its key frame, in one pass over the film's luma.
+
+    The number is None where no frame is undamaged.
+    """
+    candidates = _Candidates()
+    shots = list(iter_shots(info, time_range, candidates, progress))
+    endings = [*(shot.transition for shot in shots[1:]), CUT]
+    chosen = []
+    for shot, ending in zip(shots, endings, strict=True):
+        found = candidates.by_shot.get(shot.number, [])
+        typical = _typical(found, shot.first, shot.stop, (shot.transition, ending))
+        chosen.append((shot, _sharpest(typical).number if typical else None))
+    return chosen
+
+
+@dataclass(frozen=True, slots=True)
+class SpanRule:
+    """How a film is divided into spans, in frames.
+
+    Boundaries are multiples of `period`, `shortest` frames or more from the ends of their shot.
+    A span has one to `max_key_frames` key frames.
+    """
+
+    period: int
+    shortest: int
+    max_key_frames: int = 1
+
+    @property
+    def longest(self) -> int:
+        """An upper bound of a span's length."""
+        return self.period + 2 * self.shortest
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A shot or a part of one: frames `first` to `stop` (half-open), and its key frames.
+
+    `is_cut`: its first frame is its shot's. There are no key frames where all are damaged.
+    """
+
+    first: int
+    stop: int
+    is_cut: bool
+    key_frames: tuple[int, ...]
+
+
+def find_spans(
+    info: FilmInfo,
+    part: Part,
+    rule: SpanRule,
+    index: FrameIndex | None = None,
+    progress: Callable[[int, int | None], None] | None = None,
+) -> list[Span]:
+    """Return the spans of a part of a film, and those next to it, in order.
+
+    They are the same whatever part is asked for. `index`: the film's, if it has been read.
+    """
+    reach = 2 * rule.longest  # a span on either side of the part, and where those are cut
+    start = max(0, part.first - reach - rule.shortest)
+    stop = None if part.stop is None else part.stop + reach + rule.shortest
+    if stop is not None and index is not None and index.num_frames:
+        stop = min(stop, index.num_frames)
+    time_range = WHOLE if (start, stop) == (0, None) else TimeRange(first=start, stop=stop)
+    collector = _SpanCollector(rule, starts_film=start == 0)
+    for _ in iter_shots(info, time_range, collector, progress, index):
+        pass
+    collector.finish(ends_film=stop is None)
+    return collector.spans
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Candidate:
+    number: int
+    sharpness: float
+    thumbnail: FloatPlane  # (h, w), less its mean
+
+    @classmethod
+    def of(cls, frame: ProxyFrame) -> "_Candidate":
+        guide = frame.guide.astype(np.float32)
+        thumbnail = cv2.resize(guide, _THUMBNAIL_SIZE, interpolation=cv2.INTER_AREA)
+        thumbnail -= thumbnail.mean()
+        return cls(frame.source.number, laplacian_deviation_ratio(frame.guide), thumbnail)
+
+
+class _Candidates:
+    """Collects the frames of each shot; of a long shot every second, or fourth, and so on."""
+
+    def __init__(self) -> None:
+        self.by_shot: dict[int, list[_Candidate]] = {}
+        self._step = 1
+
+    def add(self, number: int, _transition: str, position: int, frame: ProxyFrame) -> None:
+        """Receive a frame at a position of a shot."""
+        if position == 0:
+            self._step = 1
+        if position % self._step or frame.source.fault == DAMAGED:
+            return
+        candidates = self.by_shot.setdefault(number, [])
+        candidates.append(_Candidate.of(frame))
+        if len(candidates) > _MAX_CANDIDATES:
+            self._step *= 2
+            del candidates[1::2]
+
+
+class _SpanCollector:
+    """Divides shots into spans while their frames are read."""
+
+    def __init__(self, rule: SpanRule, *, starts_film: bool) -> None:
+        self.spans: list[Span] = []
+        self._rule = rule
+        self._is_known = starts_film  # the beginning of the current span
+        self._transition = START
+        self._is_cut = starts_film
+        self._first = self._number = -1  # of the current span, of the last frame
+        self._candidates: list[_Candidate] = []
+        self._boundary = 0  # the next one, if its shot goes on for long enough
+
+    def add(self, _: int, transition: str, position: int, frame: ProxyFrame) -> None:
+        """Receive a frame at a position of a shot."""
+        number = frame.source.number
+        if position == 0:
+            if self._first >= 0:
+                self._close(number, transition)
+                self._is_known = self._is_cut = True
+            self._transition, self._first = transition, number
+            period = self._rule.period
+            self._boundary = -(-(number + self._rule.shortest) // period) * period
+        elif number >= self._boundary + self._rule.shortest - 1:
+            self._close(self._boundary, START)
+            self._is_known, self._is_cut, self._transition = True, False, START
+            self._first, self._boundary = self._boundary, self._boundary + self._rule.period
+        self._number = number
+        if frame.source.fault != DAMAGED:
+            self._candidates.append(_Candidate.of(frame))
+
+    def finish(self, *, ends_film: bool) -> None:
+        """Close the last span, which is whole where the film ends."""
+        if self._first >= 0 and ends_film:
+            self._close(self._number + 1, START)
+
+    def _close(self, stop: int, ending: str) -> None:
+        """End the current span before frame `stop`, with the transition that begins the next."""
+        inside = [c for c in self._candidates if c.number < stop]
+        self._candidates = [c for c in self._candidates if c.number >= stop]
+        if self._is_known:
+            typical = _typical(inside, self._first, stop, (self._transition, ending))
+            key_frames = _choose_several(typical, inside, self._rule.max_key_frames)
+            self.spans.append(Span(self._first, stop, self._is_cut, key_frames))
+
+
+def _typical(
+    candidates: Sequence[_Candidate], first: int, stop: int, transitions: tuple[str, str]
+) -> list[_Candidate]:
+    """Return the candidates closest to their mean, without those beside a transition.
+
+    `transitions`: at frames `first` and `stop`.
+    """
+    if not candidates:
+        return []
+    first, stop = first + _MARGINS[transitions[0]], stop - _MARGINS[transitions[1]]
+    inside = [c for c in candidates if first <= c.number < stop]
+    inside = inside or [candidates[len(candidates) // 2]]
+    mean = np.mean([c.thumbnail for c in inside], axis=0)
+    distances = [float(np.abs(c.thumbnail - mean).mean()) for c in inside]
+    max_distance = max(_GRAIN, _MAX_DISTANCE * float(np.median(distances)))
+    return [c for c, distance in zip(inside, distances, strict=True) if distance <= max_distance]
+
+
+def _sharpest(candidates: Sequence[_Candidate]) -> _Candidate:
+    return max(candidates, key=lambda c: c.sharpness)
+
+
+def _choose_several(
+    typical: Sequence[_Candidate], inside: Sequence[_Candidate], num_most: int
+) -> tuple[int, ...]:
+    return (_sharpest(typical).number,) if typical else ()
