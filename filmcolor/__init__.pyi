@@ -10,6 +10,8 @@ from .pipeline.batch import colorize_many as colorize_many
 from .pipeline.colorizer import Colorizer as Colorizer
 from .pipeline.options import ColorOptions as ColorOptions
 from .pipeline.photo import colorize_photo as colorize_photo
+from .pipeline.photo_batch import PhotoOutcome as PhotoOutcome
+from .pipeline.photo_batch import colorize_photos as colorize_photos
 from .pipeline.report import Report as Report
 from .pipeline.workers import Outcome as Outcome
 from .previews.clip import preview as preview

@@ -5,7 +5,7 @@ import hashlib
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filmcolor.errors import OutputError
@@ -34,6 +34,11 @@ def check_target(target: Path, source: Path, force: bool) -> None:
 
     `force` allows replacing an old file.
     """
+    if len(os.fsencode(target.name)) > MAX_NAME:
+        raise OutputError(
+            f"{target.name} is longer than the {MAX_NAME} bytes that file systems allow; "
+            "name the output with -o"
+        )
     if target.exists() and target.resolve() == source.resolve():
         raise OutputError(f"{target} is the film itself; name another output")
     if target.is_dir():
@@ -50,6 +55,20 @@ def make_folder(folder: Path) -> None:
         raise OutputError(
             f"{folder} cannot be made ({error.strerror}); choose another folder"
         ) from error
+
+
+@contextmanager
+def new_folder(folder: Path | None) -> Iterator[None]:
+    """Create a folder and its parents; remove those of them that are empty afterwards."""
+    missing = [p for p in (folder, *folder.parents) if not p.exists()] if folder else []
+    try:
+        if folder:
+            make_folder(folder)
+        yield
+    finally:
+        for path in missing:
+            with suppress(OSError):  # it is not empty
+                path.rmdir()
 
 
 @contextmanager

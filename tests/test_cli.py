@@ -656,6 +656,10 @@ BAD: dict[str, tuple[Callable[[Path, Path], Words], str]] = {
     "a sheet of nothing": (lambda f, d: ["preview", f, "--sheet", 0], r"ask for 1 or more"),
     "photo: no such picture": (lambda f, d: ["photo", d / "gone.png"], r"gone\.png: no such file"),
     "photo: a text file": (lambda f, d: ["photo", text(d)], r"notes\.mp4 is not a picture; give"),
+    "photo: several pictures into one": (
+        lambda f, d: ["photo", d / "a.png", d / "b.png", "-o", d / "c.jpg"],
+        r"c\.jpg looks like a picture, and many pictures go into a folder; name one",
+    ),
     "photo: a broken TIFF": (
         lambda f, d: ["photo", filled(d, "a.tif")],
         r"a\.tif is not a picture",
@@ -766,7 +770,6 @@ def test_code_inside_weights_is_never_run(
         (["preview", "a.mp4", "--at", "1:2:3:4"], "'1:2:3:4' is no time"),
         (["preview", "a.mp4", "--at", "1", "--at", "2", "-o", "b.mp4"], "leave -o out"),
         (["photo"], "Missing argument 'IMAGE...'"),
-        (["photo", "a.jpg", "b.jpg", "-o", "c.jpg"], "c.jpg is no folder"),
         (["train", "stills"], "Missing option '-o'"),
     ],
 )

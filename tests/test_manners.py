@@ -148,6 +148,9 @@ calls = {
     "colorize_photo": lambda: filmcolor.colorize_photo(
         picture, folder / "photo.png", options=options
     ),
+    "colorize_photos": lambda: filmcolor.colorize_photos(
+        [picture], folder / "photos", options=options
+    ),
     "find_shots": lambda: filmcolor.find_shots(film),
     "export_shots": lambda: filmcolor.export_shots(film, folder / "shots", options=options),
     "verify": lambda: filmcolor.verify(film, color),
@@ -191,6 +194,7 @@ SUCCEEDING = (
     "preview",
     "contact_sheet",
     "colorize_photo",
+    "colorize_photos",
     "find_shots",
     "export_shots",
     "verify",

@@ -5,11 +5,11 @@ import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from glob import escape, glob
 from pathlib import Path
 
 from filmcolor.errors import InputError
 from filmcolor.files import is_address
+from filmcolor.pipeline.patterns import is_pattern, match
 from filmcolor.video.sequence_names import find_sequence, group_by_number, is_image_name
 from filmcolor.video.sequence_names import is_pattern as is_sequence_pattern
 
@@ -35,12 +35,6 @@ class FilmList:
     films: tuple[Path, ...]
     excluded: tuple[Path, ...]
     is_single: bool = False
-
-
-def is_pattern(name: str | Path) -> bool:
-    """Return whether a name is a glob pattern. The name of an existing file never is."""
-    has_wildcard = bool(set("*?[") & set(str(name)))
-    return has_wildcard and not Path(name).exists() and not is_address(name)
 
 
 def is_film_name(word: str) -> bool:
@@ -101,25 +95,11 @@ def list_films(names: Iterable[str | Path], output_dir: str | Path | None = None
 
 
 def _match(pattern: Path) -> Iterator[Path]:
-    """Yield the files and image sequences that a pattern matches, sorted.
-
-    Leaves out segments of interrupted runs.
-    """
-    from filmcolor.segments.journal import SUFFIX
-
-    paths = map(Path, glob(_escape_folders(pattern), recursive=True))  # noqa: PTH207  # may be absolute
-    films = [p for p in sorted(paths) if not p.parent.name.endswith(SUFFIX) and _is_film_path(p)]
+    """Yield the files and image sequences that a pattern matches, sorted."""
+    films = [path for path in match(pattern) if _is_film_path(path)]
     if not films:
         raise InputError(f"no file matches {str(pattern)!r}; check the pattern and the folder")
     yield from films
-
-
-def _escape_folders(pattern: Path) -> str:
-    """Return a pattern for `glob`; its first folders, if they exist as they are, are no pattern."""
-    for folder in pattern.parents:
-        if folder.is_dir():
-            return str(Path(escape(str(folder)), pattern.relative_to(folder)))
-    return str(pattern)
 
 
 def _is_film_path(path: Path) -> bool:

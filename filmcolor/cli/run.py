@@ -1,8 +1,6 @@
 """The `run` command: films in, the same films out in colour."""
 
-import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +11,7 @@ from filmcolor.cli.console import escape_controls, print_line, table
 from filmcolor.cli.event_log import EventLog
 from filmcolor.cli.help import command, option
 from filmcolor.cli.inputs import FilmList, list_films
+from filmcolor.cli.interrupts import signals_as_interrupt
 from filmcolor.cli.options import (
     EXIT_ERROR,
     EXIT_INTERRUPTED,
@@ -22,16 +21,18 @@ from filmcolor.cli.options import (
     combine,
     force_option,
     guidance_options,
+    jobs_option,
+    log_option,
     make_color_options,
     path_option,
     pop_time_range,
     quiet_option,
     range_options,
     rate_options,
+    skip_existing_option,
     source_options,
 )
 from filmcolor.cli.progress import BatchProgress, progress_bar
-from filmcolor.runtime.platform import STOP_SIGNALS
 
 if TYPE_CHECKING:
     from filmcolor.pipeline.workers import Outcome
@@ -97,41 +98,21 @@ _output_options = combine(
     force_option,
 )
 _long_run_options = combine(
-    option(
-        "--jobs",
-        type=click.IntRange(1, 64),
-        default=1,
-        show_default=True,
-        metavar="N",
-        section=LONG_RUNS,
-        help="Number of processes that colour films, or segments of a single film.",
-    ),
+    jobs_option("Number of processes that colour films, or segments of a single film."),
     option(
         "--restart",
         is_flag=True,
         section=LONG_RUNS,
         help="Start again instead of continuing an interrupted run.",
     ),
-    option(
-        "--skip-existing",
-        is_flag=True,
-        section=LONG_RUNS,
-        help="Skip films that have an output already.",
-    ),
+    skip_existing_option("Skip films that have an output already."),
     option(
         "--strict",
         is_flag=True,
         section=LONG_RUNS,
         help="Exit with code 1 if a film was damaged, though it was coloured.",
     ),
-    option(
-        "--log",
-        "log_path",
-        type=click.Path(path_type=Path, dir_okay=False),
-        metavar="FILE",
-        section=LONG_RUNS,
-        help="Append events to FILE, one line of JSON each.",
-    ),
+    log_option,
 )
 
 
@@ -185,7 +166,7 @@ def run(
     if is_profiled and not (film_list.is_single and jobs == 1):
         raise click.UsageError("--profile is of one film, in one process")
 
-    with _signals_as_interrupt():
+    with signals_as_interrupt():
         from filmcolor.output.options import Encoding
 
         settings = {
@@ -331,23 +312,3 @@ def _format_profile(profiler: "Profiler", num_frames: int) -> Iterator[str]:
         ),
         rows,
     )
-
-
-@contextmanager
-def _signals_as_interrupt() -> Iterator[None]:
-    """Turn SIGTERM and a closed terminal into KeyboardInterrupt, so that a run cleans up.
-
-    A signal that is ignored, by nohup for example, stays ignored.
-    """
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    numbers = [number for number in STOP_SIGNALS if signal.getsignal(number) == signal.SIG_DFL]
-    for number in numbers:
-        signal.signal(number, interrupt)
-    try:
-        yield
-    finally:
-        for number in numbers:
-            signal.signal(number, signal.SIG_DFL)

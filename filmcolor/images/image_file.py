@@ -97,6 +97,8 @@ def read_rgba(path: Path) -> NDArray[np.uint8]:
 
 
 _JPEG_QUALITY = 95
+_ICC_DATE = 24, 36  # bytes of the header, ICC.1:2010, 7.2.8
+_SRGB_DATE = 1999, 10, 18, 0, 0, 0  # of IEC 61966-2-1
 
 # tags by their numbers in Exif 2.32 and TIFF 6.0
 _ORIENTATION = 0x0112
@@ -235,9 +237,17 @@ def _reset_orientation(data: bytes) -> bytes:
     return data
 
 
+def _srgb_profile() -> bytes:
+    """Return sRGB's ICC profile, of a fixed date, so that a picture always has the same bytes."""
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    start, end = _ICC_DATE
+    return profile[:start] + struct.pack(">6H", *_SRGB_DATE) + profile[end:]
+
+
 def write_photo(photo: Photo, target: Path) -> None:
     """Write a photo in the format that its suffix names, whole or not at all.
 
+    The same photo gives the same bytes.
     Raises OutputError when it cannot be written.
     """
     with atomic_write(target) as partial:
@@ -256,6 +266,6 @@ def write_photo(photo: Photo, target: Path) -> None:
             partial,
             format=Image.registered_extensions()[target.suffix.lower()],
             exif=photo.exif,
-            icc_profile=ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes(),
+            icc_profile=_srgb_profile(),
             **options,
         )

@@ -13,9 +13,11 @@ from filmcolor.color.spaces import luma_from_rgb, rgb_from_ycc
 from filmcolor.errors import OutputError
 from filmcolor.files import check_target
 from filmcolor.guidance.cast import REDUCE, reduce_cast
+from filmcolor.images.heif import HEIF_SUFFIXES
 from filmcolor.images.image_file import (
     JPEG_SUFFIXES,
     PHOTO_SUFFIXES,
+    REFERENCE_SUFFIXES,
     Photo,
     read_photo,
     write_photo,
@@ -26,6 +28,13 @@ from filmcolor.types.yuv import SUBSAMPLING_444, Coding
 from filmcolor.video.proxy import downscale, halve, proxy_size
 from filmcolor.video.still import STILL_SUFFIXES, read_still
 
+# of pictures that are looked for in folders, in lower case; a file that is named may have any
+PICTURE_SUFFIXES = (
+    REFERENCE_SUFFIXES
+    | HEIF_SUFFIXES
+    | STILL_SUFFIXES
+    | {".avif", ".bmp", ".j2k", ".jfif", ".jp2", ".jpe", ".pbm", ".pgm", ".pnm", ".ppm", ".tga"}
+)
 _BT709 = 1  # ITU-T H.273: sRGB pictures share BT.709's primaries
 
 

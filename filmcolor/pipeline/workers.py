@@ -1,4 +1,4 @@
-"""Colours films, or segments of one, in this process or in several worker processes.
+"""Colours films, segments of one, or pictures, in this process or in several worker processes.
 
 A worker keeps its weights for the next task. A worker that dies affects no other: its task goes to
 a new worker, once, which resumes after the segments that were finished.
@@ -14,21 +14,50 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from filmcolor.errors import FilmcolorError
 from filmcolor.pipeline.colorizer import Colorizer
+from filmcolor.pipeline.options import ColorOptions
 from filmcolor.pipeline.report import Report
-from filmcolor.pipeline.run import Run, RunSettings, color_missing, run_film
+from filmcolor.pipeline.run import Progress, Run, RunSettings, color_missing, run_film
 from filmcolor.runtime.platform import STOP_SIGNALS, block_interrupts
 from filmcolor.segments.journal import Segment, remove_leftovers
 
 FilmProgress = Callable[[Path, int, int | None], None]  # film, frames done, total if known
-TaskProgress = Callable[["Task", int, int | None], None]
 Finished = Callable[["Outcome"], None]
 _MAX_ATTEMPTS = 2  # at a task whose worker dies
 _STOP_SECONDS = 10.0  # for a worker to clean up before it is killed
 _log = logging.getLogger(__name__)
+
+
+class WorkerSettings(Protocol):
+    """Settings that all tasks of a run share."""
+
+    @property
+    def options(self) -> ColorOptions:
+        """The options of each worker's `Colorizer`."""
+
+
+class WorkerTask(Protocol):
+    """What a worker does between two messages; the outcome is of the task's own type."""
+
+    @property
+    def source(self) -> Path:
+        """The file to colour."""
+
+    def color(self, settings: Any, colorizer: Colorizer, progress: Progress, /) -> Any:
+        """Do the task and return its outcome; raises FilmcolorError."""
+
+    def failed(self, error: FilmcolorError) -> Any:
+        """Return the outcome of the task when an error ended it."""
+
+    def remove_leftovers(self) -> None:
+        """Remove what a killed worker has left of the output, except what a next run can use."""
+
+
+AnyTask = TypeVar("AnyTask", bound=WorkerTask)
+TaskProgress = Callable[[AnyTask, int, int | None], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +67,27 @@ class Task:
     film: Path
     output: Path
     segments: tuple[Segment, ...] = ()
+
+    @property
+    def source(self) -> Path:
+        """The film."""
+        return self.film
+
+    def color(self, settings: RunSettings, colorizer: Colorizer, progress: Progress) -> "Outcome":
+        """Colour the film, or its segments, and return the outcome; raises FilmcolorError."""
+        if self.segments:
+            run = Run.prepare(self.film, self.output, settings)
+            color_missing(run, colorizer, progress, self.segments)
+            return Outcome(self.film)
+        return Outcome(self.film, run_film(self.film, self.output, settings, colorizer, progress))
+
+    def failed(self, error: FilmcolorError) -> "Outcome":
+        """Return the outcome of a film that an error ended."""
+        return Outcome(self.film, error=error)
+
+    def remove_leftovers(self) -> None:
+        """Remove unfinished segments."""
+        remove_leftovers(self.output)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +109,11 @@ def without_traceback(error: FilmcolorError) -> FilmcolorError:
 
 
 def run_tasks(
-    tasks: Sequence[Task],
-    settings: RunSettings,
+    tasks: Sequence[AnyTask],
+    settings: WorkerSettings,
     num_workers: int,
-    progress: TaskProgress,
-    finished: Finished,
+    progress: TaskProgress[AnyTask],
+    finished: Callable[[Any], None],
 ) -> None:
     """Do tasks one after the other in this process, or in `num_workers` processes if above 1.
 
@@ -83,18 +133,18 @@ class _WorkerPool:
 
     def __init__(
         self,
-        settings: RunSettings,
+        settings: WorkerSettings,
         num_workers: int,
-        progress: TaskProgress,
-        finished: Finished,
+        progress: Callable[[Any, int, int | None], None],
+        finished: Callable[[Any], None],
     ) -> None:
         self._settings, self._num_workers = settings, num_workers
         self._progress, self._finished = progress, finished
-        self._queue: deque[Task] = deque()
-        self._num_deaths: dict[Task, int] = {}
+        self._queue: deque[WorkerTask] = deque()
+        self._num_deaths: dict[WorkerTask, int] = {}
         self._workers: dict[Any, _Worker] = {}  # by pipe: its type depends on the system
 
-    def run(self, tasks: Sequence[Task]) -> None:
+    def run(self, tasks: Sequence[WorkerTask]) -> None:
         """Do all tasks; stops the workers however it ends."""
         self._queue.extend(tasks)
         self._num_deaths = dict.fromkeys(tasks, 0)
@@ -131,9 +181,9 @@ class _WorkerPool:
         if self._num_deaths[task] < _MAX_ATTEMPTS:
             self._queue.appendleft(task)
         else:
-            remove_leftovers(task.output)
+            task.remove_leftovers()
             error = FilmcolorError(f"{reason}: out of memory? try --jobs 1")
-            self._finished(Outcome(task.film, error=error))
+            self._finished(task.failed(error))
 
     def _stop(self) -> None:
         """Terminate all workers, and report the tasks that they finish meanwhile."""
@@ -149,7 +199,7 @@ class _WorkerPool:
 class _Worker:
     """A worker process, seen from its parent. It always has a task."""
 
-    def __init__(self, settings: RunSettings, num_workers: int, task: Task) -> None:
+    def __init__(self, settings: WorkerSettings, num_workers: int, task: WorkerTask) -> None:
         context = get_context("spawn")  # a fork would copy the locks of threads, not the threads
         self.pipe, child_pipe = context.Pipe()
         self.process = context.Process(
@@ -160,7 +210,7 @@ class _Worker:
         child_pipe.close()  # the worker holds the only other end: our end closes when it dies
         self.assign(task)
 
-    def assign(self, task: Task) -> None:
+    def assign(self, task: WorkerTask) -> None:
         """Send the worker a task."""
         self.task = task
         with suppress(OSError):  # it has just died: `receive` will return that
@@ -187,7 +237,7 @@ class _Worker:
         code = self.process.exitcode or 0
         return f"its process died ({f'signal {-code}' if code < 0 else f'exit code {code}'})"
 
-    def remaining_outcomes(self) -> Iterator[Outcome]:
+    def remaining_outcomes(self) -> Iterator[Any]:
         """Yield the outcomes that the worker sent before it ended."""
         message = ""
         while message != "died":
@@ -196,10 +246,10 @@ class _Worker:
                 yield args[0]
 
 
-def work(pipe: Connection, settings: RunSettings, num_workers: int) -> None:
+def work(pipe: Connection, settings: WorkerSettings, num_workers: int) -> None:
     """Do the tasks that come through a pipe until it is closed: the main function of a worker.
 
-    Sends ("progress", (done, total)) and ("finished", (Outcome,)) for each task, and
+    Sends ("progress", (done, total)) and ("finished", (outcome,)) for each task, and
     ("refused", (error,)) when no task can be done.
     """
     # all but SIGTERM are meant for the parent, which then stops us
@@ -230,25 +280,22 @@ def work(pipe: Connection, settings: RunSettings, num_workers: int) -> None:
 
 
 def _color(
-    task: Task, settings: RunSettings, colorizer: Colorizer, progress: TaskProgress
-) -> Outcome:
+    task: AnyTask,
+    settings: WorkerSettings,
+    colorizer: Colorizer,
+    progress: TaskProgress[AnyTask],
+) -> Any:
     def report_progress(done: int, total: int | None) -> None:
         progress(task, done, total)
 
     try:
-        if task.segments:
-            run = Run.prepare(task.film, task.output, settings)
-            color_missing(run, colorizer, report_progress, task.segments)
-            return Outcome(task.film)
-        report = run_film(task.film, task.output, settings, colorizer, report_progress)
+        return task.color(settings, colorizer, report_progress)
     except FilmcolorError as error:
-        return Outcome(task.film, error=without_traceback(error))
-    except Exception as error:  # a bug, or a fault of the machine: the other films go on
-        _log.exception("%s", task.film)
+        return task.failed(without_traceback(error))
+    except Exception as error:  # a bug, or a fault of the machine: the other tasks go on
+        _log.exception("%s", task.source)
         reason = " ".join(f"{type(error).__name__} {error}".split())
-        message = f"{reason}; the traceback says where"
-        return Outcome(task.film, error=FilmcolorError(message))
-    return Outcome(task.film, report)
+        return task.failed(FilmcolorError(f"{reason}; the traceback says where"))
 
 
 def _exit(*_: object) -> None:
