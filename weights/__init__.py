@@ -23,6 +23,10 @@ from filmcolor.network.model import ColorNet, FilmNet
 
 FOLDER = Path(__file__).parent
 DEFAULT = "film"
+LICENSES = {  # of the shipped weights
+    "film": "MIT; its encoder is that of EfficientNet-Lite2 (Google), Apache-2.0",
+    "tutorial": "MIT",
+}
 
 
 def shipped() -> list[str]:

@@ -15,6 +15,7 @@ import click
 from filmcolor.cli.console import escape_controls
 from filmcolor.cli.evaluate import evaluate
 from filmcolor.cli.export_encoder import export_encoder
+from filmcolor.cli.export_model import export_model
 from filmcolor.cli.help import MissingCommandError, SectionGroup
 from filmcolor.cli.measure import measure
 from filmcolor.cli.options import EXIT_ERROR, EXIT_INTERRUPTED
@@ -34,7 +35,7 @@ _SECTIONS = {
     "Colour a film": (run, photo),
     "Look first": (preview_command, probe_command, shots),
     "Measure": (verify, measure),
-    "Train": (stills, train, evaluate, export_encoder, probe_encoder),
+    "Train": (stills, train, evaluate, export_model, export_encoder, probe_encoder),
 }
 
 

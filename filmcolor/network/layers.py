@@ -124,8 +124,12 @@ class SelfAttention(nn.Module):
         features = features + self.position(features)
         tokens = features.flatten(2).transpose(1, 2)  # (N, H·W, num)
         num, length, width = tokens.shape
-        heads = self.qkv(self.norm1(tokens)).view(num, length, 3, self.num_heads, -1)
-        query, key, value = heads.permute(2, 0, 3, 1, 4)  # (N, num_heads, H·W, num/num_heads) each
+        # one by one: OpenVINO (2026.4) confuses the axes of a permuted (N, H·W, 3, num_heads, -1)
+        # where H·W = num_heads
+        query, key, value = (
+            part.view(num, length, self.num_heads, -1).transpose(1, 2)
+            for part in self.qkv(self.norm1(tokens)).chunk(3, dim=2)
+        )  # (N, num_heads, H·W, num/num_heads) each
         attended = nn.functional.scaled_dot_product_attention(query, key, value)
         tokens = tokens + self.mix(attended.transpose(1, 2).reshape(num, length, width))
         tokens = tokens + self.mlp(self.norm2(tokens))

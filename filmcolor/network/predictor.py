@@ -16,6 +16,7 @@ from torch.nn import functional
 from filmcolor.errors import SettingsError, WeightsError
 from filmcolor.network.device import choose_device, choose_dtype
 from filmcolor.network.model import ColorNet, FilmNet
+from filmcolor.network.onnx_net import NetOutput, OnnxNet
 from filmcolor.network.optimize import (
     decode_output,
     fold_batch_norms,
@@ -29,7 +30,7 @@ from filmcolor.video.proxy import STRIDE
 BATCH_SIZE = 4  # pictures, by default: on a CPU larger batches leave the cache, and are slower
 _SIZES, _BATCH_SIZES = (32, 2048), (1, 256)  # least and greatest
 
-_DENOISING_SIGMA = 1.0  # pixels
+DENOISING_SIGMA = 1.0  # pixels
 _NUM_LAYERS = 3  # whose weight features have, however many layers they are made of
 _LUMA_SCALE = 3.0  # of luma in 0..1 among the features
 
@@ -48,24 +49,33 @@ def denoise(luma: Gray) -> FloatPlane:
     """Return 8-bit luma (h, w) in 0..1, denoised for the network."""
     values = luma.astype(np.float32)
     values *= 1.0 / 255.0
-    denoised: FloatPlane = cv2.GaussianBlur(values, (0, 0), _DENOISING_SIGMA)
+    denoised: FloatPlane = cv2.GaussianBlur(values, (0, 0), DENOISING_SIGMA)
     return denoised
 
 
 class Predictor:
     """A network on its device, ready for batches of one size."""
 
+    net: ColorNet | FilmNet | OnnxNet
+
     def __init__(
-        self, net: ColorNet | FilmNet, device: str = "auto", surfaces: float = SURFACES
+        self, net: ColorNet | FilmNet | OnnxNet, device: str = "auto", surfaces: float = SURFACES
     ) -> None:
         """Prepare a copy of `net`; `device`: "auto", "cpu", "cuda" or "mps".
+
+        An `OnnxNet` is used as it is, on the device for which it was opened.
 
         `surfaces`: how far the pixels of a surface agree on one colour, 0 to 1; without effect on
         the tutorial's network, which predicts one colour, not a distribution.
 
         Raises SettingsError when this machine has no such device.
         """
-        self.device, self._surfaces = choose_device(device), surfaces
+        self._surfaces = surfaces
+        self._max_batch = 256  # lowered when the device runs out of memory
+        if isinstance(net, OnnxNet):
+            self.net, self.device, self.dtype = net, torch.device("cpu"), torch.float32
+            return
+        self.device = choose_device(device)
         self.dtype = choose_dtype(self.device)
         net = deepcopy(net).eval()
         fold_batch_norms(net)
@@ -75,7 +85,6 @@ class Predictor:
         self.net = net.to(self.device, self.dtype).to(memory_format=torch.channels_last)
         if self.device.type == "cpu":
             fuse_activations(self.net)
-        self._max_batch = 256  # lowered when the device runs out of memory
 
     def predict(self, luma: Gray) -> FloatPlane:
         """Return ab (N, h/2, w/2, 2), CIELAB, of 8-bit luma (N, h, w).
@@ -162,11 +171,12 @@ class Predictor:
         pictures = np.stack([denoise(p) for p in luma])
         with torch.inference_mode():
             batch = torch.from_numpy(pictures)[:, None].to(self.device, self.dtype)
-            layers = self.net.layers(batch)
+            output = self._run_net(luma, batch, has_features)
+            layers, logits = output.layers, output.logits
             features = _to_numpy(_features(layers, batch)) if has_features else None
-            if isinstance(self.net, ColorNet):
-                return _to_numpy(self.net.decode_half(layers[0]).float()), features
-            logits = self.net.logits(layers[0])
+            if output.ab is not None:
+                return _to_numpy(output.ab.float()), features
+            assert logits is not None and not isinstance(self.net, ColorNet)
             if not torch.isfinite(logits.sum(dtype=torch.float32)):
                 raise WeightsError(
                     "the network's output is not a number: its weights are broken, "
@@ -174,6 +184,15 @@ class Predictor:
                 )
             ab = surface_ab(logits, self.net.centers, pictures, layers[0], self._surfaces)
             return _double(ab), features
+
+    def _run_net(self, luma: Gray, batch: torch.Tensor, has_features: bool) -> NetOutput:
+        """Return the network's output for 8-bit luma (N, h, w), and its denoised batch."""
+        if isinstance(self.net, OnnxNet):
+            return self.net.run(luma, has_features)
+        layers = self.net.layers(batch)
+        if isinstance(self.net, ColorNet):
+            return NetOutput(layers, ab=self.net.decode_half(layers[0]))
+        return NetOutput(layers, logits=self.net.logits(layers[0]))
 
 
 def _double(maps: FloatPlane) -> FloatPlane:
