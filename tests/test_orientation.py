@@ -11,7 +11,7 @@ import pytest
 from media import shoot
 
 from filmcolor.errors import VerifyError
-from filmcolor.guidance.references import read_references
+from filmcolor.guidance.references import read_pictures
 from filmcolor.output.options import Encoding
 from filmcolor.output.verify import verify, verify_output
 from filmcolor.pipeline.batch import colorize
@@ -119,7 +119,7 @@ def test_an_exported_shot_is_upright_and_fits_as_reference(
     cv2.imwrite(str(tmp_path / "frame-0.png"), painted)
     info = probe(film)
     sources = [str(tmp_path / "frame-0.png")]
-    (reference,) = read_references(sources, info, FrameIndex.read(info), 64)
+    (reference,) = read_pictures(sources, info, FrameIndex.read(info), 64).references
     blue = show(np.ascontiguousarray(reference.ab[..., 1])) < -10  # CIELAB's b
     assert blue[:, : blue.shape[1] // 2 - 2].all()
     assert not blue[:, blue.shape[1] // 2 + 2 :].any()

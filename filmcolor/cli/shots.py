@@ -41,6 +41,14 @@ _COLUMNS = (
     ("begins by", "kind", "{}"),
 )
 
+_MATCH_COLUMNS = (
+    ("shot", "shot", "{}"),
+    ("looks like shot", "like_shot", "{}"),
+    ("in", "exemplar", "{}"),
+    ("of its picture", "share", "{:.1%}"),
+    ("match", "strength", "{}"),
+)
+
 
 @command()
 @film_argument
@@ -51,6 +59,12 @@ _COLUMNS = (
     metavar="PNG",
     section=OUTPUT,
     help="Also write one picture with the first frame of each shot.",
+)
+@option(
+    "--matches",
+    is_flag=True,
+    section=OUTPUT,
+    help="Also list the shots that show the same things, which --match-shots uses.",
 )
 @path_option(
     "--export",
@@ -69,6 +83,7 @@ def shots(
     as_json: bool,
     as_csv: bool,
     sheet: Path | None,
+    matches: bool,
     export: Path | None,
     force: bool,
     quiet: bool,
@@ -85,6 +100,8 @@ def shots(
     if as_json and as_csv:
         raise click.UsageError("choose --json or --csv, not both")
     time_range = pop_time_range(params)
+    if matches and (as_csv or not time_range.is_whole):
+        raise click.UsageError("--matches are of a whole film, and not for --csv")
     with progress_bar(quiet, film) as progress:
         source = pop_source_options(params)
         common: dict[str, Any] = {"time_range": time_range, "progress": progress}
@@ -103,7 +120,11 @@ def shots(
             options = make_color_options({**params, "source": source})
             exported = export_shots(film, export, options=options, force=force, **common)
             film_shots = [shot for shot, _ in exported]
+        found = _find_matches(film, {**params, "source": source}) if matches else ()
     rows = [_make_row(shot) for shot in film_shots]
+    if matches:
+        for row in rows:
+            row["matches"] = [match for match in found if match["shot"] == row["number"]]
     if as_json:
         print_json(rows)
     elif as_csv:
@@ -118,9 +139,27 @@ def shots(
             for row in rows
         ]
         click.echo("\n".join(table(_COLUMNS, figures)))
+        if matches:
+            click.echo("\n".join(("", *table(_MATCH_COLUMNS, found))))
         for path in (sheet, export):
             if path:
                 print_line(str(path), quiet)
+
+
+def _find_matches(film: Path, params: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the matches of a film's shots as JSON has them."""
+    options = make_color_options({**params, "match_shots": True})
+    guidance = options.read_guidance(options.probe(film))
+    return [
+        {
+            "shot": match.shot,
+            "like_shot": match.exemplar_shot,
+            "exemplar": match.exemplar,
+            "share": match.share,
+            "strength": match.strength,
+        }
+        for match in guidance.likeness.matches
+    ]
 
 
 def _make_row(shot: "Shot") -> dict[str, Any]:

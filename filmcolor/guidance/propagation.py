@@ -25,12 +25,13 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
+from typing import Any
 
 import cv2
 import numpy as np
 import torch
 
-from filmcolor.guidance.reference_shots import MAX_NEIGHBORS, PlacedReference
+from filmcolor.guidance.reference_shots import MAX_NEIGHBORS, ReferenceFrame
 from filmcolor.kernels.ops import warp
 from filmcolor.temporal.anchors import AnchorRequests
 from filmcolor.temporal.flow import FINE, find_tracked_flows, is_inside
@@ -64,21 +65,26 @@ class ReferencePropagator:
 
     def __init__(
         self,
-        references: Sequence[PlacedReference],
+        references: Sequence[ReferenceFrame],
         features_of: Callable[[Gray], FloatPlane],
         start: int = 0,
+        num_neighbors: int = MAX_NEIGHBORS,
     ) -> None:
         """Take references in order of their frames.
 
         `features_of`: returns the features (h/8, w/8, C) of luma (h, w). `start`: the frame number
         from which on `watch_cuts` sees the cuts; the references know those before it.
+        `num_neighbors`: references on either side of a frame, of whatever shot, that may serve it;
+        with 0 only those of its own shot do, and no others are compared.
         """
+        self._num_neighbors = num_neighbors
         self._references = references
         self._numbers = [placed.reference.number for placed in references]
         self._start = start
         self._cuts: list[int] = []
         # a film may have many references: keep those around the current frame
-        self._features = lru_cache(2 * MAX_NEIGHBORS)(lambda placed: features_of(placed.luma))
+        features = lru_cache(2 * max(1, num_neighbors))(lambda placed: features_of(placed.luma))
+        self._features: Callable[[Any], FloatPlane] = features
 
     def watch_cuts(self, frames: Iterable[ProxyFrame]) -> Iterator[ProxyFrame]:
         """Yield the same frames and note the cuts; frames must pass here before `propagate`."""
@@ -105,13 +111,13 @@ class ReferencePropagator:
                 frame = self._guide(frame, frame.ab, frame.features)
             yield frame
 
-    def _of_shot(self, number: int) -> list[PlacedReference]:
+    def _of_shot(self, number: int) -> list[ReferenceFrame]:
         """Return the nearest reference on either side of a frame that are in its shot."""
         index = bisect_right(self._numbers, number)
         near = [*self._references[max(0, index - 1) : index], *self._references[index : index + 1]]
         return [placed for placed in near if self._is_same_shot(placed, number)]
 
-    def _is_same_shot(self, placed: PlacedReference, number: int) -> bool:
+    def _is_same_shot(self, placed: ReferenceFrame, number: int) -> bool:
         own = placed.reference.number
         is_cut_between = own < number and bisect_right(self._cuts, own) < bisect_right(
             self._cuts, number
@@ -123,9 +129,9 @@ class ReferencePropagator:
     ) -> PredictedFrame:
         frame = predicted.tracked
         number = frame.source.number
-        base = np.float32(_BASE_CONFIDENCE)
+        base: np.float32 | FloatPlane = np.float32(_BASE_CONFIDENCE)
         if predicted.confidence is not None:
-            base = base * predicted.confidence
+            base = _BASE_CONFIDENCE * predicted.confidence
         index = bisect_right(self._numbers, number) - 1
         if index >= 0 and self._numbers[index] == number:
             reference = self._references[index].reference
@@ -151,7 +157,8 @@ class ReferencePropagator:
         own = self._of_shot(number)
         pairs = [_Pair(frame, features, rows, p, self._features(p), 1.0) for p in own]
         index = bisect_right(self._numbers, number)
-        near = self._references[max(0, index - MAX_NEIGHBORS) : index + MAX_NEIGHBORS]
+        num = self._num_neighbors
+        near = self._references[max(0, index - num) : index + num]
         others = [placed for placed in near if placed not in own]
         if not others:
             return pairs
@@ -180,7 +187,7 @@ class _Pair:
         frame: TrackedFrame,
         features: FloatPlane,
         rows: torch.Tensor,
-        placed: PlacedReference,
+        placed: ReferenceFrame,
         reference_features: FloatPlane,
         strength: float,
     ) -> None:
@@ -294,7 +301,7 @@ def _similarity(features: torch.Tensor, others: torch.Tensor, bonus: float = 0.0
     return torch.addmm(squares + bonus, features, others.T, alpha=2.0 / _TEMPERATURE)
 
 
-def _payload(placed: PlacedReference) -> FloatPlane:
+def _payload(placed: ReferenceFrame) -> FloatPlane:
     """Return a reference's a, b and 1 (h, w, 3), each times its coverage."""
     coverage = placed.reference.coverage
     payload: FloatPlane = np.dstack([placed.reference.ab, np.ones_like(coverage)])

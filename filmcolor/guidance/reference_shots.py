@@ -2,18 +2,44 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from filmcolor.errors import InputError
 from filmcolor.guidance.references import Reference
 from filmcolor.shots.detector import CONTEXT_FRAMES, mark_cuts
 from filmcolor.types.film import FilmInfo
-from filmcolor.types.frames import Gray, ProxyFrame
+from filmcolor.types.frames import FloatPlane, Gray, ProxyFrame
 from filmcolor.video.decoder import read_luma
 from filmcolor.video.frame_index import FrameIndex
 from filmcolor.video.proxy import add_proxies
 
 MAX_NEIGHBORS = 4  # references before a frame, and after it, that may serve it
 _FRAMES_BACK = 64  # read at first on the way back to a cut; doubled each time
+
+
+class GivenColors(Protocol):
+    """A frame's given colours, as `Reference` has them; they may be computed when they are read."""
+
+    @property
+    def number(self) -> int: ...
+    @property
+    def ab(self) -> FloatPlane: ...
+    @property
+    def coverage(self) -> FloatPlane: ...
+
+
+class ReferenceFrame(Protocol):
+    """A frame whose colours are propagated, as `PlacedReference` is; compared by identity."""
+
+    def __hash__(self) -> int: ...
+
+    @property
+    def reference(self) -> GivenColors: ...
+    @property
+    def luma(self) -> Gray: ...
+    @property
+    def guide(self) -> Gray: ...
+    def holds(self, number: int, /) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)

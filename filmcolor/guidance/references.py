@@ -1,22 +1,13 @@
-"""References: pictures that give the colours of some of a film's frames.
+"""References: pictures that give the colours of some of a film's frames, or of what they show.
 
-Everything about them that can be refused is refused here, before the first frame. Pictures of an
-exported folder that nobody has painted are left out (`exported.json` has their digests), or a run
-would propagate automatic colours as if they had been given. A reference's digest covers its colours
-and frame, not its file, so a picture may be renamed or saved again.
-
-A picture without a time or number is located by the correlation of detail: luma less its blur, over
-its local contrast, at a short side of 128. On films of fifteen kinds the same frame scores 0.6 to
-1.0 whatever was done to hues, exposure, contrast and sharpness, and 0.3 where half of it is painted
-over flat; the next frame 0.5 on average; frames of other films 0.14 at most. Plain correlation of
-luma scores 0.5 for other films. Strokes are not compared: they hold no luma.
+Everything about them that can be refused is refused here, before the first frame. A reference's
+digest covers its colours and frame, not its file, so a picture may be renamed or saved again. A
+picture that is no frame of the film is a *lookalike*: things that look alike take its colours
+(`guidance.likeness_plan`).
 """
 
 import hashlib
-import json
-import re
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -26,28 +17,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from filmcolor.color.spaces import lab_from_rgb, luma_from_rgb
-from filmcolor.errors import InputError, RangeError, SettingsError
-from filmcolor.images.image_file import REFERENCE_SUFFIXES, read_rgba
-from filmcolor.timecodes import ROUNDING, parse_timecode
-from filmcolor.types.film import FilmInfo, TimeRange
-from filmcolor.types.frames import FloatPlane, Gray, LumaFrame
-from filmcolor.video.decoder import read_luma, resolve
+from filmcolor.errors import InputError
+from filmcolor.guidance.exemplars import Exemplar
+from filmcolor.guidance.reference_frames import detail_of_picture, find_frames, is_alike
+from filmcolor.guidance.reference_sources import frame_number, list_pictures
+from filmcolor.images.image_file import read_rgba
+from filmcolor.types.film import FilmInfo
+from filmcolor.types.frames import FloatPlane
+from filmcolor.video.decoder import read_luma
 from filmcolor.video.frame_index import FrameIndex
 from filmcolor.video.proxy import downscale, halve, proxy_size
 
-EXPORT_MANIFEST = "exported.json"  # in an exported folder: the pictures' digests, by name
-GREY_SUFFIX = ".grey.png"
-_NUMBER_NAME = re.compile(r"frame-(\d+)", re.IGNORECASE)
-_TIME_NAME = re.compile(r"(\d\d)-(\d\d)-(\d\d)((?:[.,]\d+)?)(?![\w-])")
 _MAX_STRETCH = 1.02  # of a picture's aspect relative to the film's
 _MIN_OPAQUE = 0.9  # mean opacity of a whole picture; below it a picture holds strokes
 _MIN_OPACITY = 0.02  # of a painted sample
 _MIN_CHROMA = 3.0  # CIELAB: the maximum of a picture in colour
 _BAND = 64  # rows of a picture that are converted at a time
-_MIN_CORRELATION = 0.2  # of detail
-_DETAIL_SIZE = 128  # short side, pixels
-_DETAIL_SIGMA = 6.0  # pixels: detail is finer
-_CONTRAST_FLOOR = 5.0  # 8-bit codes of contrast below which detail is mostly noise
+# sizes of a lookalike that are compared, relative to the film's: things in it may be larger
+_SCALES = 1.0, 0.5
+_MAX_ELONGATION = 2.0  # long side over short side; beyond it a lookalike is compared at less detail
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,6 +47,17 @@ class Reference:
     coverage: FloatPlane  # (h/2, w/2), 0..1: the share of each sample with a given colour
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Pictures:
+    """What a person has given: references in order of their frames, and pictures of other things.
+
+    A lookalike is there at several sizes, which have the same name.
+    """
+
+    references: tuple[Reference, ...]
+    lookalikes: tuple[Exemplar, ...] = ()
+
+
 @dataclass(slots=True, eq=False)
 class _Picture:
     """A picture as far as it is known without the film's frames."""
@@ -68,24 +67,25 @@ class _Picture:
     is_hint: bool
     ab: FloatPlane
     coverage: FloatPlane
-    detail: FloatPlane | None  # of a whole picture; None for strokes
+    detail: FloatPlane | None  # of a whole picture with the film's aspect
+    lookalikes: tuple[Exemplar, ...]  # what it is if it has no frame
 
 
-def read_references(
+def read_pictures(
     sources: Sequence[str],
     info: FilmInfo,
     index: FrameIndex,
     size: int,
     hints: Sequence[str] = (),
-) -> list[Reference]:
-    """Return the references that pictures hold, by frame number.
+) -> Pictures:
+    """Return the references and lookalikes that pictures hold.
 
     A source is a picture, `PICTURE@TIMECODE`, or a folder of pictures. The frame of a picture is
     given by the time, else by its name (`frame-001234.png`, `00-01-23.456.png`), else it is
-    searched by its luma in one pass over the film. Pictures are upright, of any size, with the
-    aspect of the film as shown or of its frames as coded. Transparent pixels give no colour.
-    `hints`: sources of strokes on transparency, which are propagated to edges. `size`: short side
-    that the network sees, pixels.
+    searched by its luma in one pass over the film; a picture without one is a lookalike. Pictures
+    are upright, of any size; those of frames have the aspect of the film as shown or of its frames
+    as coded. Transparent pixels give no colour. `hints`: sources of strokes on transparency, which
+    are propagated to edges. `size`: short side that the network sees, pixels.
 
     A folder's grey pictures (`*.grey.png`) and unpainted exports are left out. Raises an InputError
     that names the picture when one does not fit the film.
@@ -94,19 +94,28 @@ def read_references(
         _read(path, seconds, is_hint, info, index, size)
         for group, is_hint in ((sources, False), (hints, True))
         for source in group
-        for path, seconds in _list_pictures(source)
+        for path, seconds in list_pictures(source)
     ]
-    _find_frames(pictures, info, index)
-    paths: dict[int | None, Path] = {}
+    sought = [(p, p.detail) for p in pictures if p.number is None and p.detail is not None]
+    numbers = find_frames([detail for _, detail in sought], info, index)
+    for (picture, _), number in zip(sought, numbers, strict=True):
+        picture.number = number
+    paths: dict[int, Path] = {}
+    references: list[Reference] = []
+    lookalikes: list[Exemplar] = []
     for picture in pictures:
+        if picture.number is None:
+            lookalikes += picture.lookalikes
+            continue
         if picture.number in paths:
             raise InputError(
                 f"{paths[picture.number]} and {picture.path} are both of frame {picture.number}; "
                 "leave one out"
             )
         paths[picture.number] = picture.path
-    references = [_check(picture, info, index, size) for picture in pictures]
-    return sorted(references, key=lambda reference: reference.number)
+        references.append(_check(picture, picture.number, info, index, size))
+    references.sort(key=lambda reference: reference.number)
+    return Pictures(tuple(references), tuple(lookalikes))
 
 
 def digest_of(references: Sequence[Reference]) -> str:
@@ -119,108 +128,6 @@ def digest_of(references: Sequence[Reference]) -> str:
     return digest.hexdigest()[:16] if references else ""
 
 
-def file_digest(path: Path) -> str:
-    """Return the SHA-256 of a file, in hexadecimal."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def exported_digests(folder: Path) -> dict[str, str]:
-    """Return the digests of the pictures that an export wrote into a folder, by name."""
-    with suppress(OSError, ValueError):
-        digests = json.loads((folder / EXPORT_MANIFEST).read_text(encoding="utf-8"))
-        if isinstance(digests, dict):
-            return digests
-    return {}
-
-
-def correlation(first: FloatPlane, second: FloatPlane) -> float:
-    """Return how similar two `detail` pictures are: 1 for the same, about 0 for unrelated ones."""
-    return float(np.vdot(first, second))
-
-
-def detail(gray: Gray) -> FloatPlane:
-    """Return the detail (h, w) of 8-bit luma, of length 1; 0 for a blank picture.
-
-    Exposure, contrast and paint change it little.
-    """
-    values = gray.astype(np.float32)
-    values -= _blur(values)
-    values /= np.sqrt(_blur(values * values) + _CONTRAST_FLOOR**2)
-    values -= values.mean()
-    return values / max(float(np.linalg.norm(values)), 1.0)
-
-
-# ---------------------------------------------------------------- sources
-
-
-def _list_pictures(source: str) -> Iterator[tuple[Path, Fraction | None]]:
-    """Yield the pictures of a source, each with its time where one was typed."""
-    path, seconds = Path(source), None
-    name, at, time = source.rpartition("@")
-    if at and not path.exists() and Path(name).exists():
-        path = Path(name)
-        try:
-            seconds = parse_timecode(time)
-        except SettingsError as error:
-            raise SettingsError(f"{source}: {error}") from error
-    if not path.is_dir():
-        yield path, seconds
-        return
-    if seconds is not None:
-        raise SettingsError(f"{source}: {path} is a folder; only a picture can have a time")
-    pictures = [p for p in sorted(path.iterdir()) if _is_color_picture(p)]
-    if not pictures:
-        raise InputError(
-            f"{path} holds no pictures in colour; put some there, "
-            "or begin with: filmcolor shots FILM --export DIR"
-        )
-    digests = exported_digests(path)
-    painted = [p for p in pictures if digests.get(p.name) != file_digest(p)]
-    if not painted:
-        raise InputError(
-            f"{path}: all pictures are unchanged since their export; paint some, "
-            "or name those that shall stay as they are"
-        )
-    yield from ((p, None) for p in painted)
-
-
-def _is_color_picture(path: Path) -> bool:
-    is_visible = not path.name.startswith(".") and path.is_file()
-    is_grey = path.name.lower().endswith(GREY_SUFFIX)
-    return is_visible and path.suffix.lower() in REFERENCE_SUFFIXES and not is_grey
-
-
-def _frame_number(
-    path: Path, seconds: Fraction | None, info: FilmInfo, index: FrameIndex
-) -> int | None:
-    """Return the frame number of a picture by its time or its name, None without either."""
-    numbered = _NUMBER_NAME.match(path.name)
-    if seconds is None and numbered:
-        number = int(numbered[1])
-        if index.pts and number >= len(index.pts):
-            raise RangeError(
-                f"{path}: {info.path} has no frame {number}, "
-                f"its frames are 0 to {len(index.pts) - 1}; rename the picture"
-            )
-        return number
-    timed = _TIME_NAME.match(path.stem)
-    if seconds is None and timed:
-        hours, minutes, whole, rest = timed.groups()
-        seconds = parse_timecode(f"{hours}:{minutes}:{whole}{rest.replace(',', '.')}")
-    if seconds is None:
-        return None
-    try:
-        resolve(info, TimeRange(start_seconds=seconds - 1 / info.frame_rate), index)
-        until = resolve(info, TimeRange(end_seconds=seconds + ROUNDING), index)
-    except RangeError as error:
-        raise RangeError(f"{path} at {float(seconds):.3f} s: {error}") from error
-    assert until.stop is not None  # a range that is not the whole film has both ends
-    return until.stop - 1
-
-
-# ---------------------------------------------------------------- pictures
-
-
 def _read(
     path: Path,
     seconds: Fraction | None,
@@ -230,32 +137,55 @@ def _read(
     size: int,
 ) -> _Picture:
     rgba = read_rgba(path)
-    _check_aspect(path, rgba.shape, info)
+    number = frame_number(path, seconds, info, index)
+    has_films_aspect = _has_aspect(rgba.shape, info)
+    if not has_films_aspect and (is_hint or number is not None):
+        raise _aspect_error(path, rgba.shape, info)
     rgba = np.ascontiguousarray(info.orientation.as_coded(rgba))
     width, height = proxy_size(*info.display_size, size)
     ab, coverage = _at_size(rgba, (width // 2, height // 2))
     _check_paint(path, ab, coverage, is_hint)
-    number = _frame_number(path, seconds, info, index)
     is_whole = coverage.mean() >= _MIN_OPAQUE
     if number is None and not is_whole:
         raise InputError(
             f"{path}: strokes alone do not show which frame they belong to; "
             "name the file frame-NUMBER.png, or write PICTURE@TIMECODE"
         )
-    picture_detail = _detail_of(rgba, info) if is_whole else None
-    return _Picture(path, number, is_hint, ab, coverage, picture_detail)
+    is_sought = is_whole and has_films_aspect
+    picture_detail = detail_of_picture(rgba, info) if is_sought else None
+    lookalikes = _lookalikes(str(path), rgba, size) if number is None else ()
+    return _Picture(path, number, is_hint, ab, coverage, picture_detail, lookalikes)
 
 
-def _check_aspect(path: Path, shape: tuple[int, ...], info: FilmInfo) -> None:
+def _lookalikes(name: str, rgba: NDArray[np.uint8], size: int) -> tuple[Exemplar, ...]:
+    """Return R'G'B' and opacity (H, W, 4) as exemplars, at sizes relative to a short side."""
+    height, width = rgba.shape[:2]
+    elongation = max(height, width) / min(height, width)
+    short_side = size * min(1.0, (_MAX_ELONGATION / elongation) ** 0.5)
+    exemplars = []
+    for scale in _SCALES:
+        own_size = proxy_size(width, height, max(32, round(scale * short_side)))
+        small = cv2.resize(rgba, own_size, interpolation=cv2.INTER_AREA).astype(np.float32)
+        luma = luma_from_rgb(*(np.ascontiguousarray(small[..., n]) for n in range(3)))
+        planes = _at_size(rgba, (own_size[0] // 8, own_size[1] // 8))
+        exemplars.append(Exemplar.make(name, np.rint(luma).astype(np.uint8), *planes))
+    return tuple(exemplars)
+
+
+def _has_aspect(shape: tuple[int, ...], info: FilmInfo) -> bool:
+    """Return whether a picture (H, W) has the aspect of a film, as shown or as coded."""
     aspect = shape[1] / shape[0]
     is_turned = info.quarter_turns % 2 == 1
-    for width, height in (info.display_size, (info.width, info.height)):
-        expected = height / width if is_turned else width / height
-        if max(aspect / expected, expected / aspect) <= _MAX_STRETCH:
-            return
+    sizes = info.display_size, (info.width, info.height)
+    expected = [height / width if is_turned else width / height for width, height in sizes]
+    return any(max(aspect / e, e / aspect) <= _MAX_STRETCH for e in expected)
+
+
+def _aspect_error(path: Path, shape: tuple[int, ...], info: FilmInfo) -> InputError:
+    is_turned = info.quarter_turns % 2 == 1
     size = info.display_size[::-1] if is_turned else info.display_size
     shown = "×".join(str(round(side)) for side in size)
-    raise InputError(
+    return InputError(
         f"{path} is {shape[1]}×{shape[0]}, the film is shown as {shown}: another aspect; "
         "crop or scale the picture so that it shows the whole frame"
     )
@@ -294,66 +224,24 @@ def _at_size(rgba: NDArray[np.uint8], size: tuple[int, int]) -> tuple[FloatPlane
     return ab, coverage
 
 
-def _detail_of(rgba: NDArray[np.uint8], info: FilmInfo) -> FloatPlane:
-    reduced = cv2.resize(rgba, _detail_size(info), interpolation=cv2.INTER_AREA)
-    luma = luma_from_rgb(*(reduced[..., n].astype(np.float32) for n in range(3)))
-    return detail(np.rint(luma).astype(np.uint8))
-
-
-def _detail_size(info: FilmInfo) -> tuple[int, int]:
-    return proxy_size(*info.display_size, _DETAIL_SIZE)
-
-
-def _blur(values: FloatPlane) -> FloatPlane:
-    blurred: FloatPlane = cv2.GaussianBlur(values, (0, 0), _DETAIL_SIGMA)
-    return blurred
-
-
-# ---------------------------------------------------------------- frames
-
-
-def _find_frames(pictures: Sequence[_Picture], info: FilmInfo, index: FrameIndex) -> None:
-    """Set the frame number of pictures without one: the frame with the highest correlation."""
-    sought = [(p, p.detail) for p in pictures if p.number is None and p.detail is not None]
-    best = [_MIN_CORRELATION] * len(sought)
-    for frame in read_luma(info, index=index) if sought else ():
-        frame_detail = _frame_detail(frame, info)
-        for n, (picture, picture_detail) in enumerate(sought):
-            score = correlation(picture_detail, frame_detail)
-            if score > best[n]:
-                best[n], picture.number = score, frame.number
-    for picture, _ in sought:
-        if picture.number is None:
-            raise InputError(
-                f"{picture.path}: no frame of {info.path} looks like it; is it of this film, "
-                "uncropped? else name it frame-NUMBER.png, or write PICTURE@TIMECODE"
-            )
-
-
-def _check(picture: _Picture, info: FilmInfo, index: FrameIndex, size: int) -> Reference:
+def _check(
+    picture: _Picture, number: int, info: FilmInfo, index: FrameIndex, size: int
+) -> Reference:
     """Return the reference of a picture that matches its frame; propagate a hint's strokes."""
-    number = picture.number
-    assert number is not None
     frame = next(read_luma(info, number, number + 1, index), None)
     if frame is None:
         raise InputError(
             f"{picture.path}: frame {number} of {info.path} does not exist or cannot be decoded; "
             "give a picture of another"
         )
-    if picture.detail is not None:
-        score = correlation(picture.detail, _frame_detail(frame, info))
-        if score < _MIN_CORRELATION:
-            raise InputError(
-                f"{picture.path} does not look like frame {number} of {info.path}; is it of this "
-                "film? without a number in its name its frame is searched for"
-            )
+    if picture.detail is not None and not is_alike(picture.detail, frame, info):
+        raise InputError(
+            f"{picture.path} does not look like frame {number} of {info.path}; is it of this "
+            "film? without a number in its name its frame is searched for"
+        )
     if not picture.is_hint:
         return Reference(number, picture.ab, picture.coverage)
     from filmcolor.guidance.scribbles import propagate
 
     guide = halve(downscale(frame.luma, proxy_size(*info.display_size, size), info.coding))
     return Reference(number, *propagate(picture.ab, picture.coverage, guide))
-
-
-def _frame_detail(frame: LumaFrame, info: FilmInfo) -> FloatPlane:
-    return detail(downscale(frame.luma, _detail_size(info), info.coding))

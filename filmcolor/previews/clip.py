@@ -76,7 +76,8 @@ def preview(
         writer.finish()
         writer.keep(plan.path)
     seconds = float(len(written) / info.frame_rate)
-    notes = (*plan.notes, *describe_chroma_classes(info, written, classes, options.kept_classes))
+    chroma_notes = describe_chroma_classes(info, written, classes, options.kept_classes)
+    notes = (*plan.notes, *guidance.notes, *chroma_notes)
     return Report(plan.path, len(written), seconds, time.monotonic() - started, notes)
 
 

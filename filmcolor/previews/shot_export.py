@@ -16,7 +16,7 @@ from PIL import Image
 from filmcolor.color.chroma import rgb_picture
 from filmcolor.errors import OutputError
 from filmcolor.files import atomic_write, make_folder
-from filmcolor.guidance.references import (
+from filmcolor.guidance.reference_sources import (
     EXPORT_MANIFEST,
     GREY_SUFFIX,
     exported_digests,
