@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from filmcolor import ColorOptions, FilmcolorError
 from filmcolor.color.spaces import lab_from_rgb
+from filmcolor.guidance.grading import SATURATION
 from filmcolor.images.image_file import read_photo
 from filmcolor.pipeline.colorizer import Colorizer
 from filmcolor.pipeline.photo import colorize_rgb
@@ -64,7 +65,7 @@ def measure(pictures: Path, colorizer: Colorizer) -> dict[str, list[tuple[comple
 @click.option("--pictures", required=True, type=click.Path(path_type=Path))
 @click.option("--weights", multiple=True, default=[ColorOptions().weights], show_default=True)
 @click.option("--size", type=int, default=ColorOptions().size, show_default=True)
-@click.option("--saturation", type=float, default=ColorOptions().saturation, show_default=True)
+@click.option("--saturation", type=float, default=SATURATION, show_default=True)
 def main(pictures: Path, weights: tuple[str, ...], size: int, saturation: float) -> None:
     """Print the hue errors of each of WEIGHTS on skin, sky and foliage."""
     click.echo(

@@ -508,7 +508,7 @@ def test_the_command_prints_json(film: Path, weights_path: Path, run_command: Ru
     result = json.loads(output.out)
     assert (output.code, output.err) == (0, "")
     assert (result["data"], result["num_pictures"], len(result["rows"])) == (str(film), 7, 3)
-    assert result["rows"][1]["saturation"] == ColorOptions().saturation
+    assert result["rows"][1]["saturation"] == ColorOptions().grade.saturation
     assert result["rows"][2]["psnr"] is None
     table = run_command(*args, "-q").out.splitlines()
     assert table[0] == f"{film}: 7 frames"

@@ -16,7 +16,8 @@ import filmcolor
 from filmcolor.cli.main import main
 from filmcolor.color.chroma import rgb_picture
 from filmcolor.errors import InputError, OutputError
-from filmcolor.guidance.references import EXPORT_MANIFEST, read_references
+from filmcolor.guidance.reference_sources import EXPORT_MANIFEST
+from filmcolor.guidance.references import read_pictures
 from filmcolor.pipeline.colorizer import Colorizer
 from filmcolor.pipeline.options import ColorOptions
 from filmcolor.previews.shot_export import export_shots
@@ -122,7 +123,7 @@ def test_pictures_of_a_turned_film_are_upright_and_as_large_as_its_frames(
     assert path is not None
     assert Image.open(path).size == media.SIZE[::-1]
     info = probe(film)
-    (reference,) = read_references([str(path)], info, FrameIndex.read(info), options.size)
+    (reference,) = read_pictures([str(path)], info, FrameIndex.read(info), options.size).references
     assert f"frame-{reference.number:06}.png" == path.name
 
 
@@ -132,11 +133,11 @@ def test_a_folder_can_be_handed_back(film: Path, options: ColorOptions, tmp_path
     info = probe(film)
     index = FrameIndex.read(info)
     with pytest.raises(InputError, match="all pictures are unchanged since their export"):
-        read_references([str(folder)], info, index, options.size)
+        read_pictures([str(folder)], info, index, options.size)
     picture = Image.open(paths[1])
     picture.paste((40, 50, 160), (10, 10, 40, 30))
     picture.save(paths[1])
-    (reference,) = read_references([str(folder)], info, index, options.size)
+    (reference,) = read_pictures([str(folder)], info, index, options.size).references
     assert f"frame-{reference.number:06}.png" == paths[1].name
     (frame,) = (
         f for f in Colorizer(options).ab_frames(info) if f.source.number == reference.number

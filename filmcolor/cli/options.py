@@ -103,6 +103,19 @@ color_options = combine(
         help="Shipped weights, a .safetensors file, or the tutorial's .pth file.",
     ),
     option(
+        "--model",
+        metavar="ONNX",
+        section=COLORS,
+        help="A colorizer of others, DDColor, DeOldify or Zhang's, as an ONNX file.",
+    ),
+    option(
+        "--anchors",
+        metavar="auto|shot|SECONDS",
+        section=COLORS,
+        help="How often the model runs: on frames of each shot, every SECONDS, or as its speed "
+        "allows.  [default: auto]",
+    ),
+    option(
         "--size",
         type=int,
         metavar="PIXELS",
@@ -114,7 +127,7 @@ color_options = combine(
         type=float,
         metavar="X",
         section=COLORS,
-        help="0 is grey, 1 is the network's own saturation.  [default: 1.15]",
+        help="0 is grey, 1 is the network's own saturation.  [default: 1.15; with --model 1]",
     ),
     option(
         "--warmth",
@@ -167,6 +180,12 @@ guidance_options = combine(
         section=REFERENCES,
         help="Colour strokes on a transparent picture, which fill the areas around them. "
         "Repeatable.",
+    ),
+    option(
+        "--match-shots",
+        is_flag=True,
+        section=REFERENCES,
+        help="Give things one colour in all shots that show them; reads the film once more.",
     ),
     option(
         "--palette",
@@ -224,9 +243,35 @@ output_option = path_option("-o", "--output", metavar="OUT", section=OUTPUT, hel
 force_option = option(
     "--force", is_flag=True, section=OUTPUT, help="Overwrite files that exist already."
 )
+log_option = option(
+    "--log",
+    "log_path",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    section=LONG_RUNS,
+    help="Append events to FILE, one line of JSON each.",
+)
 json_option = option("--json", "as_json", is_flag=True, section=OUTPUT, help="Print JSON.")
 quiet_option = option("-q", "--quiet", is_flag=True, help="Print neither progress nor results.")
 film_argument = click.argument("film", type=click.Path(path_type=Path), metavar="FILM")
+
+
+def jobs_option(help_text: str) -> Callable[[F], F]:
+    """Return a decorator that adds --jobs."""
+    return option(
+        "--jobs",
+        type=click.IntRange(1, 64),
+        default=1,
+        show_default=True,
+        metavar="N",
+        section=LONG_RUNS,
+        help=help_text,
+    )
+
+
+def skip_existing_option(help_text: str) -> Callable[[F], F]:
+    """Return a decorator that adds --skip-existing."""
+    return option("--skip-existing", is_flag=True, section=LONG_RUNS, help=help_text)
 
 
 def make_color_options(params: dict[str, Any]) -> "ColorOptions":

@@ -3,7 +3,7 @@
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any, TextIO
 import click
 
 from filmcolor.cli.console import escape_controls, translate_write_errors
+from filmcolor.cli.notices import notices
 
 INTERVAL_SECONDS = 10.0  # at least, between two plain lines
 
@@ -41,23 +42,31 @@ def progress_bar(
         display.update(source, done, total)
 
     try:
-        yield advance
+        with notices(_warn):
+            yield advance
     finally:
         display.close(source)
 
 
 class BatchProgress:
-    """Progress of films that are coloured side by side, and result lines above their bars."""
+    """Progress of a batch, and result lines above its bars.
 
-    def __init__(self, quiet: bool) -> None:
+    Films that are coloured side by side have a bar each, with a label; pictures share one.
+    """
+
+    def __init__(self, quiet: bool, unit: str = "frame", has_labels: bool = True) -> None:
         self._quiet = quiet
-        self._display = _make_display("frame", has_labels=True)
+        self._display = _make_display(unit, has_labels)
         self._films: set[Path] = set()
+        self._context = ExitStack()
 
     def __enter__(self) -> "BatchProgress":
+        if not self._quiet:
+            self._context.enter_context(notices(_warn))
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._context.close()
         for film in list(self._films):
             self.close(film)
 
@@ -80,7 +89,7 @@ class BatchProgress:
 
     def warn(self, line: str) -> None:
         """Print a line on stderr."""
-        _write(line, sys.stderr)
+        _warn(line)
 
     def print_error(self, film: Path, reason: str) -> None:
         """Print on stderr why a film failed, in a line that names the film."""
@@ -201,6 +210,10 @@ def _write(line: str, file: TextIO, end: str = "\n") -> None:
     with translate_write_errors():
         tqdm.write(escape_controls(line), file=file, end=end)
         file.flush()
+
+
+def _warn(line: str) -> None:
+    _write(line, sys.stderr)
 
 
 def _shorten(name: str) -> str:

@@ -111,6 +111,7 @@ class ExemplarGuide:
     Each anchor is compared with the exemplars by itself.
     """
 
+    name = "likeness"
     anchor_requests: AnchorRequests | None = None
 
     def __init__(self, plan: ExemplarPlan, features_of: FeaturesOf) -> None:

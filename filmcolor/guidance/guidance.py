@@ -1,14 +1,33 @@
 """Everything that a person says about a film's colours, resolved to frames before a run."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from filmcolor.errors import InputError
+from filmcolor.guidance.colored_film import (
+    ColoredFilm,
+    describe,
+    read_colored_films,
+    split_sources,
+)
+from filmcolor.guidance.exemplars import digest_of_pictures
 from filmcolor.guidance.grading import Grade, Palette
+from filmcolor.guidance.likeness_plan import (
+    LikenessPlan,
+    describe_matches,
+    describe_pictures,
+    plan_likeness,
+)
+from filmcolor.guidance.model_guide import KeyFrame
 from filmcolor.guidance.palette_file import read_palette
-from filmcolor.guidance.references import Reference, read_references
+from filmcolor.guidance.references import Pictures, Reference, read_pictures
+from filmcolor.guidance.shot_matching import Analyse
 from filmcolor.types.film import FilmInfo
 from filmcolor.video.frame_index import FrameIndex
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -17,6 +36,12 @@ class Guidance:
 
     palette: Palette
     references: tuple[Reference, ...] = ()
+    colored_films: tuple[ColoredFilm, ...] = ()  # the same film in colour, or parts of it
+    likeness: LikenessPlan = field(default_factory=LikenessPlan)  # things that look alike
+    pictures_digest: str = ""  # of pictures that are no frames of the film, "" for none
+    key_frames: tuple[KeyFrame, ...] | None = None  # that a model colours, if found already
+    model_folder: Path | None = None  # keeps the model's colours
+    notes: tuple[str, ...] = ()  # lines for people about what serves what
 
 
 def read_guidance(
@@ -27,19 +52,73 @@ def read_guidance(
     palette: str = "",
     references: Sequence[str] = (),
     hints: Sequence[str] = (),
+    match_shots: bool = False,
     size: int,
+    load_network: Callable[[], Analyse],
 ) -> Guidance:
     """Return the guidance for a film.
 
     `grade`: of frames that the palette file does not name. `palette`: a TOML file;
-    `references`, `hints`: sources of pictures, see `references.read_references`. `size`: short
-    side that the network sees, pixels. `index`: the film's, if it has been read.
+    `references`, `hints`: sources of pictures, see `references.read_pictures`; `references` may be
+    films in colour too, see `colored_film.split_sources`. `match_shots`:
+    things have one colour in all shots that show them. `size`: short side that the network sees,
+    pixels. `index`: the film's, if it has been read. `load_network`: returns what compares frames,
+    called only where pictures are no frames of the film, or shots are matched.
     Raises a FilmcolorError that names the file when one does not fit the film.
     """
     grades = Palette(grade)
-    if not (palette or references or hints):
+    if not (palette or references or hints or match_shots):
         return Guidance(grades)
     index = index or FrameIndex.read(info)
     if palette:
         grades = read_palette(Path(palette), grade, info, index)
-    return Guidance(grades, tuple(read_references(references, info, index, size, hints)))
+    film_paths, sources = split_sources(references)
+    pictures = read_pictures(sources, info, index, size, hints)
+    films = read_colored_films(film_paths, info, index)
+    notes = [describe(film, index, info) for film in films]
+    if not (pictures.lookalikes or match_shots):
+        _log_notes(info, notes)
+        return Guidance(grades, pictures.references, films, notes=tuple(notes))
+    likeness = plan_likeness(
+        info,
+        index,
+        size,
+        load_network(),
+        pictures=pictures.lookalikes,
+        references=[(r.number, r.ab, r.coverage) for r in pictures.references],
+        is_matched=match_shots,
+    )
+    digest = digest_of_pictures(pictures.lookalikes)
+    notes += _notes(info, pictures, likeness)
+    _log_notes(info, notes)
+    return Guidance(
+        grades,
+        pictures.references,
+        films,
+        likeness=likeness,
+        pictures_digest=digest,
+        notes=tuple(notes),
+    )
+
+
+def _log_notes(info: FilmInfo, notes: Sequence[str]) -> None:
+    for note in notes:
+        _log.info("%s: %s", info.path, note)  # before the run: a picture may be a mistake
+
+
+def _notes(info: FilmInfo, pictures: Pictures, likeness: LikenessPlan) -> list[str]:
+    """Return lines about what serves what; raise InputError for a picture that serves nothing."""
+    notes = []
+    if likeness.given is not None:
+        names = list(dict.fromkeys(exemplar.name for exemplar in pictures.lookalikes))
+        for name, line in zip(names, describe_pictures(likeness.given, names), strict=True):
+            if not line:
+                raise InputError(
+                    f"{name}: no frame of {info.path} looks like it, and nothing in the film "
+                    "surely shows the same; is it of this film? else leave it out, or name it "
+                    "frame-NUMBER.png, or write PICTURE@TIMECODE"
+                )
+            notes.append(line)
+    if likeness.automatic is not None:
+        notes.append(describe_matches(likeness.automatic))
+    return notes

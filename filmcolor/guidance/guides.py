@@ -14,6 +14,10 @@ class Guide(Protocol):
     """
 
     @property
+    def name(self) -> str:
+        """What the profile of a run calls it."""
+
+    @property
     def anchor_requests(self) -> AnchorRequests | None:
         """The anchors that it needs besides those that the motion asks for."""
 
@@ -32,7 +36,17 @@ def merge_requests(guides: Sequence[Guide]) -> AnchorRequests | None:
     requests = [r for guide in guides if (r := guide.anchor_requests) is not None]
     if not requests:
         return None
+
+    def is_given(number: int) -> bool:
+        """Return whether a guide colours a frame by itself, and none after it has references."""
+        is_wanted = False
+        for request in requests:
+            is_wanted &= not request.has_references(number)
+            is_wanted |= request.is_given(number)
+        return is_wanted
+
     return AnchorRequests(
         is_reference=lambda number: any(r.is_reference(number) for r in requests),
         has_references=lambda number: any(r.has_references(number) for r in requests),
+        is_given=is_given,
     )

@@ -63,6 +63,8 @@ _MEDIAN = 3  # samples: isolated matches are outliers
 class ReferencePropagator:
     """Gives the anchors of a film the colours of its references."""
 
+    name = "references"
+
     def __init__(
         self,
         references: Sequence[ReferenceFrame],

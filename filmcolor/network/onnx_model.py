@@ -31,7 +31,7 @@ class OnnxColorizer:
 
     def __init__(self, session: OnnxSession, contract: Contract) -> None:
         """Use `OnnxColorizer.load`."""
-        self._session, self._contract = session, contract
+        self.session, self._contract = session, contract
         self.path = session.file.path
         self.sha256 = session.file.sha256()  # of the file and of those with its weights
         self.kind = contract.kind  # "zhang", "ddcolor", "deoldify" or "filmcolor"
@@ -79,7 +79,7 @@ class OnnxColorizer:
         picture = resize(gray, *self.input_size(width, height))
         name = self._contract.output
         ab = self._contract.ab(
-            self._session.run(self._contract.feeds(picture), [name])[name], picture
+            self.session.run(self._contract.feeds(picture), [name])[name], picture
         )
         self._check(ab)
         return ab

@@ -142,7 +142,7 @@ class Predictor:
         num_anchors = 0
         for frame in frames:
             waiting.append(frame)
-            num_anchors += frame.is_anchor
+            num_anchors += _is_predicted(frame)
             if num_anchors == batch_size or len(waiting) == max_waiting:
                 yield from self._predict_frames(waiting, quarter_turns, has_features)
                 waiting, num_anchors = [], 0
@@ -151,14 +151,14 @@ class Predictor:
     def _predict_frames(
         self, frames: Sequence[TrackedFrame], quarter_turns: int, has_features: bool
     ) -> Iterator[PredictedFrame]:
-        upright = [np.rot90(f.luma, quarter_turns) for f in frames if f.is_anchor]
+        upright = [np.rot90(f.luma, quarter_turns) for f in frames if _is_predicted(f)]
         if not upright:
             yield from map(PredictedFrame, frames)
             return
         batch, batch_features = self.predict_with_features(np.stack(upright), has_features)
         index = 0
         for frame in frames:
-            if not frame.is_anchor:
+            if not _is_predicted(frame):
                 yield PredictedFrame(frame)
                 continue
             ab, features = _rotate(batch[index], -quarter_turns), None
@@ -193,6 +193,11 @@ class Predictor:
         if isinstance(self.net, ColorNet):
             return NetOutput(layers, ab=self.net.decode_half(layers[0]))
         return NetOutput(layers, logits=self.net.logits(layers[0]))
+
+
+def _is_predicted(frame: TrackedFrame) -> bool:
+    """Return whether the network colours a frame."""
+    return frame.is_anchor and not frame.is_given
 
 
 def _double(maps: FloatPlane) -> FloatPlane:

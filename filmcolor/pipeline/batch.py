@@ -4,17 +4,17 @@ Errors that can be found before a film is decoded are raised or reported first, 
 """
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from filmcolor.errors import FilmcolorError, OutputError, SettingsError
-from filmcolor.files import check_target, make_folder
+from filmcolor.files import check_target, new_folder
 from filmcolor.output.image_formats import IMAGE_FORMATS
 from filmcolor.output.options import FORMATS, Encoding
 from filmcolor.output.plan import plan_output
 from filmcolor.pipeline.colorizer import Colorizer
+from filmcolor.pipeline.models import settle
 from filmcolor.pipeline.options import ColorOptions
 from filmcolor.pipeline.report import Report
 from filmcolor.pipeline.run import Progress, Run, RunSettings, run_film
@@ -60,14 +60,16 @@ def colorize(
     `profiler`: measures the stages, with one job only.
     Raises a FilmcolorError if it fails; finished segments are kept for the next run.
     """
-    _check_jobs(jobs)
+    check_jobs(jobs)
     options = (colorizer.options if colorizer else options) or ColorOptions()
     settings = RunSettings(options, encoding or Encoding(), time_range, force, restart, tag)
     if jobs == 1:
         return run_film(film, output, settings, colorizer, progress, profiler)
     started = time.monotonic()
     run = Run.prepare(film, output, settings)
+    settings = replace(settings, options=run.options)
     with run.locked():
+        run.find_key_frames(progress)
         _color_in_jobs(run, replace(settings, guidance=run.guidance), jobs, progress)
         report = run.join()
     return replace(report, wall_seconds=time.monotonic() - started)
@@ -98,9 +100,9 @@ def colorize_many(
     outputs would have the same path. With more than one job each film is coloured in a process of
     its own, so a script must run under `if __name__ == "__main__":`.
     """
-    _check_jobs(jobs)
+    check_jobs(jobs)
     settings = RunSettings(
-        options or ColorOptions(), encoding or Encoding(), time_range, force, restart, tag
+        settle(options or ColorOptions()), encoding or Encoding(), time_range, force, restart, tag
     )
     folder = None if output_dir is None else Path(output_dir)
     if folder is not None:
@@ -126,12 +128,13 @@ def colorize_many(
         if isinstance(outcome, Outcome):
             finish(outcome)
     if tasks:
-        with _new_folder(folder):
+        with new_folder(folder):
             run_tasks(tasks, settings, min(jobs, len(tasks)), report_progress, finish)
     return [outcomes[film] for film in sources.values()]
 
 
-def _check_jobs(jobs: int) -> None:
+def check_jobs(jobs: int) -> None:
+    """Raise SettingsError for a number of processes that is out of range."""
     if not 1 <= jobs <= MAX_JOBS:
         raise SettingsError(f"jobs {jobs} must be 1 to {MAX_JOBS}")
 
@@ -218,17 +221,3 @@ def _check_clashes(tasks: Iterable[Task], sources: Mapping[Path, Path]) -> None:
                 "colour them one by one, or into folders of their own"
             )
         outputs[path] = task.film
-
-
-@contextmanager
-def _new_folder(folder: Path | None) -> Iterator[None]:
-    """Create a folder and its parents; remove those of them that are empty afterwards."""
-    missing = [p for p in (folder, *folder.parents) if not p.exists()] if folder else []
-    try:
-        if folder:
-            make_folder(folder)
-        yield
-    finally:
-        for path in missing:
-            with suppress(OSError):  # it is not empty
-                path.rmdir()

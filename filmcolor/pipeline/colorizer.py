@@ -7,16 +7,25 @@ from typing import TypeVar
 
 import torch
 
-import filmcolor.weights as weights_store
 from filmcolor.color.chroma import ChromaPlan, add_chroma, keep_source_chroma
 from filmcolor.color.chroma_gpu import finish_frames_on
 from filmcolor.guidance.cast import REDUCE, reduce_casts
+from filmcolor.guidance.colored_film_guide import ColoredFilmGuide
+from filmcolor.guidance.exemplars import ExemplarGuide
 from filmcolor.guidance.grading import grade_frames
 from filmcolor.guidance.guidance import Guidance
 from filmcolor.guidance.guides import Guide, merge_requests
+from filmcolor.guidance.model_guide import (
+    EVERY_ANCHOR,
+    EveryAnchorGuide,
+    KeyFrameGuide,
+    ModelColors,
+    plan_key_frames,
+    span_rule,
+)
 from filmcolor.guidance.propagation import ReferencePropagator
 from filmcolor.guidance.reference_shots import place_references
-from filmcolor.network.predictor import Predictor
+from filmcolor.pipeline.models import load_predictor, settle
 from filmcolor.pipeline.options import ColorOptions
 from filmcolor.runtime.prefetch import Prefetch, in_bursts
 from filmcolor.runtime.profiler import Profiler, section, timed
@@ -69,9 +78,8 @@ class Colorizer:
 
         Raises WeightsError when they cannot be loaded, SettingsError without their device.
         """
-        self.options = options or ColorOptions()
-        net, device = weights_store.load(self.options.weights), self.options.device
-        self.predictor = Predictor(net, device, self.options.surfaces)
+        self.options = settle(options or ColorOptions())
+        self.predictor, self.model = load_predictor(self.options)
 
     def frames(
         self,
@@ -118,7 +126,7 @@ class Colorizer:
         window = window_for(self.options.smooth, info.frame_rate)
         is_classified = bool(kept_classes) and info.has_chroma
         start, end = _context(part, window, is_classified)
-        guides = self._guides(info, guidance, (start, end), index, profiler)
+        guides = self._guides(info, guidance, part, (start, end), index, profiler)
         with ExitStack() as stack:
             stack.enter_context(thread_pools(is_network_busy=window.is_off))
 
@@ -148,23 +156,50 @@ class Colorizer:
         self,
         info: FilmInfo,
         guidance: Guidance | None,
+        part: Part,
         bounds: tuple[int, int | None],
         index: FrameIndex | None,
         profiler: Profiler | None,
     ) -> list[Guide]:
-        """Return what replaces the network's colours in frames within bounds, in this order."""
+        """Return what replaces the network's colours in a part, in this order.
+
+        `bounds`: the frames (half-open) that decide the part's colours.
+        """
         guides: list[Guide] = []
         if guidance is None:
             return guides
         start, end = bounds
         first_sure_cut = start + CONTEXT_FRAMES if start else 0
         features_of = partial(self.predictor.features_of, quarter_turns=info.quarter_turns)
+        if self.model is not None:
+            guides.append(self._model_guide(info, guidance, part, index))
+        if guidance.colored_films:
+            guides.append(ColoredFilmGuide(guidance.colored_films))
+        if guidance.likeness.given is not None:
+            guides.append(ExemplarGuide(guidance.likeness.given, features_of))
         if guidance.references:
             with section(profiler, "references"):
                 size, references = self.options.size, guidance.references
                 placed = place_references(info, references, size, first_sure_cut, end, index)
             guides.append(ReferencePropagator(placed, features_of, first_sure_cut))
         return guides
+
+    def _model_guide(
+        self, info: FilmInfo, guidance: Guidance, part: Part, index: FrameIndex | None
+    ) -> Guide:
+        assert self.model is not None
+        options, folder = self.options, guidance.model_folder
+        colors = ModelColors(
+            self.model, info, options.size, guidance.palette, index=index, folder=folder
+        )
+        if options.anchors == EVERY_ANCHOR:
+            return EveryAnchorGuide(colors)
+        key_frames = guidance.key_frames
+        if key_frames is None:
+            rule = span_rule(options.anchors, info.frame_rate)
+            key_frames = plan_key_frames(info, part, rule, index)
+        features_of = partial(self.predictor.features_of, quarter_turns=info.quarter_turns)
+        return KeyFrameGuide([k for k in key_frames if k.serves(part)], colors, features_of)
 
     def _color(
         self,
@@ -175,20 +210,29 @@ class Colorizer:
         profiler: Profiler | None,
     ) -> Iterable[PredictedFrame]:
         """Yield the frames with the ab of anchors: predicted, graded, guided."""
-        predicted: Iterable[PredictedFrame] = self.predictor.predict_frames(
-            frames,
-            self.options.batch_size,
-            info.quarter_turns,
-            has_features=bool(guides),
-            max_waiting=_queue_length(info, _BATCH_QUEUE),
-        )
+        automatic = guidance.likeness.automatic if guidance is not None else None
+        predicted: Iterable[PredictedFrame]
+        if automatic is None and len(guides) == 1 and isinstance(guides[0], EveryAnchorGuide):
+            predicted = map(PredictedFrame, frames)  # nobody would see the network's colours
+        else:
+            predicted = self.predictor.predict_frames(
+                frames,
+                self.options.batch_size,
+                info.quarter_turns,
+                has_features=bool(guides) or automatic is not None,
+                max_waiting=_queue_length(info, _BATCH_QUEUE),
+            )
         predicted = timed(profiler, "network", predicted)
         if self.options.cast == REDUCE:
             predicted = reduce_casts(predicted)
+        if automatic is not None:  # automatic colours are graded by the frame that takes them
+            features_of = partial(self.predictor.features_of, quarter_turns=info.quarter_turns)
+            matched = ExemplarGuide(automatic, features_of).propagate(predicted)
+            predicted = timed(profiler, "matched shots", matched)
         if guidance is not None:
             predicted = grade_frames(predicted, guidance.palette)
         for guide in guides:
-            predicted = timed(profiler, "references", guide.propagate(predicted))
+            predicted = timed(profiler, guide.name, guide.propagate(predicted))
         return predicted
 
 

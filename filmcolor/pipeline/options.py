@@ -8,7 +8,10 @@ from filmcolor.errors import SettingsError
 from filmcolor.guidance.cast import CASTS, KEEP
 from filmcolor.guidance.grading import SATURATION, Grade
 from filmcolor.guidance.guidance import Guidance, read_guidance
-from filmcolor.network.predictor import BATCH_SIZE, check_batch_shape
+from filmcolor.guidance.likeness_plan import analyse_with
+from filmcolor.guidance.model_guide import AUTO, check_anchors
+from filmcolor.guidance.shot_matching import Analyse
+from filmcolor.network.predictor import BATCH_SIZE, Predictor, check_batch_shape
 from filmcolor.network.surfaces import SURFACES
 from filmcolor.temporal.smoothing import DEFAULT, LEVELS
 from filmcolor.types.film import FilmInfo
@@ -18,6 +21,8 @@ from filmcolor.video.probe import probe
 from filmcolor.video.proxy import DEFAULT_SIZE
 from filmcolor.video.source_options import AS_MARKED, SourceOptions
 
+_MODEL_SATURATION = 1.0  # of a model's colours, by default: they are as its makers want them
+
 
 @dataclass(frozen=True, slots=True)
 class ColorOptions:
@@ -25,13 +30,17 @@ class ColorOptions:
 
     `weights`: a shipped name or a file. `device`: "auto", "cpu", "cuda" or "mps". `size`: short
     side that the network sees, 32 to 2048 pixels. `saturation`, `warmth` and `skin_protect`: see
-    `Grade`; `palette` is a TOML file with those of some shots or times. `surfaces`, 0 to 1: how far
-    the pixels of one surface agree on a colour. `cast`: "keep", or "reduce" for less of the warm
-    tint that lies over whole pictures. `references`, `hints`: pictures and strokes with given
-    colours. `smooth`: how far colours are steadied in time, one of "off", "light", "normal" and
-    "strong". `deinterlace`: the two fields of each frame become one picture first. Shots that are
-    in colour already keep their chroma unless `recolor`; tinted ones keep it with `keep_tint`.
-    `source`: the film's frame rate and field order, where its headers are wrong.
+    `Grade`; a saturation of None is 1.15, or 1 with a model. `palette` is a TOML file with those of
+    some shots or times. `surfaces`, 0 to 1: how far the pixels of one surface agree on a colour.
+    `cast`: "keep", or "reduce" for less of the warm tint that lies over whole pictures.
+    `references`, `hints`: pictures and strokes with given colours. `match_shots`: things have one
+    colour in all shots that show them. `model`: an ONNX file, a
+    colorizer whose colours take the place of the network's. `anchors`: how often it runs, "shot"
+    (on a frame or more of each shot), a number of seconds, "all" (on every anchor), or "auto",
+    which measures it. `smooth`: how far colours are steadied in time, one of "off", "light",
+    "normal" and "strong". `deinterlace`: the two fields of each frame become one picture first.
+    Shots that are in colour already keep their chroma unless `recolor`; tinted ones keep it with
+    `keep_tint`. `source`: the film's frame rate and field order, where its headers are wrong.
     Raises SettingsError for values that have no meaning.
     """
 
@@ -39,7 +48,7 @@ class ColorOptions:
     device: str = "auto"
     batch_size: int = BATCH_SIZE
     size: int = DEFAULT_SIZE
-    saturation: float = SATURATION
+    saturation: float | None = None
     warmth: float = 0.0
     skin_protect: float = 0.0
     surfaces: float = SURFACES
@@ -47,6 +56,9 @@ class ColorOptions:
     palette: str = ""
     references: tuple[str, ...] = ()
     hints: tuple[str, ...] = ()
+    match_shots: bool = False
+    model: str = ""
+    anchors: str = AUTO
     smooth: str = DEFAULT
     deinterlace: bool = False
     keep_tint: bool = False
@@ -55,6 +67,7 @@ class ColorOptions:
 
     def __post_init__(self) -> None:
         check_batch_shape(self.size, self.batch_size)
+        check_anchors(self.anchors)
         if not 0.0 <= self.surfaces <= 1.0:
             raise SettingsError(f"surfaces {self.surfaces} must be 0 to 1")
         if self.cast not in CASTS:
@@ -66,7 +79,10 @@ class ColorOptions:
     @property
     def grade(self) -> Grade:
         """The grade of the network's colours where no palette file sets another."""
-        return Grade(self.saturation, self.warmth, self.skin_protect)
+        saturation = self.saturation
+        if saturation is None:
+            saturation = _MODEL_SATURATION if self.model else SATURATION
+        return Grade(saturation, self.warmth, self.skin_protect)
 
     @property
     def kept_classes(self) -> frozenset[str]:
@@ -95,5 +111,11 @@ class ColorOptions:
             palette=self.palette,
             references=self.references,
             hints=self.hints,
+            match_shots=self.match_shots,
             size=self.size,
+            load_network=lambda: self._load_network(info),
         )
+
+    def _load_network(self, info: FilmInfo) -> Analyse:
+        predictor = Predictor(weights_store.load(self.weights), self.device, self.surfaces)
+        return analyse_with(predictor, info, self.cast)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import filmcolor.weights as weights_store
 from filmcolor.errors import InputError, VerifyError
@@ -25,6 +26,7 @@ from filmcolor.output.options import Encoding, OutputPlan
 from filmcolor.output.plan import plan_output
 from filmcolor.pipeline.colorizer import Colorizer
 from filmcolor.pipeline.join import join_segments
+from filmcolor.pipeline.models import choose_key_frames, load_model, settle
 from filmcolor.pipeline.options import ColorOptions
 from filmcolor.pipeline.report import (
     Report,
@@ -81,7 +83,7 @@ class Run:
         Raises a FilmcolorError when it cannot be done, before anything is written.
         """
         state = file_state(Path(film))  # before anything is read
-        options = settings.options
+        options = settle(settings.options)
         info = options.probe(film)
         plan = plan_output(info, None if output is None else Path(output), settings.encoding)
         weights = weights_store.sha256(weights_store.find(options.weights))[:16]
@@ -97,12 +99,17 @@ class Run:
             check_target(path, info.path, settings.force)
         index = FrameIndex.read(info)
         part = resolve(info, settings.time_range, index)
+        guidance = settings.guidance or options.read_guidance(info, index)
+        for colored in guidance.colored_films:
+            check_target(plan.path, colored.info.path, settings.force)
+        if options.model:
+            guidance = replace(guidance, model_folder=journal.folder)
         return cls(
             info=info,
             plan=plan,
             part=part,
             index=index,
-            guidance=settings.guidance or options.read_guidance(info, index),
+            guidance=guidance,
             options=options,
             journal=journal,
             segments=split_into_segments(index, part, info.frame_rate),
@@ -133,6 +140,17 @@ class Run:
             self.segments = self.journal.begin(self._identity(), self.segments, self.is_restart)
             with explain_resume(self.journal, self.segments):
                 yield
+
+    def find_key_frames(self, progress: Progress | None = None) -> None:
+        """Choose the frames that a model colours, in one pass over the film's luma.
+
+        Call it while the output is locked; an interrupted run's choice is taken over.
+        """
+        if self.options.model and self.guidance.key_frames is None and self.missing():
+            key_frames = choose_key_frames(
+                self.info, self.part, self.options, self.index, self.journal.folder, progress
+            )
+            self.guidance = replace(self.guidance, key_frames=key_frames)
 
     def color(
         self, segments: Sequence[Segment], colorizer: Colorizer, profiler: Profiler | None = None
@@ -184,6 +202,7 @@ class Run:
         frames = [(self._number_of(time, n), time) for n, time in enumerate(pts, self.part.first)]
         has_captions = any(segment.has_captions for segment in done)
         notes = (
+            *self.guidance.notes,
             *describe_chroma_classes(self.info, frames, classes, kept),
             *describe_captions(self.info, self.plan, self.part, has_captions),
         )
@@ -208,13 +227,20 @@ class Run:
             "libavcodec": ".".join(map(str, av_versions()["libavcodec"])),
             "weights": self.weights,
             "size": options.size,
-            "saturation": options.saturation,
+            "saturation": options.grade.saturation,
             "warmth": options.warmth,
             "skin-protect": options.skin_protect,
             "surfaces": options.surfaces,
             "cast": options.cast,
             "palette": self.guidance.palette.digest,
             "references": digest_of(self.guidance.references),
+            "pictures": self.guidance.pictures_digest,
+            "films in colour": [
+                [identify_source(film.info.path), film.digest]
+                for film in self.guidance.colored_films
+            ],
+            "match-shots": options.match_shots,
+            **self._model_identity(),
             "smooth": options.smooth,
             "deinterlace": options.deinterlace,
             "rate": str(options.source.rate or ""),
@@ -227,6 +253,16 @@ class Run:
             "frames": [self.part.first, self.part.stop],
         }
         return Identity(identify_source(self.info.path), settings)
+
+    def _model_identity(self) -> dict[str, Any]:
+        if not self.options.model:
+            return {}
+        model = load_model(self.options.model, self.options.device)
+        names = {
+            "model": f"{model.path.name} {model.sha256[:16]}",
+            "anchors": self.options.anchors,
+        }
+        return names | {f"model's {name}": value for name, value in model.settings.items()}
 
 
 def run_film(
@@ -241,6 +277,7 @@ def run_film(
     started = time.monotonic()
     run = Run.prepare(film, output, settings)
     with run.locked():
+        run.find_key_frames(progress)
         color_missing(run, colorizer or Colorizer(run.options), progress, run.segments, profiler)
         report = run.join(profiler)
     return replace(report, wall_seconds=time.monotonic() - started)

@@ -26,6 +26,17 @@ def num_cores() -> int:
     return os.cpu_count() or 1
 
 
+def cache_folder() -> Path:
+    """Return the user's folder for what can be made again; it may not exist."""
+    if sys.platform == "win32":
+        base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Caches"
+    else:
+        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "filmcolor"
+
+
 def lower_thread_priority(steps: int) -> None:
     """Make the calling thread `steps` nicer, 19 at most. Only Linux has niceness by thread."""
     if sys.platform == "linux":

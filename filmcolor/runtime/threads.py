@@ -61,6 +61,14 @@ def thread_pools(*, is_network_busy: bool) -> Iterator[None]:
             torch.set_num_threads(_host_threads[1])
 
 
+def num_model_threads() -> int:
+    """Return how many threads a model of others gets: this process's share of the cores.
+
+    It runs seldom and for seconds; meanwhile the other stages have little to do.
+    """
+    return max(1, num_cores() // _num_processes)
+
+
 def num_decoder_threads(bytes_per_frame: float) -> int:
     """Return how many threads the decoder of a film gets.
 

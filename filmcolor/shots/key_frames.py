@@ -5,7 +5,8 @@ period in the film's own frame numbers. A boundary near an end of its shot is le
 depends on the frames around it alone, and a part of a film has the spans of the whole.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -23,6 +24,10 @@ _MARGINS = {START: 0, CUT: 4, DISSOLVE: 16, FADE: 16}
 _MAX_CANDIDATES = 240  # of a shot
 _MAX_DISTANCE = 1.5  # of a frame from its shot's mean, relative to the median distance
 _GRAIN = 2.0  # 8-bit codes: a smaller distance from the mean is noise
+_STEP = 3  # frames between the candidates of a span: judging all costs 2 % of a run
+_UNLIKE = 20.0  # 8-bit codes, mean distance of thumbnails: another view
+_MIN_UNLIKE = 0.25  # share of typical frames that needs another key frame
+_MARGIN_SHARE = 3 / 8  # of a span's typical frames, at either end: too far from the other end
 _THUMBNAIL_SIZE = (24, 18)  # (width, height) at which frames are compared with their shot's mean
 
 
@@ -91,13 +96,13 @@ def find_spans(
     reach = 2 * rule.longest  # a span on either side of the part, and where those are cut
     start = max(0, part.first - reach - rule.shortest)
     stop = None if part.stop is None else part.stop + reach + rule.shortest
-    if stop is not None and index is not None and index.num_frames:
-        stop = min(stop, index.num_frames)
+    if stop is not None and index is not None and stop >= (index.num_frames or math.inf):
+        stop = None
     time_range = WHOLE if (start, stop) == (0, None) else TimeRange(first=start, stop=stop)
     collector = _SpanCollector(rule, starts_film=start == 0)
     for _ in iter_shots(info, time_range, collector, progress, index):
         pass
-    collector.finish(ends_film=stop is None)
+    collector.finish(ends_film=stop is None or collector.num_frames < stop)
     return collector.spans
 
 
@@ -163,8 +168,14 @@ class _SpanCollector:
             self._is_known, self._is_cut, self._transition = True, False, START
             self._first, self._boundary = self._boundary, self._boundary + self._rule.period
         self._number = number
-        if frame.source.fault != DAMAGED:
+        is_due = number % _STEP == 0 or number < self._first + _STEP
+        if is_due and frame.source.fault != DAMAGED:
             self._candidates.append(_Candidate.of(frame))
+
+    @property
+    def num_frames(self) -> int:
+        """How many frames of the film have been read, or left out before the part."""
+        return self._number + 1
 
     def finish(self, *, ends_film: bool) -> None:
         """Close the last span, which is whole where the film ends."""
@@ -177,7 +188,7 @@ class _SpanCollector:
         self._candidates = [c for c in self._candidates if c.number >= stop]
         if self._is_known:
             typical = _typical(inside, self._first, stop, (self._transition, ending))
-            key_frames = _choose_several(typical, inside, self._rule.max_key_frames)
+            key_frames = _choose_several(typical, self._rule.max_key_frames)
             self.spans.append(Span(self._first, stop, self._is_cut, key_frames))
 
 
@@ -203,7 +214,23 @@ def _sharpest(candidates: Sequence[_Candidate]) -> _Candidate:
     return max(candidates, key=lambda c: c.sharpness)
 
 
-def _choose_several(
-    typical: Sequence[_Candidate], inside: Sequence[_Candidate], num_most: int
-) -> tuple[int, ...]:
-    return (_sharpest(typical).number,) if typical else ()
+def _choose_several(typical: Sequence[_Candidate], max_num: int) -> tuple[int, ...]:
+    """Return the frames that stand for the typical ones: another as long as many are unlike all."""
+    chosen: list[_Candidate] = []
+    unlike = list(typical)
+    while unlike and len(chosen) < max_num:
+        chosen.append(_central(unlike))
+        unlike = [c for c in unlike if _distance(c, chosen[-1]) > _UNLIKE]
+        if len(unlike) < _MIN_UNLIKE * len(typical):
+            break
+    return tuple(sorted(c.number for c in chosen))
+
+
+def _central(candidates: Sequence[_Candidate]) -> _Candidate:
+    """Return the sharpest of the frames in the middle: colours reach both ends from there."""
+    margin = int(len(candidates) * _MARGIN_SHARE)  # rounded down, so that some remain
+    return _sharpest(candidates[margin : len(candidates) - margin])
+
+
+def _distance(first: _Candidate, second: _Candidate) -> float:
+    return float(np.abs(first.thumbnail - second.thumbnail).mean())

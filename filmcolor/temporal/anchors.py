@@ -51,11 +51,16 @@ _REFERENCE_SPACING = 8  # frames from one anchor to the next in busy blocks with
 _MAX_OCCLUDED = 0.08  # share of pixels per frame: above it half are gone before the next anchor
 
 
+def _is_never(_: int) -> bool:
+    return False
+
+
 class AnchorRequests(NamedTuple):
     """Frames that must be anchors besides those that the motion asks for, by number."""
 
     is_reference: Callable[[int], bool]  # the frame must be an anchor
     has_references: Callable[[int], bool]  # its block must have anchors, more where it is busy
+    is_given: Callable[[int], bool] = _is_never  # a guide colours the frame, without the network
 
 
 def every_frame(frames: Iterable[ProxyFrame]) -> Iterator[TrackedFrame]:
@@ -150,18 +155,21 @@ def _track_block(
         is_due = position % spacing == 0 and (has_references or not can_rest or position > 0)
         is_last = block.ends_shot and position == num - 1 and position - last_anchor >= _MIN_TAIL
         is_reference = requests is not None and requests.is_reference(number)
-        if is_due or is_last or is_reference:
+        is_own = is_due or is_last or is_reference
+        if is_own:
             last_anchor = position
+        is_given = not is_own and requests is not None and requests.is_given(number)
         yield TrackedFrame(
             source=frame.source,
             luma=frame.luma,
             is_cut=frame.is_cut,
             guide=frame.guide,
             coarse=pictures[position - num],
-            is_anchor=is_due or is_last or is_reference,
+            is_anchor=is_own or is_given,
             backward=step[1],
             forward=step[0],
             is_mixture=frame.is_mixture,
+            is_given=is_given,
         )
 
 

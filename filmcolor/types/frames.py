@@ -82,10 +82,11 @@ class TrackedFrame:
     is_cut: bool
     guide: Gray  # (h/2, w/2)
     coarse: Gray  # (h/4, w/4), what motion is estimated in
-    is_anchor: bool  # True where the network predicts ab
+    is_anchor: bool  # True where ab is predicted, or given
     backward: TrackedFlow | None  # (h/4, w/4, 4), to the previous frame; None after a cut
     forward: TrackedFlow | None  # (h/4, w/4, 4), from the previous frame to this one
     is_mixture: bool = False  # True where a dissolve still shows the previous shot
+    is_given: bool = False  # True for an anchor whose ab a guide gives, not the network
 
 
 @dataclass(frozen=True, slots=True, eq=False)
