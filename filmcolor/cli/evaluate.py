@@ -78,6 +78,12 @@ _COLUMNS = (
     help="Keep the warm tint that lies over whole pictures, or reduce it.  [default: keep]",
 )
 @option(
+    "--anchors",
+    metavar="auto|shot|SECONDS",
+    section=_COMPARISON,
+    help="How often an ONNX model runs in a film.  [default: auto]",
+)
+@option(
     "--old-stock",
     "is_old_stock",
     is_flag=True,
@@ -124,9 +130,9 @@ def evaluate(
 ) -> None:
     """Compare WEIGHTS with the true colours of pictures or of a film.
 
-    WEIGHTS are shipped names or files. Each combination of weights, size and saturation is a row,
-    beside rows for grey and for the true colours. For a film, the steadiness of the colours is
-    measured too.
+    WEIGHTS are shipped names or files, or colorizers of others as ONNX files. Each combination of
+    weights, size and saturation is a row, beside rows for grey and for the true colours. For a
+    film, the steadiness of the colours is measured too.
     """
     time_range = pop_time_range(params)
     with progress_bar(quiet, data, unit="picture") as progress:

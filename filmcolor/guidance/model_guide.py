@@ -121,6 +121,13 @@ def _may_serve(span: Span, shot: Sequence[Span], part: Part) -> bool:
     return any(s.stop > part.first and (part.stop is None or s.first < part.stop) for s in near)
 
 
+def resize_ab(ab: FloatPlane, size: tuple[int, int]) -> FloatPlane:
+    """Return ab (h, w, 2) at a size (width, height): averaged downwards, interpolated upwards."""
+    method = cv2.INTER_AREA if ab.shape[1] >= size[0] else cv2.INTER_LINEAR
+    resized: FloatPlane = cv2.resize(ab, size, interpolation=method)
+    return resized
+
+
 class ModelColors:
     """The colours that a model gives frames of one film, each computed when it is first needed.
 
@@ -151,11 +158,7 @@ class ModelColors:
         gray = downscale(frame.luma, coded_size, self._info.coding)
         ab = self._model.predict(np.ascontiguousarray(np.rot90(gray, turns)))
         ab = np.ascontiguousarray(np.rot90(ab, -turns))
-        guide_size = self._size[0] // 2, self._size[1] // 2
-        is_reduced = ab.shape[1] >= guide_size[0]
-        method = cv2.INTER_AREA if is_reduced else cv2.INTER_LINEAR
-        resized: FloatPlane = cv2.resize(ab, guide_size, interpolation=method)
-        return resized
+        return resize_ab(ab, (self._size[0] // 2, self._size[1] // 2))
 
     def grade(self, number: int, ab: FloatPlane) -> FloatPlane:
         """Return the ab of a frame, graded as its number asks for."""

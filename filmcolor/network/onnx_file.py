@@ -56,6 +56,11 @@ class ModelFile:
         return digest.hexdigest()
 
 
+def is_model(name: str) -> bool:
+    """Return whether a name has the suffix of an ONNX file, or of an OpenVINO IR."""
+    return Path(name).suffix.lower() in (".onnx", _IR_SUFFIX)
+
+
 def read_outline(path: Path) -> ModelFile:
     """Return the outline of an ONNX file, or of an OpenVINO IR (.xml with its .bin).
 

@@ -12,7 +12,7 @@ from filmcolor.color.chroma_gpu import finish_frames_on
 from filmcolor.guidance.cast import REDUCE, reduce_casts
 from filmcolor.guidance.colored_film_guide import ColoredFilmGuide
 from filmcolor.guidance.exemplars import ExemplarGuide
-from filmcolor.guidance.grading import grade_frames
+from filmcolor.guidance.grading import Grade, Palette, grade_frames
 from filmcolor.guidance.guidance import Guidance
 from filmcolor.guidance.guides import Guide, merge_requests
 from filmcolor.guidance.model_guide import (
@@ -54,6 +54,7 @@ from filmcolor.video.proxy import add_proxies
 
 T = TypeVar("T")
 _WHOLE_FILM = Part()
+_UNGRADED = Grade(saturation=1.0)
 # queue lengths, (least, most) frames; between them as many as fit _QUEUE_BYTES
 _STAGE_QUEUE = 8, 16
 _PREDICTED_QUEUE = 24, 32  # frames come in batches of anchors
@@ -78,7 +79,7 @@ class Colorizer:
 
         Raises WeightsError when they cannot be loaded, SettingsError without their device.
         """
-        self.options = settle(options or ColorOptions())
+        self.options = options or ColorOptions()
         self.predictor, self.model = load_predictor(self.options)
 
     def frames(
@@ -121,11 +122,13 @@ class Colorizer:
         A frame's colour depends on a bounded neighbourhood inside its shot, so it is the same
         whether a part is asked for or the whole. `kept_classes`: chroma classes whose frames keep
         the film's chroma; where there are none, or no chroma, frames are not classified.
-        `guidance`: grades and references; without it colours are the network's own.
+        `guidance`: grades and references; without it colours are the network's or model's own.
         """
         window = window_for(self.options.smooth, info.frame_rate)
         is_classified = bool(kept_classes) and info.has_chroma
         start, end = _context(part, window, is_classified)
+        if guidance is None and self.model is not None:
+            guidance = Guidance(Palette(_UNGRADED))
         guides = self._guides(info, guidance, part, (start, end), index, profiler)
         with ExitStack() as stack:
             stack.enter_context(thread_pools(is_network_busy=window.is_off))
@@ -188,7 +191,7 @@ class Colorizer:
         self, info: FilmInfo, guidance: Guidance, part: Part, index: FrameIndex | None
     ) -> Guide:
         assert self.model is not None
-        options, folder = self.options, guidance.model_folder
+        options, folder = settle(self.options), guidance.model_folder
         colors = ModelColors(
             self.model, info, options.size, guidance.palette, index=index, folder=folder
         )

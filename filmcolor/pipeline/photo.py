@@ -13,6 +13,7 @@ from filmcolor.color.spaces import luma_from_rgb, rgb_from_ycc
 from filmcolor.errors import OutputError
 from filmcolor.files import check_target
 from filmcolor.guidance.cast import REDUCE, reduce_cast
+from filmcolor.guidance.model_guide import resize_ab
 from filmcolor.images.heif import HEIF_SUFFIXES
 from filmcolor.images.image_file import (
     JPEG_SUFFIXES,
@@ -24,6 +25,7 @@ from filmcolor.images.image_file import (
 )
 from filmcolor.pipeline.colorizer import Colorizer
 from filmcolor.pipeline.options import ColorOptions
+from filmcolor.types.frames import FloatPlane, Gray, Plane
 from filmcolor.types.yuv import SUBSAMPLING_444, Coding
 from filmcolor.video.proxy import downscale, halve, proxy_size
 from filmcolor.video.still import STILL_SUFFIXES, read_still
@@ -87,6 +89,21 @@ def _read_photo(path: Path) -> Photo:
     return read_photo(path)
 
 
+def _predict(luma: Plane, coding: Coding, colorizer: Colorizer) -> tuple[Gray, FloatPlane]:
+    """Return low-res luma (h, w) and the ab (h, w, 2) that the network or the model gives it."""
+    height, width = luma.shape
+    if colorizer.model is not None:
+        gray = downscale(luma, colorizer.model.input_size(width, height), coding)
+        ab = colorizer.model.predict(gray)
+        guide = downscale(luma, proxy_size(width, height, min(ab.shape[:2])), coding)
+        return guide, resize_ab(ab, guide.shape[::-1])
+    proxy = downscale(luma, proxy_size(width, height, colorizer.options.size), coding)
+    ab = colorizer.predictor.predict(proxy[None])[0]
+    if colorizer.options.cast == REDUCE:
+        ab = reduce_cast(ab, proxy)
+    return halve(proxy), ab
+
+
 def colorize_rgb(
     rgb: NDArray[np.uint8] | NDArray[np.uint16], colorizer: Colorizer
 ) -> NDArray[np.uint8] | NDArray[np.uint16]:
@@ -99,13 +116,9 @@ def colorize_rgb(
     peak = (1 << depth) - 1
     exact_luma = luma_from_rgb(*(rgb[..., c].astype(np.float32) for c in range(3)))
     luma = np.rint(exact_luma).astype(rgb.dtype)
-    height, width = luma.shape
-    proxy = downscale(luma, proxy_size(width, height, colorizer.options.size), coding)
-    ab = colorizer.predictor.predict(proxy[None])[0]
-    if colorizer.options.cast == REDUCE:
-        ab = reduce_cast(ab, proxy)
+    guide, ab = _predict(luma, coding, colorizer)
     ab = colorizer.options.grade.apply(ab)
-    cb, cr = chroma_planes(luma, halve(proxy), ab, coding, SUBSAMPLING_444)
+    cb, cr = chroma_planes(luma, guide, ab, coding, SUBSAMPLING_444)
     cb, cr = ((p.astype(np.float32) - coding.chroma_offset) / peak for p in (cb, cr))
     colored = np.dstack(rgb_from_ycc(exact_luma / peak, cb, cr, coding))
     return np.rint(colored.clip(0.0, 1.0) * peak).astype(rgb.dtype)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+import filmcolor.weights as weights_store
 from filmcolor.color.chroma import ChromaPlan, add_chroma, rgb_picture
 from filmcolor.errors import InputError
 from filmcolor.images.sheet import check_sheet, choose_evenly
@@ -17,6 +18,7 @@ from filmcolor.metrics.comparison import (
     normalize_luma,
 )
 from filmcolor.metrics.temporal import MotionTracker
+from filmcolor.network.onnx_file import is_model
 from filmcolor.pipeline.colorizer import Colorizer
 from filmcolor.pipeline.options import ColorOptions
 from filmcolor.runtime.prefetch import Prefetch
@@ -61,12 +63,14 @@ def evaluate_film(
     # the saturation is applied afterwards
     runs = [
         ColorOptions(
-            name,
-            options.device,
-            options.batch_size,
-            size,
+            device=options.device,
+            batch_size=options.batch_size,
+            size=size,
             surfaces=options.surfaces,
             cast=options.cast,
+            weights=weights_store.DEFAULT if is_model(name) else name,
+            model=name if is_model(name) else "",
+            anchors=options.anchors,
         )
         for name in options.weights
         for size in options.sizes
@@ -116,7 +120,7 @@ def _render(
         for saturation in saturations:
             saturated = replace(ab_frame, ab=ab_frame.ab * np.float32(saturation))
             rgb = rgb_picture(add_chroma(saturated, plan), coding)
-            key = RowKey(options.weights, options.size, saturation)
+            key = RowKey(options.model or options.weights, options.size, saturation)
             renditions[key] = Rendition.from_rgb(rgb)
     return renditions | {RowKey(TRUTH): _true_rendition(frame)}
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from filmcolor.errors import SettingsError
 from filmcolor.guidance.cast import CASTS, KEEP
 from filmcolor.guidance.grading import SATURATION, Grade
+from filmcolor.guidance.model_guide import AUTO, check_anchors
 from filmcolor.network.predictor import BATCH_SIZE, check_batch_shape
 from filmcolor.network.surfaces import SURFACES
 from filmcolor.train.evaluation.table import Row
@@ -19,6 +20,7 @@ Progress = Callable[[int, int | None], None]  # pictures or frames done, total i
 class EvaluationOptions:
     """The weights, sizes and saturations to compare, in all combinations.
 
+    Names with the suffix of ONNX are models; `anchors`: how often they run in a film.
     `surfaces` and `cast`: as in `ColorOptions`. `is_flip_averaged`: average the predictions for
     each picture and its mirror image. `is_old_stock`: the network sees the luma as old film stock
     would have recorded it, and its colours are compared with the clean picture. Both are for
@@ -34,6 +36,7 @@ class EvaluationOptions:
     cast: str = KEEP
     is_flip_averaged: bool = False
     is_old_stock: bool = False
+    anchors: str = AUTO
 
     def __post_init__(self) -> None:
         for name in ("weights", "sizes", "saturations"):
@@ -45,6 +48,7 @@ class EvaluationOptions:
             raise SettingsError(f"surfaces {self.surfaces} must be 0 to 1")
         if self.cast not in CASTS:
             raise SettingsError(f"cast {self.cast!r} must be {' or '.join(CASTS)}")
+        check_anchors(self.anchors)
         for size in self.sizes:
             check_batch_shape(size, self.batch_size)
         for saturation in self.saturations:

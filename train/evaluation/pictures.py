@@ -11,9 +11,13 @@ from filmcolor.color.gamut import chroma_from_lab
 from filmcolor.color.spaces import rgb_from_ycc
 from filmcolor.errors import InputError, OutputError
 from filmcolor.guidance.cast import REDUCE, reduce_cast
+from filmcolor.guidance.model_guide import resize_ab
 from filmcolor.images.sheet import check_sheet
 from filmcolor.metrics.comparison import Rendition, add_renditions, to_8_bits
 from filmcolor.metrics.image import mean_chroma
+from filmcolor.network.onnx_file import is_model
+from filmcolor.network.onnx_model import OnnxColorizer
+from filmcolor.network.onnx_net import KIND, OnnxNet
 from filmcolor.network.predictor import Predictor
 from filmcolor.train.data.dataset import find_stills, read_resized
 from filmcolor.train.data.film_stock import luma_and_ab, simulate_film_stock
@@ -106,8 +110,28 @@ class _CastReducer:
         )
 
 
+class _ModelPredictor:
+    """A model of others, for batches of pictures."""
+
+    def __init__(self, model: OnnxColorizer) -> None:
+        self._model = model
+
+    def predict(self, luma: Gray) -> FloatPlane:
+        """Return ab (N, h/2, w/2, 2) of 8-bit luma (N, h, w)."""
+        height, width = luma.shape[1:]
+        size = width // 2, height // 2
+        return np.stack([resize_ab(self._model.predict(picture), size) for picture in luma])
+
+
 def _make_predictor(name: str, options: EvaluationOptions) -> SupportsPredict:
-    predictor = Predictor(weights_store.load(name), options.device, options.surfaces)
+    predictor: SupportsPredict
+    if is_model(name):
+        model = OnnxColorizer.load(name, options.device)
+        if model.kind != KIND:
+            return _ModelPredictor(model)
+        predictor = Predictor(OnnxNet(model.session), surfaces=options.surfaces)
+    else:
+        predictor = Predictor(weights_store.load(name), options.device, options.surfaces)
     return _CastReducer(predictor) if options.cast == REDUCE else predictor
 
 
