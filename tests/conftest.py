@@ -13,7 +13,7 @@ import torch
 import filmcolor.weights as weights_store
 from filmcolor.kernels import ops
 from filmcolor.network.model import NUM_BINS, ColorNet, FilmNet, encode_ab
-from filmcolor.pipeline import colorizer as pipeline
+from filmcolor.pipeline import models as pipeline
 from filmcolor.pipeline.options import ColorOptions
 
 _AB_SPREAD = 30.0  # CIELAB units: colours strong enough that a test sees them differ

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from filmcolor.errors import InputError, SettingsError
+from filmcolor.errors import InputError, OutputError, SettingsError
 from filmcolor.guidance.film_matching import (
     CELLS,
     NONE,
@@ -124,6 +124,14 @@ def read_colored_films(
         return ()
     film = _Source(info, index)
     return tuple(_read(path, film) for path in paths)
+
+
+def check_output(target: Path, films: Sequence[ColoredFilm]) -> None:
+    """Raise OutputError when an output would replace a film in colour that it is made from."""
+    for film in films:
+        path = film.info.path
+        if target.exists() and path.exists() and target.samefile(path):
+            raise OutputError(f"{target} is the film that gives the colours; name another output")
 
 
 def describe(film: ColoredFilm, index: FrameIndex, info: FilmInfo) -> str:

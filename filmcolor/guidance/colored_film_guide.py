@@ -47,6 +47,7 @@ _NETWORK_WEIGHT = np.float32(0.05)  # of the network's colours, beside those of 
 _NO_WEIGHT = np.float32(1e-4)  # of an anchor without colours: its neighbours' serve
 _PER_SQUARE = -0.5 / 25.0**2  # of codes by which luma may differ
 _EXPOSURE_STRIDE = 2  # pixels between those that measure the change of exposure
+_MARGIN = 0.04  # of the picture, cropped in the coloured film: its border's colours go on
 _MAX_CONTRAST = 2.0  # by which contrast is adjusted
 _DETAIL_SIGMA = 3.0  # pixels
 _MIN_CORRELATION = 0.3  # of the detail of two frames that show the same
@@ -91,36 +92,31 @@ class ColoredFilmGuide:
         """Return the first frame ahead with its colours, and move it to the past."""
         frame = ahead.popleft()
         if frame.tracked.is_anchor:
-            frame = self._guide(frame, list(past)[::-1], [other.tracked for other in ahead])
+            near = [*_before(frame.tracked, past), *_after([f.tracked for f in ahead])]
+            frame = self._guide(frame, near)
         past.append(frame.tracked)
         oldest = past[0].source.number
         self._placed = {n: placed for n, placed in self._placed.items() if n >= oldest}
         return frame
 
     def _guide(
-        self,
-        predicted: PredictedFrame,
-        before: Sequence[TrackedFrame],
-        after: Sequence[TrackedFrame],
+        self, predicted: PredictedFrame, near: Sequence[tuple[TrackedFrame, TrackedFlow]]
     ) -> PredictedFrame:
-        """Return an anchor with its colours; frames before it come the nearest first."""
+        """Return an anchor with its colours. `near`: frames around it, and the flows to them."""
         frame = predicted.tracked
+        flows = {other.source.number: (other, flow) for other, flow in near}
         total = np.zeros((*frame.guide.shape, 4), np.float32)
-        own = self._place(frame)
-        if own is not None:
-            total += own
-        for others, step in ((before, -1), (after, 1)):
-            flow: TrackedFlow | None = None
-            nearer = frame
-            for other in others:
-                hop = nearer.backward if step < 0 else other.forward
-                if hop is None:
-                    break  # a cut
-                flow = hop if flow is None else ops.compose(flow, hop)
-                placed, nearer = self._place(other), other
-                if placed is not None:
-                    weight = _weight(other.coarse, flow, frame.coarse)
-                    ops.accumulate_warped(total, WarpSource(placed, flow, weight))
+        own = frame.source.number
+        for number in sorted([*flows, own]):  # a film is read in order
+            other, flow = flows.get(number, (frame, None))
+            placed = self._place(other)
+            if placed is None:
+                continue
+            if flow is None:
+                total += placed
+            else:
+                weight = _weight(other.coarse, flow, frame.coarse)
+                ops.accumulate_warped(total, WarpSource(placed, flow, weight))
         weight = cv2.extractChannel(total, 3)
         colors = total[..., :2]
         if predicted.ab is None:
@@ -158,6 +154,7 @@ class _Overlay:
         self._latest: LumaFrame | None = None
         self._next = -1  # frame number that is decoded next; -1 before any is
         self._planes: tuple[int, FloatPlane] | None = None  # the last, by frame number
+        self._coverage: FloatPlane | None = None  # (h, w)
 
     def place(self, frame: TrackedFrame) -> FloatPlane | None:
         """Return a, b, 0 and 1 (h, w, 4), each times its weight, laid over a frame."""
@@ -211,10 +208,35 @@ class _Overlay:
         channels = rgb_from_ycc(luma * np.float32(1.0 / 255.0), cb, cr, coding)
         _, a, b = lab_from_rgb(*(np.clip(c, 0.0, 1.0).astype(np.float32) for c in channels))
         laid = sample(cv2.merge([luma, a, b]), matrix, size)
-        covered = coverage(matrix, size)
+        if self._coverage is None:
+            self._coverage = coverage(matrix, size, _MARGIN)
+        covered = self._coverage
         none = np.zeros_like(covered)
         luma, a, b = cv2.split(laid)
         return cv2.merge([luma, a * covered, b * covered, none, covered])
+
+
+def _before(
+    frame: TrackedFrame, past: Iterable[TrackedFrame]
+) -> Iterator[tuple[TrackedFrame, TrackedFlow]]:
+    """Yield the frames of an anchor's shot before it, the nearest first, and the flows to them."""
+    flow, hop = None, frame.backward
+    for other in reversed(list(past)):
+        if hop is None:
+            return  # a cut
+        flow = hop if flow is None else ops.compose(flow, hop)
+        yield other, flow
+        hop = other.backward
+
+
+def _after(ahead: Iterable[TrackedFrame]) -> Iterator[tuple[TrackedFrame, TrackedFlow]]:
+    """Yield the frames of an anchor's shot after it, and the flows to them."""
+    flow = None
+    for other in ahead:
+        if other.forward is None:
+            return
+        flow = other.forward if flow is None else ops.compose(flow, other.forward)
+        yield other, flow
 
 
 def _match_contrast(luma: FloatPlane, wanted: Gray) -> Gray:

@@ -79,12 +79,16 @@ def sample(picture: FloatPlane | Gray, matrix: Matrix, size: tuple[int, int]) ->
     return cv2.warpAffine(picture, pixels, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
 
 
-def coverage(matrix: Matrix, size: tuple[int, int]) -> FloatPlane:
-    """Return where a map leads inside the other picture, 1 or 0 (h, w), at a size."""
+def coverage(matrix: Matrix, size: tuple[int, int], margin: float = 0.0) -> FloatPlane:
+    """Return where a map leads inside the other picture, 1 or 0 (h, w), at a size.
+
+    `margin`: how far beyond its border still counts, in shares of a side.
+    """
     columns, rows = np.meshgrid(*((np.arange(n) + 0.5) / n for n in size))
     x = matrix[0, 0] * columns + matrix[0, 1] * rows + matrix[0, 2]
     y = matrix[1, 0] * columns + matrix[1, 1] * rows + matrix[1, 2]
-    return ((x >= 0.0) & (x <= 1.0) & (y >= 0.0) & (y <= 1.0)).astype(np.float32)
+    is_inside = (np.abs(x - 0.5) <= 0.5 + margin) & (np.abs(y - 0.5) <= 0.5 + margin)
+    return is_inside.astype(np.float32)
 
 
 def common_area(matrix: Matrix, area: Area = WHOLE) -> Matrix:

@@ -175,7 +175,7 @@ class Colorizer:
         first_sure_cut = start + CONTEXT_FRAMES if start else 0
         features_of = partial(self.predictor.features_of, quarter_turns=info.quarter_turns)
         if self.model is not None:
-            guides.append(self._model_guide(info, guidance, part, index))
+            guides.append(self._model_guide(info, guidance, part, Part(start, end), index))
         if guidance.colored_films:
             guides.append(ColoredFilmGuide(guidance.colored_films))
         if guidance.likeness.given is not None:
@@ -188,7 +188,12 @@ class Colorizer:
         return guides
 
     def _model_guide(
-        self, info: FilmInfo, guidance: Guidance, part: Part, index: FrameIndex | None
+        self,
+        info: FilmInfo,
+        guidance: Guidance,
+        part: Part,
+        context: Part,
+        index: FrameIndex | None,
     ) -> Guide:
         assert self.model is not None
         options, folder = settle(self.options), guidance.model_folder
@@ -200,7 +205,7 @@ class Colorizer:
         key_frames = guidance.key_frames
         if key_frames is None:
             rule = span_rule(options.anchors, info.frame_rate)
-            key_frames = plan_key_frames(info, part, rule, index)
+            key_frames = plan_key_frames(info, context, rule, index)
         features_of = partial(self.predictor.features_of, quarter_turns=info.quarter_turns)
         return KeyFrameGuide([k for k in key_frames if k.serves(part)], colors, features_of)
 
@@ -237,6 +242,12 @@ class Colorizer:
         for guide in guides:
             predicted = timed(profiler, guide.name, guide.propagate(predicted))
         return predicted
+
+
+def context_of(part: Part, info: FilmInfo, options: ColorOptions) -> Part:
+    """Return the frames that decide the colours of a part."""
+    window = window_for(options.smooth, info.frame_rate)
+    return Part(*_context(part, window, bool(options.kept_classes)))
 
 
 def _context(part: Part, window: Window, is_classified: bool) -> tuple[int, int | None]:

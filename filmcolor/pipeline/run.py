@@ -15,6 +15,7 @@ from typing import Any
 import filmcolor.weights as weights_store
 from filmcolor.errors import InputError, VerifyError
 from filmcolor.files import check_target
+from filmcolor.guidance.colored_film import check_output
 from filmcolor.guidance.guidance import Guidance
 from filmcolor.guidance.references import digest_of
 from filmcolor.output.captions import describe_captions, sidecar_paths
@@ -24,7 +25,7 @@ from filmcolor.output.image_names import check_image_target
 from filmcolor.output.image_writer import MOVING
 from filmcolor.output.options import Encoding, OutputPlan
 from filmcolor.output.plan import plan_output
-from filmcolor.pipeline.colorizer import Colorizer
+from filmcolor.pipeline.colorizer import Colorizer, context_of
 from filmcolor.pipeline.join import join_segments
 from filmcolor.pipeline.models import choose_key_frames, load_model, settle
 from filmcolor.pipeline.options import ColorOptions
@@ -100,8 +101,7 @@ class Run:
         index = FrameIndex.read(info)
         part = resolve(info, settings.time_range, index)
         guidance = settings.guidance or options.read_guidance(info, index)
-        for colored in guidance.colored_films:
-            check_target(plan.path, colored.info.path, settings.force)
+        check_output(plan.path, guidance.colored_films)
         if options.model:
             guidance = replace(guidance, model_folder=journal.folder)
         return cls(
@@ -147,9 +147,11 @@ class Run:
         Call it while the output is locked; an interrupted run's choice is taken over.
         """
         if self.options.model and self.guidance.key_frames is None and self.missing():
+            context = context_of(self.part, self.info, self.options)
             key_frames = choose_key_frames(
-                self.info, self.part, self.options, self.index, self.journal.folder, progress
+                self.info, context, self.options, self.index, self.journal.folder, progress
             )
+            key_frames = tuple(k for k in key_frames if k.serves(self.part))
             self.guidance = replace(self.guidance, key_frames=key_frames)
 
     def color(
@@ -256,7 +258,7 @@ class Run:
 
     def _model_identity(self) -> dict[str, Any]:
         if not self.options.model:
-            return {}
+            return {"model": "none"}
         model = load_model(self.options.model, self.options.device)
         names = {
             "model": f"{model.path.name} {model.sha256[:16]}",
