@@ -63,7 +63,9 @@ def views_of(pictures: Sequence[FloatPlane], lengths: Sequence[int]) -> list[Vie
     for n, (features, length) in enumerate(zip(pictures, lengths, strict=True)):
         ab = np.full((HEIGHT, WIDTH, 2), 10.0 * n, np.float32)
         luma = np.zeros((HEIGHT * 8, WIDTH * 8), np.uint8)
-        exemplar = Exemplar.make(f"frame {n}", luma, ab, np.ones_like(ab[..., 0]), n + 1)
+        exemplar = Exemplar.make(f"frame {n}", luma, ab, np.ones_like(ab[..., 0])).of_frame(
+            n, n + 1
+        )
         views.append(View(exemplar, length, describe(features)))
     return views
 

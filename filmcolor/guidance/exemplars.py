@@ -41,18 +41,27 @@ class Exemplar:
     ab: NDArray[np.float16]  # (h/8, w/8, 2), CIELAB
     coverage: NDArray[np.uint8]  # (h/8, w/8), 0 to 255: where it has colours to give
     shot: int = 0  # that it is of, from 1; 0 if it is no frame of the film
+    number: int = -1  # of the frame; -1 if it is no frame of the film
 
     @classmethod
-    def make(
-        cls, name: str, luma: Gray, ab: FloatPlane, coverage: FloatPlane, shot: int = 0
-    ) -> "Exemplar":
+    def make(cls, name: str, luma: Gray, ab: FloatPlane, coverage: FloatPlane) -> "Exemplar":
         """Take luma (h, w), ab (k, l, 2) and coverage (k, l), 0 to 1, of any size."""
         size = luma.shape[1] // 8, luma.shape[0] // 8
         payload = np.dstack([ab, np.ones_like(coverage)]) * coverage[..., None]
         reduced = cv2.resize(payload, size, interpolation=cv2.INTER_AREA)
         mean_ab = reduced[..., :2] / np.maximum(reduced[..., 2:], 1e-6)
         share = np.rint(reduced[..., 2].clip(0.0, 1.0) * 255.0).astype(np.uint8)
-        return cls(name, _compress(luma), mean_ab.astype(np.float16), share, shot)
+        return cls(name, _compress(luma), mean_ab.astype(np.float16), share)
+
+    def of_frame(self, number: int, shot: int) -> "Exemplar":
+        """Return the same as a frame of the film, in a shot, from 1."""
+        return replace(self, number=number, shot=shot)
+
+    def recolored(self, ab: FloatPlane) -> "Exemplar":
+        """Return the same with other colours, ab (h/2, w/2, 2)."""
+        size = self.ab.shape[1::-1]
+        reduced = cv2.resize(ab, size, interpolation=cv2.INTER_AREA)
+        return replace(self, ab=reduced.astype(np.float16))
 
     @property
     def luma(self) -> Gray:
@@ -114,9 +123,18 @@ class ExemplarGuide:
     name = "likeness"
     anchor_requests: AnchorRequests | None = None
 
-    def __init__(self, plan: ExemplarPlan, features_of: FeaturesOf) -> None:
-        """`features_of`: returns the features (h/8, w/8, C) of luma (h, w)."""
-        self._plan = plan
+    def __init__(
+        self,
+        plan: ExemplarPlan,
+        features_of: FeaturesOf,
+        ab_of: Callable[[int], FloatPlane] | None = None,
+    ) -> None:
+        """`features_of`: returns the features (h/8, w/8, C) of luma (h, w).
+
+        `ab_of`: returns the ab (h/2, w/2, 2) of a frame, where they are not those of the plan.
+        """
+        self._plan, self._ab_of = plan, ab_of
+        self._exemplar = lru_cache(_NUM_KEPT)(self._load)
         self._features = lru_cache(_NUM_KEPT)(lambda n: features_of(plan.exemplars[n].luma))
 
     def watch_cuts(self, frames: Iterable[ProxyFrame]) -> Iterable[ProxyFrame]:
@@ -135,6 +153,12 @@ class ExemplarGuide:
                     frame = self._guide(frame, frame.ab, frame.features, serving)
             yield frame
 
+    def _load(self, index: int) -> Exemplar:
+        exemplar = self._plan.exemplars[index]
+        if self._ab_of is None or exemplar.number < 0:
+            return exemplar
+        return exemplar.recolored(self._ab_of(exemplar.number))
+
     def _guide(
         self,
         frame: PredictedFrame,
@@ -142,8 +166,7 @@ class ExemplarGuide:
         features: FloatPlane,
         serving: tuple[int, ...],
     ) -> PredictedFrame:
-        exemplars = self._plan.exemplars
-        found = [exemplars[n].likeness(features, self._features(n)) for n in serving]
+        found = [self._exemplar(n).likeness(features, self._features(n)) for n in serving]
         mean_ab, share = mean_likeness(found)
         # the change, not the colour, is enlarged: the edges of the anchor's own colours stay
         reduced = cv2.resize(ab, share.shape[::-1], interpolation=cv2.INTER_AREA)

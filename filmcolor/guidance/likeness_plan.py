@@ -85,7 +85,8 @@ def plan_likeness(
             shot = int(np.searchsorted(first_frames, number, side="right"))
             luma = luma_of(number)
             if luma is not None:
-                given.append(Exemplar.make(f"frame {number}", luma, ab, coverage, shot))
+                exemplar = Exemplar.make(f"frame {number}", luma, ab, coverage)
+                given.append(exemplar.of_frame(number, shot))
     matcher = GivenMatcher(given, analyse)
     views: list[View] = []
     for span, shot in zip(spans, shots, strict=True):
@@ -97,7 +98,8 @@ def plan_likeness(
             taken = matcher.add(shot, features)
             if is_matched:
                 everywhere = np.ones(ab.shape[:2], np.float32)
-                exemplar = Exemplar.make(f"frame {number}", luma, ab, everywhere, shot)
+                exemplar = Exemplar.make(f"frame {number}", luma, ab, everywhere)
+                exemplar = exemplar.of_frame(number, shot)
                 num_frames = (span.stop - span.first) // len(span.key_frames)
                 views.append(View(exemplar.without(taken), num_frames, describe(features)))
     plan_given = plan_automatic = None

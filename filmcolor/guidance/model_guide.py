@@ -144,21 +144,25 @@ class ModelColors:
         folder: Path | None = None,
     ) -> None:
         """Take a film; `size`: short side of its proxies, pixels. `palette`: grades the colours."""
-        self._model, self._info, self._index = model, info, index
+        self._model, self.info, self.index = model, info, index
         self._palette, self._folder = palette, folder
         self._size = proxy_size(*info.display_size, size)
         self.of_frame = lru_cache(_NUM_HELD)(self._read)
 
     def predict(self, frame: LumaFrame) -> FloatPlane:
         """Return the ab (h/2, w/2, 2) of a frame, at the size of its guide, graded."""
-        turns = self._info.quarter_turns
-        size = self._info.display_size[:: -1 if turns % 2 else 1]
+        turns = self.info.quarter_turns
+        size = self.info.display_size[:: -1 if turns % 2 else 1]
         width, height = self._model.input_size(*map(round, size))
         coded_size = (height, width) if turns % 2 else (width, height)
-        gray = downscale(frame.luma, coded_size, self._info.coding)
+        gray = downscale(frame.luma, coded_size, self.info.coding)
         ab = self._model.predict(np.ascontiguousarray(np.rot90(gray, turns)))
         ab = np.ascontiguousarray(np.rot90(ab, -turns))
         return resize_ab(ab, (self._size[0] // 2, self._size[1] // 2))
+
+    def ab_of(self, number: int) -> FloatPlane:
+        """Return the ab (h/2, w/2, 2) of a frame by its number, graded."""
+        return self.of_frame(number).ab
 
     def grade(self, number: int, ab: FloatPlane) -> FloatPlane:
         """Return the ab of a frame, graded as its number asks for."""
@@ -167,12 +171,12 @@ class ModelColors:
     def _read(self, number: int) -> "_Colored":
         path = None if self._folder is None else _path_of(self._folder, number)
         if path is None or not (kept := _load(path)):
-            frame = next(read_luma(self._info, number, number + 1, self._index), None)
+            frame = next(read_luma(self.info, number, number + 1, self.index), None)
             if frame is None:
                 raise InputError(
-                    f"{self._info.path}: frame {number} can no longer be decoded; has it changed?"
+                    f"{self.info.path}: frame {number} can no longer be decoded; has it changed?"
                 )
-            luma = downscale(frame.luma, self._size, self._info.coding)
+            luma = downscale(frame.luma, self._size, self.info.coding)
             # half precision, also where nothing is kept: a resumed run must not differ
             kept = _Colored(luma, self.predict(frame).astype(np.float16).astype(np.float32))
             if path is not None and path.parent.is_dir():

@@ -175,7 +175,18 @@ class Colorizer:
         first_sure_cut = start + CONTEXT_FRAMES if start else 0
         features_of = partial(self.predictor.features_of, quarter_turns=info.quarter_turns)
         if self.model is not None:
-            guides.append(self._model_guide(info, guidance, part, Part(start, end), index))
+            colors = ModelColors(
+                self.model,
+                info,
+                self.options.size,
+                guidance.palette,
+                index=index,
+                folder=guidance.model_folder,
+            )
+            guides.append(self._model_guide(colors, guidance, part, Part(start, end)))
+            if guidance.likeness.automatic is not None:
+                matches = guidance.likeness.automatic
+                guides.append(ExemplarGuide(matches, features_of, colors.ab_of))
         if guidance.colored_films:
             guides.append(ColoredFilmGuide(guidance.colored_films))
         if guidance.likeness.given is not None:
@@ -189,23 +200,18 @@ class Colorizer:
 
     def _model_guide(
         self,
-        info: FilmInfo,
+        colors: ModelColors,
         guidance: Guidance,
         part: Part,
         context: Part,
-        index: FrameIndex | None,
     ) -> Guide:
-        assert self.model is not None
-        options, folder = settle(self.options), guidance.model_folder
-        colors = ModelColors(
-            self.model, info, options.size, guidance.palette, index=index, folder=folder
-        )
-        if options.anchors == EVERY_ANCHOR:
+        anchors, info = settle(self.options).anchors, colors.info
+        if anchors == EVERY_ANCHOR:
             return EveryAnchorGuide(colors)
         key_frames = guidance.key_frames
         if key_frames is None:
-            rule = span_rule(options.anchors, info.frame_rate)
-            key_frames = plan_key_frames(info, context, rule, index)
+            rule = span_rule(anchors, info.frame_rate)
+            key_frames = plan_key_frames(info, context, rule, colors.index)
         features_of = partial(self.predictor.features_of, quarter_turns=info.quarter_turns)
         return KeyFrameGuide([k for k in key_frames if k.serves(part)], colors, features_of)
 
@@ -218,7 +224,9 @@ class Colorizer:
         profiler: Profiler | None,
     ) -> Iterable[PredictedFrame]:
         """Yield the frames with the ab of anchors: predicted, graded, guided."""
-        automatic = guidance.likeness.automatic if guidance is not None else None
+        automatic = None  # colours of matched shots; those of a model are matched after it
+        if guidance is not None and self.model is None:
+            automatic = guidance.likeness.automatic
         predicted: Iterable[PredictedFrame]
         if automatic is None and len(guides) == 1 and isinstance(guides[0], EveryAnchorGuide):
             predicted = map(PredictedFrame, frames)  # nobody would see the network's colours

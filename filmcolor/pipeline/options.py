@@ -11,8 +11,10 @@ from filmcolor.guidance.guidance import Guidance, read_guidance
 from filmcolor.guidance.likeness_plan import analyse_with
 from filmcolor.guidance.model_guide import AUTO, check_anchors
 from filmcolor.guidance.shot_matching import Analyse
-from filmcolor.network.predictor import BATCH_SIZE, Predictor, check_batch_shape
+from filmcolor.network.predictor import BATCH_SIZE, check_batch_shape
 from filmcolor.network.surfaces import SURFACES
+from filmcolor.pipeline.models import load_predictor
+from filmcolor.runtime.threads import thread_pools
 from filmcolor.temporal.smoothing import DEFAULT, LEVELS
 from filmcolor.types.film import FilmInfo
 from filmcolor.types.frames import COLORED, TINTED
@@ -104,18 +106,20 @@ class ColorOptions:
         `index`: the film's, if it has been read. Raises a FilmcolorError that names the file when
         one does not fit the film.
         """
-        return read_guidance(
-            info,
-            index,
-            self.grade,
-            palette=self.palette,
-            references=self.references,
-            hints=self.hints,
-            match_shots=self.match_shots,
-            size=self.size,
-            load_network=lambda: self._load_network(info),
-        )
+        with thread_pools(
+            is_network_busy=False
+        ):  # two threads wait for each other on a busy machine
+            return read_guidance(
+                info,
+                index,
+                self.grade,
+                palette=self.palette,
+                references=self.references,
+                hints=self.hints,
+                match_shots=self.match_shots,
+                size=self.size,
+                load_network=lambda: self._load_network(info),
+            )
 
     def _load_network(self, info: FilmInfo) -> Analyse:
-        predictor = Predictor(weights_store.load(self.weights), self.device, self.surfaces)
-        return analyse_with(predictor, info, self.cast)
+        return analyse_with(load_predictor(self)[0], info, self.cast)
