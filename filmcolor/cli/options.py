@@ -169,9 +169,10 @@ guidance_options = combine(
         "--reference",
         "references",
         multiple=True,
-        metavar="DIR|PICTURE[@TIME]",
+        metavar="DIR|PICTURE[@TIME]|FILM",
         section=REFERENCES,
-        help="Frames of the film in colour; their shots get these colours. Repeatable.",
+        help="Frames of the film in colour; their shots get these colours. Or the whole film, "
+        "coloured by another program. Repeatable.",
     ),
     option(
         "--hints",

@@ -30,7 +30,7 @@ NONE = -1  # of a frame without a match
 _SAMPLED = 4 * CELLS  # pixels a side that a signature is made from
 _SIGMA = 2.0  # cells: detail is finer
 _UNIT = 500.0  # a cell of 1 in a signature; values above 127 are rare
-_SCALE = np.float32(1.0 / _UNIT)
+_SCALE = np.float32(1.0 / _UNIT**2)
 _MIN_LENGTH = 0.7  # of a signature that is not blank
 
 _SEED_STEP = 12  # frames
@@ -43,6 +43,7 @@ _CHAIN_DEVIATION, _CHAIN_JUMP = 0.1, 1.0  # cost of a frame's departure from the
 
 _BAND = 8  # frames around the chain in which a frame is searched
 _SAME_PIECE = 8  # frames of departure up to which two elements of the chain belong together
+_TOLERANCE = 0.1  # of similarity, below that of the chain's frames around one
 _DEVIATION, _JUMP, _BACKWARD, _CHANGE = 0.005, 1.0, 1.0, 0.3  # costs of steps of the path
 _ROWS, _COLUMNS = 256, 8192  # signatures that are compared at a time
 
@@ -72,7 +73,9 @@ def is_blank(signatures: Signatures) -> NDArray[np.bool_]:
 
 def similarity(first: Signatures, second: Signatures) -> NDArray[np.float32]:
     """Return how similar frames are (N, M), 1 for the same."""
-    similar: NDArray[np.float32] = (first * _SCALE) @ (second * _SCALE).T
+    # sums of integers below 2**24 are exact, so they are the same on every machine
+    similar: NDArray[np.float32] = first.astype(np.float32) @ second.T.astype(np.float32)
+    similar *= _SCALE
     return similar
 
 
@@ -101,8 +104,7 @@ def match_frames(
         return np.full(len(film), NONE, np.int32)
     chains = [(*_chain(seeds, speed), speed) for speed in dict.fromkeys(speeds)]
     _, chain, speed = max(chains, key=lambda c: c[0])
-    states, scores = _band(film, other, seeds, chain, speed)
-    return _best_path(states, scores, speed)
+    return _best_path(_band(film, other, seeds, chain, speed), speed)
 
 
 class _Candidates(NamedTuple):
@@ -137,9 +139,9 @@ def _candidates(film: Signatures, other: Signatures) -> _Candidates:
         found.append(
             (np.repeat(rows, is_similar.sum(axis=1)), others[is_similar], scores[is_similar])
         )
-    if not found:
-        return _Candidates(*(np.zeros(0, dtype) for dtype in (np.int64, np.int64, np.float32)))
-    return _Candidates(*map(np.concatenate, zip(*found)))
+    none = (np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32))
+    columns = list(zip(none, *found))
+    return _Candidates(*map(np.concatenate, columns))
 
 
 def _chain(seeds: _Candidates, speed: float) -> tuple[float, list[int]]:
@@ -169,10 +171,18 @@ def _chain(seeds: _Candidates, speed: float) -> tuple[float, list[int]]:
     return score, chain[::-1]
 
 
+class _Band(NamedTuple):
+    """The frames in which each frame of a film is searched."""
+
+    states: NDArray[np.int32]  # (N, S), of the other film
+    scores: NDArray[np.float32]  # (N, S), -1 where there is no such frame
+    least: NDArray[np.float32]  # (N,): a frame with a lower score is another one
+
+
 def _band(
     film: Signatures, other: Signatures, seeds: _Candidates, chain: Sequence[int], speed: float
-) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    """Return the frames (N, S) in which each frame is searched, and their scores (N, S)."""
+) -> _Band:
+    """Return the frames around the chain."""
     elements, partners = seeds.numbers[chain], seeds.others[chain]
     numbers = np.arange(len(film))
     index = np.searchsorted(elements, numbers, side="right")
@@ -193,20 +203,24 @@ def _band(
     scores = np.empty(states.shape, np.float32)
     for start in range(0, len(film), _ROWS):
         part = slice(start, start + _ROWS)
-        rows = other[states[part].clip(0, len(other) - 1)] * _SCALE
-        scores[part] = np.einsum("nsd,nd->ns", rows, film[part] * _SCALE)
-    scores[is_blank(film)] = MIN_SIMILARITY  # as good as any
+        rows = other[states[part].clip(0, len(other) - 1)].astype(np.float32)  # (n, S, D)
+        vectors = film[part].astype(np.float32)[:, :, None]
+        scores[part] = (rows @ vectors)[..., 0] * _SCALE
+    # grain and codecs make some scenes less similar than others
+    near = np.minimum(seeds.scores[chain][left], seeds.scores[chain][right])
+    least = np.maximum(near - np.float32(_TOLERANCE), np.float32(MIN_SIMILARITY))
+    blank = is_blank(film)
+    scores[blank] = least[blank, None]  # as good as any
     scores[~is_there] = -1.0
-    return states, scores
+    return _Band(states, scores, least)
 
 
-def _best_path(
-    states: NDArray[np.int32], scores: NDArray[np.float32], speed: float
-) -> NDArray[np.int32]:
-    """Return the frames (N,) of the best path through states (N, S) with scores (N, S), or NONE."""
+def _best_path(band: _Band, speed: float) -> NDArray[np.int32]:
+    """Return the frames (N,) of the best path through a band, or NONE."""
+    states, scores, least = band
     num, width = states.shape
     sources = np.empty((num, width + 1), np.int16)  # the last state is NONE
-    totals = np.append(scores[0], np.float32(MIN_SIMILARITY)).astype(np.float64)
+    totals = np.append(scores[0], least[0]).astype(np.float64)
     for n in range(1, num):
         steps = states[n][None, :] - states[n - 1][:, None]
         costs = np.minimum(_DEVIATION * np.abs(steps - speed), _JUMP)
@@ -219,7 +233,7 @@ def _best_path(
         last = int(totals[:width].argmax())
         is_left = totals[last] - _CHANGE > totals[width]
         sources[n, width] = last if is_left else width
-        none = max(totals[last] - _CHANGE, totals[width]) + MIN_SIMILARITY
+        none = max(totals[last] - _CHANGE, totals[width]) + least[n]
         totals[:width] = np.where(is_new, totals[width] - _CHANGE, values) + scores[n]
         totals[width] = none
     path = np.full(num, NONE, np.int32)
@@ -229,4 +243,3 @@ def _best_path(
             path[n] = states[n, state]
         state = int(sources[n, state])
     return path
-

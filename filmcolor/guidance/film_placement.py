@@ -40,10 +40,11 @@ def detail(values: FloatPlane, sigma: float) -> FloatPlane:
 
     It is of length 1, or 0 for a blank picture. Exposure and contrast change it little.
     """
-    fine: FloatPlane = values - cv2.GaussianBlur(values, (0, 0), sigma)
+    fine = values - cv2.GaussianBlur(values, (0, 0), sigma)
     fine /= np.sqrt(cv2.GaussianBlur(fine * fine, (0, 0), sigma) + _CONTRAST_FLOOR**2)
     fine -= fine.mean()
-    return fine / max(float(np.linalg.norm(fine)), 1.0)
+    unit: FloatPlane = fine / np.float32(max(float(np.linalg.norm(fine)), 1.0))
+    return unit
 
 
 def compose(first: Matrix, second: Matrix) -> Matrix:
@@ -54,7 +55,7 @@ def compose(first: Matrix, second: Matrix) -> Matrix:
 
 def inverse(matrix: Matrix) -> Matrix:
     """Return the inverse of a map."""
-    inverted: Matrix = np.linalg.inv(_square(matrix))[:2]
+    inverted: Matrix = np.linalg.inv(_square(matrix)).astype(np.float64)[:2]
     return inverted
 
 
@@ -126,8 +127,9 @@ def shown_turn(film: FilmInfo, other: FilmInfo) -> int:
     centers = np.stack([columns.ravel() / 2 + 0.25, rows.ravel() / 2 + 0.25, np.ones(4)])
     for turn in range(8):
         x, y = turned(turn) @ centers
-        if np.array_equal(grid[np.rint(2 * y - 0.5).astype(int), np.rint(2 * x - 0.5).astype(int)],
-                          wanted.ravel()):
+        if np.array_equal(
+            grid[np.rint(2 * y - 0.5).astype(int), np.rint(2 * x - 0.5).astype(int)], wanted.ravel()
+        ):
             return turn
     raise AssertionError("the eight turns are all there are")
 
@@ -173,8 +175,13 @@ def refine(matrix: Matrix, pairs: Sequence[tuple[Gray, Gray]]) -> Matrix:
         criteria = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, _STEPS, _STEP_SIZE)
         try:
             score, pixels = cv2.findTransformECC(
-                template, picture, np.eye(2, 3, dtype=np.float32), cv2.MOTION_AFFINE, criteria,
-                cv2.erode(mask, None, iterations=2), _BLUR,
+                template,
+                picture,
+                np.eye(2, 3, dtype=np.float32),
+                cv2.MOTION_AFFINE,
+                criteria,
+                cv2.erode(mask, None, iterations=2),
+                _BLUR,
             )
         except cv2.error:  # it did not converge
             continue

@@ -21,9 +21,9 @@ from filmcolor.network.predictor import Predictor
 from filmcolor.shots.key_frames import SpanRule, find_spans
 from filmcolor.types.film import FilmInfo, Part
 from filmcolor.types.frames import FloatPlane, Gray
-from filmcolor.video.decoder import read_luma
 from filmcolor.video.frame_index import FrameIndex
-from filmcolor.video.proxy import add_proxies
+from filmcolor.video.frame_reader import FrameReader
+from filmcolor.video.proxy import downscale, proxy_size
 
 _SPANS = SpanRule(period=240, shortest=60)  # frames: 10 s and 2½ s at 24 a second
 
@@ -78,7 +78,7 @@ def plan_likeness(
     spans = find_spans(info, Part(), _SPANS, index)
     first_frames = [span.first for span in spans if span.is_cut]
     shots = np.cumsum([span.is_cut for span in spans]).tolist()
-    luma_of = partial(_luma, info, index, size)
+    luma_of = partial(_luma, FrameReader(info, index), info, size)
     given = list(pictures)
     if is_matched:
         for number, ab, coverage in references:
@@ -150,7 +150,9 @@ def _list_numbers(numbers: Sequence[int]) -> str:
     return " and ".join([", ".join(texts[:-1]), texts[-1]] if len(texts) > 1 else texts)
 
 
-def _luma(info: FilmInfo, index: FrameIndex, size: int, number: int) -> Gray | None:
+def _luma(reader: FrameReader, info: FilmInfo, size: int, number: int) -> Gray | None:
     """Return the luma (h, w) that the network sees of a frame, None if it cannot be decoded."""
-    lumas = read_luma(info, number, number + 1, index)
-    return next((frame.luma for frame in add_proxies(lumas, info, size)), None)
+    frame = reader.read(number)
+    if frame is None:
+        return None
+    return downscale(frame.luma, proxy_size(*info.display_size, size), info.coding)

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import astuple, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import filmcolor.weights as weights_store
 from filmcolor.errors import OutputError
@@ -81,6 +81,15 @@ def settle(options: "ColorOptions") -> "ColorOptions":
     else:
         anchors = _MODERATE_SECONDS if seconds <= _MODERATE else SHOT
     return replace(options, anchors=anchors)
+
+
+def model_identity(options: "ColorOptions") -> dict[str, Any]:
+    """Return what two runs must share of their models to share segments; JSON."""
+    if not options.model:
+        return {"model": "none"}
+    model = load_model(options.model, options.device)
+    identity = {"model": f"{model.path.name} {model.sha256[:16]}", "anchors": options.anchors}
+    return identity | {f"model's {name}": value for name, value in model.settings.items()}
 
 
 def seconds_of(model: "OnnxColorizer") -> float:

@@ -10,7 +10,6 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import filmcolor.weights as weights_store
 from filmcolor.errors import InputError, VerifyError
@@ -27,7 +26,7 @@ from filmcolor.output.options import Encoding, OutputPlan
 from filmcolor.output.plan import plan_output
 from filmcolor.pipeline.colorizer import Colorizer, context_of
 from filmcolor.pipeline.join import join_segments
-from filmcolor.pipeline.models import choose_key_frames, load_model, settle
+from filmcolor.pipeline.models import choose_key_frames, model_identity, settle
 from filmcolor.pipeline.options import ColorOptions
 from filmcolor.pipeline.report import (
     Report,
@@ -242,7 +241,7 @@ class Run:
                 for film in self.guidance.colored_films
             ],
             "match-shots": options.match_shots,
-            **self._model_identity(),
+            **model_identity(options),
             "smooth": options.smooth,
             "deinterlace": options.deinterlace,
             "rate": str(options.source.rate or ""),
@@ -255,16 +254,6 @@ class Run:
             "frames": [self.part.first, self.part.stop],
         }
         return Identity(identify_source(self.info.path), settings)
-
-    def _model_identity(self) -> dict[str, Any]:
-        if not self.options.model:
-            return {"model": "none"}
-        model = load_model(self.options.model, self.options.device)
-        names = {
-            "model": f"{model.path.name} {model.sha256[:16]}",
-            "anchors": self.options.anchors,
-        }
-        return names | {f"model's {name}": value for name, value in model.settings.items()}
 
 
 def run_film(
