@@ -279,6 +279,8 @@ def make_color_options(params: dict[str, Any]) -> "ColorOptions":
     """Return the ColorOptions of a command's parameters; those that are None get their default."""
     from filmcolor.pipeline.options import ColorOptions
 
+    if params.get("anchors") and not params.get("model"):
+        raise click.UsageError("--anchors is of a model; name one with --model")
     source = pop_source_options(params) if "rate" in params else None
     if source is not None:
         params = {**params, "source": source}

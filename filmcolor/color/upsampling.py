@@ -90,3 +90,10 @@ def _box(ratio: float) -> NDArray[np.float64]:
     taps = np.ones(2 * side + 1)
     taps[0] = taps[-1] = (width - (2 * side - 1)) / 2.0 if side else 1.0
     return taps / taps.sum()
+
+
+def resize_ab(ab: FloatPlane, size: tuple[int, int]) -> FloatPlane:
+    """Return ab (h, w, 2) at a size (width, height): averaged downwards, interpolated upwards."""
+    method = cv2.INTER_AREA if ab.shape[1] >= size[0] else cv2.INTER_LINEAR
+    resized: FloatPlane = cv2.resize(ab, size, interpolation=method)
+    return resized

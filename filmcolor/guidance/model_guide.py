@@ -5,7 +5,6 @@ one frame of each shot or every few seconds, and `ReferencePropagator` carries t
 anchors of that shot. Where something new enters, the colours of filmcolor's own network remain.
 """
 
-import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -16,11 +15,12 @@ from pathlib import Path
 from typing import Protocol
 from zipfile import BadZipFile
 
-import cv2
 import numpy as np
 
-from filmcolor.errors import InputError, OutputError, SettingsError
+from filmcolor.color.upsampling import resize_ab
+from filmcolor.errors import InputError, OutputError
 from filmcolor.files import move_into_place, remedy_for
+from filmcolor.guidance.anchor_settings import SHOT, seconds_between
 from filmcolor.guidance.grading import Palette
 from filmcolor.guidance.propagation import ReferencePropagator
 from filmcolor.shots.key_frames import Span, SpanRule, find_spans
@@ -31,20 +31,10 @@ from filmcolor.video.frame_index import FrameIndex
 from filmcolor.video.frame_reader import FrameReader
 from filmcolor.video.proxy import downscale, halve, proxy_size
 
-# how often a model runs, besides a number of seconds
-AUTO, SHOT, EVERY_ANCHOR = "auto", "shot", "all"
 _SHOT_SECONDS = 8.0  # a longer shot is divided
 _MAX_KEY_FRAMES = 3  # of such a part
 _MIN_SHORTEST = 4  # frames of a span at an end of its shot
 _NUM_HELD = 4  # key frames in memory: an anchor needs the one before it and the one after it
-
-
-def check_anchors(anchors: str) -> None:
-    """Raise SettingsError when a text does not say how often a model runs."""
-    if anchors not in (AUTO, SHOT, EVERY_ANCHOR) and not _seconds(anchors) > 0.0:
-        raise SettingsError(
-            f"anchors {anchors!r} must be {AUTO}, {SHOT}, {EVERY_ANCHOR} or a number of seconds"
-        )
 
 
 def span_rule(anchors: str, frame_rate: Fraction) -> SpanRule:
@@ -53,15 +43,9 @@ def span_rule(anchors: str, frame_rate: Fraction) -> SpanRule:
     `anchors`: SHOT, or a number of seconds.
     """
     is_shot = anchors == SHOT
-    period = max(1, round((_SHOT_SECONDS if is_shot else _seconds(anchors)) * float(frame_rate)))
+    seconds = _SHOT_SECONDS if is_shot else seconds_between(anchors)
+    period = max(1, round(seconds * float(frame_rate)))
     return SpanRule(period, max(_MIN_SHORTEST, period // 4), _MAX_KEY_FRAMES if is_shot else 1)
-
-
-def _seconds(text: str) -> float:
-    with suppress(ValueError):
-        seconds = float(text)
-        return seconds if math.isfinite(seconds) else 0.0
-    return 0.0
 
 
 class Model(Protocol):
@@ -119,13 +103,6 @@ def _may_serve(span: Span, shot: Sequence[Span], part: Part) -> bool:
     place = shot.index(span)
     near = shot[max(0, place - 1) : place + 2]
     return any(s.stop > part.first and (part.stop is None or s.first < part.stop) for s in near)
-
-
-def resize_ab(ab: FloatPlane, size: tuple[int, int]) -> FloatPlane:
-    """Return ab (h, w, 2) at a size (width, height): averaged downwards, interpolated upwards."""
-    method = cv2.INTER_AREA if ab.shape[1] >= size[0] else cv2.INTER_LINEAR
-    resized: FloatPlane = cv2.resize(ab, size, interpolation=method)
-    return resized
 
 
 class ModelColors:

@@ -9,6 +9,7 @@ import torch
 
 from filmcolor.color.chroma import ChromaPlan, add_chroma, keep_source_chroma
 from filmcolor.color.chroma_gpu import finish_frames_on
+from filmcolor.guidance.anchor_settings import EVERY_ANCHOR
 from filmcolor.guidance.cast import REDUCE, reduce_casts
 from filmcolor.guidance.colored_film_guide import ColoredFilmGuide
 from filmcolor.guidance.exemplars import ExemplarGuide
@@ -16,7 +17,6 @@ from filmcolor.guidance.grading import Grade, Palette, grade_frames
 from filmcolor.guidance.guidance import Guidance
 from filmcolor.guidance.guides import Guide, merge_requests
 from filmcolor.guidance.model_guide import (
-    EVERY_ANCHOR,
     EveryAnchorGuide,
     KeyFrameGuide,
     ModelColors,

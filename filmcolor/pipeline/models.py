@@ -12,10 +12,8 @@ from typing import TYPE_CHECKING, Any
 import filmcolor.weights as weights_store
 from filmcolor.errors import OutputError
 from filmcolor.files import atomic_write
+from filmcolor.guidance.anchor_settings import AUTO, EVERY_ANCHOR, SHOT
 from filmcolor.guidance.model_guide import (
-    AUTO,
-    EVERY_ANCHOR,
-    SHOT,
     KeyFrame,
     is_kept,
     plan_key_frames,

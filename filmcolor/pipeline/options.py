@@ -5,11 +5,11 @@ from pathlib import Path
 
 import filmcolor.weights as weights_store
 from filmcolor.errors import SettingsError
+from filmcolor.guidance.anchor_settings import AUTO, check_anchors
 from filmcolor.guidance.cast import CASTS, KEEP
 from filmcolor.guidance.grading import SATURATION, Grade
 from filmcolor.guidance.guidance import Guidance, read_guidance
 from filmcolor.guidance.likeness_plan import analyse_with
-from filmcolor.guidance.model_guide import AUTO, check_anchors
 from filmcolor.guidance.shot_matching import Analyse
 from filmcolor.network.predictor import BATCH_SIZE, check_batch_shape
 from filmcolor.network.surfaces import SURFACES

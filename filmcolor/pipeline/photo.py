@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from filmcolor.color.chroma import chroma_planes
 from filmcolor.color.spaces import luma_from_rgb, rgb_from_ycc
+from filmcolor.color.upsampling import resize_ab
 from filmcolor.errors import OutputError
 from filmcolor.files import check_target
 from filmcolor.guidance.cast import REDUCE, reduce_cast
-from filmcolor.guidance.model_guide import resize_ab
 from filmcolor.images.heif import HEIF_SUFFIXES
 from filmcolor.images.image_file import (
     JPEG_SUFFIXES,

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from filmcolor.errors import SettingsError
+from filmcolor.guidance.anchor_settings import AUTO, check_anchors
 from filmcolor.guidance.cast import CASTS, KEEP
 from filmcolor.guidance.grading import SATURATION, Grade
-from filmcolor.guidance.model_guide import AUTO, check_anchors
 from filmcolor.network.predictor import BATCH_SIZE, check_batch_shape
 from filmcolor.network.surfaces import SURFACES
 from filmcolor.train.evaluation.table import Row

@@ -9,9 +9,9 @@ import torch
 import filmcolor.weights as weights_store
 from filmcolor.color.gamut import chroma_from_lab
 from filmcolor.color.spaces import rgb_from_ycc
+from filmcolor.color.upsampling import resize_ab
 from filmcolor.errors import InputError, OutputError
 from filmcolor.guidance.cast import REDUCE, reduce_cast
-from filmcolor.guidance.model_guide import resize_ab
 from filmcolor.images.sheet import check_sheet
 from filmcolor.metrics.comparison import Rendition, add_renditions, to_8_bits
 from filmcolor.metrics.image import mean_chroma
