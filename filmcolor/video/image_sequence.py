@@ -93,7 +93,7 @@ class ImageSequence:
             self._position += 1
             name = names.get(first + number)
             data = _NO_IMAGE if name is None else _read(self.files.pattern.with_name(name))
-            packet = av.Packet(data if is_complete(data) else _NO_IMAGE)
+            packet = _make_packet(data if is_complete(data) else _NO_IMAGE)
             packet.stream = stream.original
             packet.time_base = stream.time_base
             packet.pts = packet.dts = number
@@ -188,6 +188,17 @@ def _describe_gaps(files: NumberedFiles) -> str:
     more = f" and {len(runs) - _MAX_GAPS} more gaps" if len(runs) > _MAX_GAPS else ""
     images = "1 image is" if num_missing == 1 else f"{num_missing} images are"
     return f"{images} missing, the previous one is shown longer: number {listed}{more}"
+
+
+def _make_packet(data: bytes) -> av.Packet:
+    """Return a packet with a copy of data.
+
+    A packet that refers to a Python object is freed under Python's lock. A decoder's threads free
+    packets, so they would wait for ever for the thread that holds the lock and closes the decoder.
+    """
+    packet = av.Packet(len(data))
+    packet.update(data)
+    return packet
 
 
 def _read(path: Path) -> bytes:
