@@ -1,5 +1,6 @@
 """The `photo` command: photographs in colour."""
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ from filmcolor.cli.console import escape_controls, print_line
 from filmcolor.cli.event_log import EventLog
 from filmcolor.cli.help import command
 from filmcolor.cli.interrupts import signals_as_interrupt
+from filmcolor.cli.notices import notices
 from filmcolor.cli.options import (
     EXIT_ERROR,
     EXIT_INTERRUPTED,
@@ -92,7 +94,8 @@ def _color_single(
     if settings.skip_existing and target.is_file():
         print_line(f"{target} is there already, left alone", quiet)
         return
-    with log.recording_errors(picture), new_folder(folder):
+    lines = nullcontext() if quiet else notices(lambda line: click.echo(line, err=True))
+    with lines, log.recording_errors(picture), new_folder(folder):
         colorize_photo(picture, target, options=settings.options, force=settings.force)
     log.write("finished", film=str(picture), output=str(target))
     print_line(str(target), quiet)

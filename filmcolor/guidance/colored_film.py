@@ -19,6 +19,7 @@ from filmcolor.guidance.film_comparison import MIN_MATCHED, ComparedFilm, match_
 from filmcolor.guidance.film_matching import NONE
 from filmcolor.guidance.film_placement import Matrix
 from filmcolor.images.image_file import REFERENCE_SUFFIXES
+from filmcolor.output.image_formats import is_image_output
 from filmcolor.types.film import FilmInfo
 from filmcolor.video.frame_index import FrameIndex
 from filmcolor.video.probe import probe
@@ -95,7 +96,11 @@ def check_output(target: Path, films: Sequence[ColoredFilm]) -> None:
     """Raise OutputError when an output would replace a film in colour that it is made from."""
     for film in films:
         path = film.info.path
-        if target.exists() and path.exists() and target.samefile(path):
+        is_same = target.exists() and path.exists() and target.samefile(path)
+        images = find_sequence(path)
+        if images is not None and is_image_output(target):
+            is_same = images.pattern.parent.resolve() == target.parent.resolve()
+        if is_same:
             raise OutputError(f"{target} is the film that gives the colours; name another output")
 
 

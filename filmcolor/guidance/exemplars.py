@@ -128,12 +128,14 @@ class ExemplarGuide:
         plan: ExemplarPlan,
         features_of: FeaturesOf,
         ab_of: Callable[[int], FloatPlane] | None = None,
+        grade: Callable[[int, FloatPlane], FloatPlane] | None = None,
     ) -> None:
         """`features_of`: returns the features (h/8, w/8, C) of luma (h, w).
 
         `ab_of`: returns the ab (h/2, w/2, 2) of a frame, where they are not those of the plan.
+        `grade`: returns ab as a frame's number asks for, where anchors are graded already.
         """
-        self._plan, self._ab_of = plan, ab_of
+        self._plan, self._ab_of, self._grade = plan, ab_of, grade
         self._exemplar = lru_cache(_NUM_KEPT)(self._load)
         self._features = lru_cache(_NUM_KEPT)(lambda n: features_of(plan.exemplars[n].luma))
 
@@ -153,6 +155,13 @@ class ExemplarGuide:
                     frame = self._guide(frame, frame.ab, frame.features, serving)
             yield frame
 
+    def _graded(self, exemplar: Exemplar, number: int) -> Exemplar:
+        """Return an exemplar with the grade of the frame that takes its colours."""
+        if self._grade is None:
+            return exemplar
+        graded = self._grade(number, exemplar.ab.astype(np.float32))
+        return replace(exemplar, ab=graded.astype(np.float16))
+
     def _load(self, index: int) -> Exemplar:
         exemplar = self._plan.exemplars[index]
         if self._ab_of is None or exemplar.number < 0:
@@ -166,7 +175,11 @@ class ExemplarGuide:
         features: FloatPlane,
         serving: tuple[int, ...],
     ) -> PredictedFrame:
-        found = [self._exemplar(n).likeness(features, self._features(n)) for n in serving]
+        number = frame.tracked.source.number
+        found = [
+            self._graded(self._exemplar(n), number).likeness(features, self._features(n))
+            for n in serving
+        ]
         mean_ab, share = mean_likeness(found)
         # the change, not the colour, is enlarged: the edges of the anchor's own colours stay
         reduced = cv2.resize(ab, share.shape[::-1], interpolation=cv2.INTER_AREA)

@@ -41,6 +41,7 @@ class Guidance:
     pictures_digest: str = ""  # of pictures that are no frames of the film, "" for none
     key_frames: tuple[KeyFrame, ...] | None = None  # that a model colours, if found already
     model_folder: Path | None = None  # keeps the model's colours
+    anchors: str = ""  # how often the model runs, if that was chosen already
     notes: tuple[str, ...] = ()  # lines for people about what serves what
 
 

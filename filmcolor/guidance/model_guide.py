@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
 from zipfile import BadZipFile
@@ -86,7 +85,9 @@ def plan_key_frames(
     spans = find_spans(info, part, rule, index, progress)
     shots: list[list[Span]] = []
     for span in spans:
-        if span.is_cut or not shots:
+        # where all frames of a span are damaged, nothing is carried across it
+        is_gap = not span.key_frames or not (shots and shots[-1][-1].key_frames)
+        if span.is_cut or is_gap:
             shots.append([])
         shots[-1].append(span)
     return tuple(
@@ -125,7 +126,7 @@ class ModelColors:
         self._palette, self._folder = palette, folder
         self._reader = FrameReader(info, index)
         self._size = proxy_size(*info.display_size, size)
-        self.of_frame = lru_cache(_NUM_HELD)(self._read)
+        self._held: dict[int, _Colored] = {}  # in order of use; a cache would keep films open
 
     def predict(self, frame: LumaFrame) -> FloatPlane:
         """Return the ab (h/2, w/2, 2) of a frame, at the size of its guide, graded."""
@@ -138,8 +139,16 @@ class ModelColors:
         ab = np.ascontiguousarray(np.rot90(ab, -turns))
         return resize_ab(ab, (self._size[0] // 2, self._size[1] // 2))
 
+    def of_frame(self, number: int) -> "_Colored":
+        """Return a frame by its number, with its colours, not graded."""
+        colored = self._held.pop(number, None) or self._read(number)
+        self._held[number] = colored
+        if len(self._held) > _NUM_HELD:
+            del self._held[next(iter(self._held))]
+        return colored
+
     def ab_of(self, number: int) -> FloatPlane:
-        """Return the ab (h/2, w/2, 2) of a frame by its number, graded."""
+        """Return the ab (h/2, w/2, 2) of a frame by its number, not graded."""
         return self.of_frame(number).ab
 
     def grade(self, number: int, ab: FloatPlane) -> FloatPlane:
@@ -159,7 +168,7 @@ class ModelColors:
             kept = _Colored(luma, self.predict(frame).astype(np.float16).astype(np.float32))
             if path is not None and path.parent.is_dir():
                 _save(path, kept)
-        return replace(kept, ab=self.grade(number, kept.ab))
+        return kept
 
 
 def is_kept(folder: Path, number: int) -> bool:
@@ -196,7 +205,7 @@ def _save(path: Path, colored: _Colored) -> None:
 
 def _load(path: Path) -> _Colored | None:
     """Return a kept key frame, None without one."""
-    errors = OSError, ValueError, KeyError, BadZipFile
+    errors = OSError, EOFError, ValueError, KeyError, BadZipFile
     with suppress(*errors), np.load(path, allow_pickle=False) as arrays:
         return _Colored(arrays["luma"], arrays["ab"].astype(np.float32))
     return None
@@ -226,7 +235,7 @@ class _ModelReference:
 
     @property
     def ab(self) -> FloatPlane:
-        return self._colors.of_frame(self.number).ab
+        return self._colors.grade(self.number, self._colors.ab_of(self.number))
 
     @property
     def coverage(self) -> FloatPlane:

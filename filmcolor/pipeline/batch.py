@@ -14,7 +14,7 @@ from filmcolor.output.image_formats import IMAGE_FORMATS
 from filmcolor.output.options import FORMATS, Encoding
 from filmcolor.output.plan import plan_output
 from filmcolor.pipeline.colorizer import Colorizer
-from filmcolor.pipeline.models import settle
+from filmcolor.pipeline.models import check_model, settle
 from filmcolor.pipeline.options import ColorOptions
 from filmcolor.pipeline.report import Report
 from filmcolor.pipeline.run import Progress, Run, RunSettings, run_film
@@ -66,6 +66,7 @@ def colorize(
     if jobs == 1:
         return run_film(film, output, settings, colorizer, progress, profiler)
     started = time.monotonic()
+    check_model(options)
     run = Run.prepare(film, output, settings)
     settings = replace(settings, options=run.options)
     with run.locked():
@@ -104,6 +105,8 @@ def colorize_many(
     settings = RunSettings(
         settle(options or ColorOptions()), encoding or Encoding(), time_range, force, restart, tag
     )
+    if jobs > 1:
+        check_model(settings.options)
     folder = None if output_dir is None else Path(output_dir)
     if folder is not None:
         _check_folder(folder)

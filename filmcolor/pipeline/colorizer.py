@@ -2,6 +2,7 @@
 
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
@@ -81,6 +82,7 @@ class Colorizer:
         """
         self.options = options or ColorOptions()
         self.predictor, self.model = load_predictor(self.options)
+        self._anchors = ""  # how often the model runs, once a film needs it
 
     def frames(
         self,
@@ -186,7 +188,7 @@ class Colorizer:
             guides.append(self._model_guide(colors, guidance, part, Part(start, end)))
             if guidance.likeness.automatic is not None:
                 matches = guidance.likeness.automatic
-                guides.append(ExemplarGuide(matches, features_of, colors.ab_of))
+                guides.append(ExemplarGuide(matches, features_of, colors.ab_of, colors.grade))
         if guidance.colored_films:
             guides.append(ColoredFilmGuide(guidance.colored_films))
         if guidance.likeness.given is not None:
@@ -198,6 +200,17 @@ class Colorizer:
             guides.append(ReferencePropagator(placed, features_of, first_sure_cut))
         return guides
 
+    def plan(self, guidance: Guidance, info: FilmInfo, part: Part, index: FrameIndex) -> Guidance:
+        """Return guidance with what a model needs for a part, to colour pieces of it one by one."""
+        if self.model is None:
+            return guidance
+        self._anchors = self._anchors or settle(self.options).anchors
+        if self._anchors == EVERY_ANCHOR:
+            return guidance
+        rule = span_rule(self._anchors, info.frame_rate)
+        context = context_of(part, info, self.options)
+        return replace(guidance, key_frames=plan_key_frames(info, context, rule, index))
+
     def _model_guide(
         self,
         colors: ModelColors,
@@ -205,7 +218,8 @@ class Colorizer:
         part: Part,
         context: Part,
     ) -> Guide:
-        anchors, info = settle(self.options).anchors, colors.info
+        self._anchors = self._anchors or settle(self.options).anchors
+        anchors, info = guidance.anchors or self._anchors, colors.info
         if anchors == EVERY_ANCHOR:
             return EveryAnchorGuide(colors)
         key_frames = guidance.key_frames

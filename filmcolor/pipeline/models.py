@@ -22,6 +22,7 @@ from filmcolor.guidance.model_guide import (
 from filmcolor.network.onnx_net import KIND, OnnxNet
 from filmcolor.network.predictor import Predictor
 from filmcolor.runtime.platform import cache_folder, num_cores
+from filmcolor.temporal.anchors import BLOCK
 from filmcolor.types.film import FilmInfo, Part
 from filmcolor.video.frame_index import FrameIndex
 
@@ -65,13 +66,27 @@ def load_predictor(options: "ColorOptions") -> tuple[Predictor, "OnnxColorizer |
     return Predictor(net, device, options.surfaces), model
 
 
-def settle(options: "ColorOptions") -> "ColorOptions":
+def check_model(options: "ColorOptions") -> None:
+    """Load the model of some options and release it again: worker processes load it themselves.
+
+    Raises WeightsError when it cannot be loaded.
+    """
+    if options.model:
+        load_model(options.model, options.device)
+        load_model.cache_clear()
+
+
+def settle(options: "ColorOptions", previous: str | None = None) -> "ColorOptions":
     """Return options that say how often their model runs, measured for "auto".
+
+    `previous`: what an interrupted run chose.
 
     Raises WeightsError when the model cannot be loaded.
     """
     if not options.model or options.anchors != AUTO:
         return options
+    if previous:
+        return replace(options, anchors=previous)
     model = load_model(options.model, options.device)
     seconds = 0.0 if model.kind == KIND else seconds_of(model)
     if seconds <= _FAST:
@@ -96,13 +111,16 @@ def seconds_of(model: "OnnxColorizer") -> float:
     It is measured once and kept in the user's cache: a preview must choose what the run chooses.
     """
     key = f"{model.sha256[:16]}-{num_cores()}"
-    path = cache_folder() / "models" / f"{key}.json"
-    with suppress(OSError, ValueError, KeyError, TypeError):
+    path = None
+    with suppress(OSError, ValueError, KeyError, TypeError, RuntimeError):  # nobody's home
+        path = cache_folder() / "models" / f"{key}.json"
         kept = json.loads(path.read_text(encoding="utf-8"))
         if kept["settings"] == json.loads(json.dumps(model.settings)):
             return float(kept["seconds"])
     seconds = model.seconds()
     with suppress(OSError, OutputError):
+        if path is None:
+            return seconds
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(path) as partial:
             partial.write_text(json.dumps({"seconds": seconds, "settings": model.settings}))
@@ -122,7 +140,14 @@ def choose_key_frames(
     They are kept in a folder for a resumed run. `options` must be settled.
     """
     model = load_model(options.model, options.device)
-    if options.anchors == EVERY_ANCHOR or model.kind == KIND:
+    if model.kind == KIND:
+        return ()
+    if options.anchors == EVERY_ANCHOR:
+        if part.stop is not None or index.num_frames:
+            num_frames = (part.stop or index.num_frames or 0) - part.first
+            seconds = num_frames / BLOCK * seconds_of(model)
+            text = "%s: %s colours about one frame in %d, up to %s"
+            _log.info(text, info.path, model.path.name, BLOCK, _format_duration(seconds))
         return ()
     path = folder / _KEY_FRAMES
     key_frames = _read_key_frames(path)

@@ -83,13 +83,16 @@ class Run:
         Raises a FilmcolorError when it cannot be done, before anything is written.
         """
         state = file_state(Path(film))  # before anything is read
-        options = settle(settings.options)
+        options = settings.options
         info = options.probe(film)
         plan = plan_output(info, None if output is None else Path(output), settings.encoding)
+        journal = Journal(plan.path)
+        options = settle(options, None if settings.restart else journal.previous_setting("anchors"))
         weights = weights_store.sha256(weights_store.find(options.weights))[:16]
         tag = f"colour added by filmcolor {__version__}, weights {weights}"
+        if options.model:
+            tag += f", model {model_identity(options)['model']}"
         plan = replace(plan, tag=tag if settings.tag else "")
-        journal = Journal(plan.path)
         if plan.format == IMAGE_SEQUENCE:
             is_resumed = (journal.folder / MOVING).exists()
             check_image_target(plan.path, info.path, settings.force or is_resumed)
@@ -102,7 +105,7 @@ class Run:
         guidance = settings.guidance or options.read_guidance(info, index)
         check_output(plan.path, guidance.colored_films)
         if options.model:
-            guidance = replace(guidance, model_folder=journal.folder)
+            guidance = replace(guidance, model_folder=journal.folder, anchors=options.anchors)
         return cls(
             info=info,
             plan=plan,

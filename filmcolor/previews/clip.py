@@ -11,6 +11,7 @@ import numpy as np
 
 from filmcolor.errors import ContainerError
 from filmcolor.files import check_target
+from filmcolor.guidance.colored_film import check_output
 from filmcolor.output.image_formats import is_image_output
 from filmcolor.output.options import Encoding
 from filmcolor.output.plan import plan_output
@@ -63,6 +64,7 @@ def preview(
     written: list[tuple[int, int]] = []  # (number, pts)
     classes: list[str] = []
     guidance = options.read_guidance(info, index)
+    check_output(plan.path, guidance.colored_films)
     colored = Colorizer(options).frames(
         info, part, target=plan.coding, index=index, guidance=guidance
     )

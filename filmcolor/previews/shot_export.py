@@ -31,6 +31,7 @@ from filmcolor.shots.listing import Shot
 from filmcolor.types.film import WHOLE, FilmInfo, Part, TimeRange
 from filmcolor.types.frames import ColorFrame, Picture
 from filmcolor.types.yuv import SUBSAMPLING_444
+from filmcolor.video.decoder import resolve
 from filmcolor.video.frame_index import FrameIndex
 
 
@@ -62,7 +63,10 @@ def export_shots(
     if not force:
         _check_free(target, numbers)
     index = FrameIndex.read(info)
-    guidance, colorizer = options.read_guidance(info, index), Colorizer(options)
+    colorizer = Colorizer(options)
+    guidance = colorizer.plan(
+        options.read_guidance(info, index), info, resolve(info, time_range, index), index
+    )
     make_folder(target)
     digests = exported_digests(target)
     paths: dict[int, Path] = {}

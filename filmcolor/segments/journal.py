@@ -149,6 +149,8 @@ class Journal:
         if previous is not None and self.finished():
             self._compare(previous, identity)
             segments = [Segment(*fields) for fields in previous["segments"]]
+        elif previous is not None and not _is_of(previous, identity):
+            previous = None  # what it prepared is of no use
         try:
             for path in self.folder.iterdir():
                 if path.name.endswith(".partial"):
@@ -161,6 +163,11 @@ class Journal:
         fields = [[segment.number, segment.first, segment.stop] for segment in segments]
         self._write(_JOURNAL, {"format": _FORMAT, **asdict(identity), "segments": fields})
         return tuple(segments)
+
+    def previous_setting(self, name: str) -> Any:
+        """Return a setting of an interrupted run, None without one."""
+        previous = self._read() if self.folder.is_dir() else None
+        return None if previous is None else previous.get("settings", {}).get(name)
 
     def partial_path(self, name: str) -> Path:
         """Return the path under which this process writes a file until it is finished.
@@ -256,6 +263,12 @@ class Journal:
         )
         if changes:
             raise OutputError(f"{self.folder} holds segments of a run with {changes}; {remedy}")
+
+
+def _is_of(journal: Mapping[str, Any], identity: Identity) -> bool:
+    """Return whether a journal is of the same film and settings."""
+    settings = json.loads(json.dumps(identity.settings))
+    return bool(journal["source"] == identity.source and journal.get("settings") == settings)
 
 
 def remove_leftovers(target: Path) -> None:
