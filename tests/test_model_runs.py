@@ -34,6 +34,7 @@ from filmcolor.pipeline import models
 from filmcolor.pipeline.colorizer import Colorizer
 from filmcolor.pipeline.options import ColorOptions
 from filmcolor.segments import segment
+from filmcolor.segments.journal import Journal
 from filmcolor.shots.key_frames import SpanRule, find_spans
 from filmcolor.train.evaluation.evaluate import evaluate
 from filmcolor.train.evaluation.options import EvaluationOptions
@@ -430,3 +431,82 @@ def test_evaluation_compares_models_with_weights(
     rows = {row.name: row for row in evaluation.rows}
     assert rows[str(model)].ab_rmse < 4.0
     assert rows[options.weights].ab_rmse > 2 * rows[str(model)].ab_rmse
+
+
+# ---------------------------------------------------------------- what a killed run leaves
+
+
+def folder_of(output: Path) -> Path:
+    return output.with_name(f"{output.name}.filmcolor")
+
+
+@pytest.fixture
+def killed(
+    film: Path, model: Path, options: ColorOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> tuple[Path, ColorOptions]:
+    """An output whose run was killed when the model had coloured, but no segment was finished."""
+    output, with_model = tmp_path / "killed.mkv", replace(options, model=str(model), anchors="shot")
+    with monkeypatch.context() as patch:
+        patch.setattr(Journal, "__exit__", lambda self, *_: self._lock.release())
+        with pytest.raises(KeyboardInterrupt):
+            colorize(film, output, options=with_model, encoding=MASTER, progress=stop_at(60))
+    assert list(folder_of(output).glob("model-*.npz"))
+    assert not list(folder_of(output).glob("0*.json"))
+    return output, with_model
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("change", ["model", "anchors", "nothing"])
+def test_a_killed_run_leaves_no_colours_of_other_settings(
+    film: Path, killed: tuple[Path, ColorOptions], tmp_path: Path, change: str
+) -> None:
+    output, with_model = killed
+    if change == "model":
+        other = onnx_models.save(Tiny("zhang", size=(64, 64)), tmp_path / "other.onnx")
+        with_model = replace(with_model, model=str(other))
+    elif change == "anchors":
+        with_model = replace(with_model, anchors="0.5")
+    colorize(film, output, options=with_model, encoding=MASTER)
+    for shown, expected in zip(media.frames(output), colored(film, with_model), strict=True):
+        assert_alike(ColorFrame(0, *shown.planes, 0, 0), expected)
+
+
+@pytest.mark.slow
+def test_a_torn_file_of_colours_is_made_again(
+    film: Path, killed: tuple[Path, ColorOptions]
+) -> None:
+    output, with_model = killed
+    for path in folder_of(output).glob("model-*.npz"):
+        path.write_bytes(b"")
+    colorize(film, output, options=with_model, encoding=MASTER)
+    for shown, expected in zip(media.frames(output), colored(film, with_model), strict=True):
+        assert_alike(ColorFrame(0, *shown.planes, 0, 0), expected)
+
+
+@pytest.mark.slow
+def test_automatic_anchors_of_an_interrupted_run_stay(
+    film: Path, interrupted: tuple[Path, ColorOptions], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output, with_model = interrupted  # by "shot"
+    monkeypatch.setattr(models, "seconds_of", lambda _: 0.0)  # would choose "all"
+    colorize(film, output, options=replace(with_model, anchors="auto"), encoding=MASTER)
+    for shown, expected in zip(media.frames(output), colored(film, with_model), strict=True):
+        assert_alike(ColorFrame(0, *shown.planes, 0, 0), expected)
+
+
+@pytest.mark.slow
+def test_matched_shots_keep_their_own_grade_with_a_model(
+    model: Path, options: ColorOptions, tmp_path: Path
+) -> None:
+    """The same shot twice, with another between: the first one is graded to grey."""
+    shots = [shoot(24, seed=n, step=0.25) for n in (0, 1, 0)]
+    lumas = [luma for shot in shots for luma in shot]
+    film = media.make(tmp_path / "aba.mkv", Film(lumas, codec="ffv1"))
+    palette = tmp_path / "grey.toml"
+    palette.write_text("[shots.1]\nsaturation = 0.0\n")
+    matched = replace(
+        options, model=str(model), anchors="shot", match_shots=True, palette=str(palette)
+    )
+    frames = colored(film, matched)
+    assert abs(mean_ab(frames[12])[0]) < 1.0
+    np.testing.assert_allclose(mean_ab(frames[60]), expected_chroma(frames[60]), atol=3.0)
