@@ -16,6 +16,7 @@ import numpy as np
 import onnx
 import onnx_models
 import pytest
+import scenes
 import torch
 from media import Film, shoot
 from onnx_models import Tiny
@@ -26,6 +27,7 @@ from filmcolor import Encoding, colorize, colorize_photo
 from filmcolor.color.gamut import chroma_from_lab
 from filmcolor.color.spaces import lab_from_rgb
 from filmcolor.errors import OutputError, SettingsError, WeightsError
+from filmcolor.guidance.exemplars import Exemplar, ExemplarGuide, ExemplarPlan
 from filmcolor.guidance.model_guide import ModelColors, plan_key_frames, span_rule
 from filmcolor.network import predictor
 from filmcolor.network.onnx_export import export_onnx
@@ -36,10 +38,11 @@ from filmcolor.pipeline.options import ColorOptions
 from filmcolor.segments import segment
 from filmcolor.segments.journal import Journal
 from filmcolor.shots.key_frames import SpanRule, find_spans
+from filmcolor.temporal.anchors import every_frame
 from filmcolor.train.evaluation.evaluate import evaluate
 from filmcolor.train.evaluation.options import EvaluationOptions
 from filmcolor.types.film import Part
-from filmcolor.types.frames import ColorFrame, FloatPlane, LumaFrame
+from filmcolor.types.frames import ColorFrame, FloatPlane, LumaFrame, PredictedFrame
 from filmcolor.types.yuv import Coding
 from filmcolor.video.probe import probe
 
@@ -494,19 +497,18 @@ def test_automatic_anchors_of_an_interrupted_run_stay(
         assert_alike(ColorFrame(0, *shown.planes, 0, 0), expected)
 
 
-@pytest.mark.slow
-def test_matched_shots_keep_their_own_grade_with_a_model(
-    model: Path, options: ColorOptions, tmp_path: Path
-) -> None:
-    """The same shot twice, with another between: the first one is graded to grey."""
-    shots = [shoot(24, seed=n, step=0.25) for n in (0, 1, 0)]
-    lumas = [luma for shot in shots for luma in shot]
-    film = media.make(tmp_path / "aba.mkv", Film(lumas, codec="ffv1"))
-    palette = tmp_path / "grey.toml"
-    palette.write_text("[shots.1]\nsaturation = 0.0\n")
-    matched = replace(
-        options, model=str(model), anchors="shot", match_shots=True, palette=str(palette)
+def test_matched_colours_have_the_grade_of_the_frame_that_takes_them() -> None:
+    luma = scenes.gray(scenes.texture())
+    size = luma.shape[0] // 2, luma.shape[1] // 2
+    given = np.full((*size, 2), 20.0, np.float32)
+    exemplar = Exemplar.make("frame 3", luma, given, np.ones(size, np.float32)).of_frame(3, 1)
+    plan = ExemplarPlan((exemplar,), ((0, (0,)),), ())
+    features = np.random.default_rng(0).normal(size=(size[0] // 4, size[1] // 4, 16))
+    features = features.astype(np.float32)
+    guide = ExemplarGuide(
+        plan, lambda _: features, lambda _: 2.0 * given, lambda number, ab: ab * number
     )
-    frames = colored(film, matched)
-    assert abs(mean_ab(frames[12])[0]) < 1.0
-    np.testing.assert_allclose(mean_ab(frames[60]), expected_chroma(frames[60]), atol=3.0)
+    frame = next(every_frame(scenes.proxy_frames([scenes.texture()], first=7)))
+    (guided,) = guide.propagate([PredictedFrame(frame, given, features)])
+    assert guided.ab is not None
+    np.testing.assert_allclose(guided.ab[8:-8, 8:-8], 2.0 * 20.0 * 7.0, rtol=0.05)
