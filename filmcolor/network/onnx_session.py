@@ -15,6 +15,7 @@ import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -171,12 +172,22 @@ def _onnxruntime_providers() -> Sequence[str]:
     return providers
 
 
+@cache
+def _openvino_core() -> Any:
+    """Return the process's only Core, which is never freed.
+
+    Its CPU plugin gives signals a stack of its own. When the last Core is freed, so is that stack,
+    and the next signal, a Ctrl-C for example, ends the process by a segmentation fault.
+    """
+    return _import_openvino().Core()
+
+
 class _OpenVinoBackend:
     """OpenVINO on the CPU, compiled for the shapes that it was fed last."""
 
     def __init__(self, file: ModelFile, num_threads: int, precision: str) -> None:
         openvino = _import_openvino()
-        self._core = openvino.Core()
+        self._core = _openvino_core()
         self._model = self._core.read_model(file.path)
         self.inputs = tuple(map(_openvino_tensor, self._model.inputs))
         self.outputs = tuple(map(_openvino_tensor, self._model.outputs))
