@@ -28,13 +28,16 @@ from filmcolor.color.gamut import chroma_from_lab
 from filmcolor.color.spaces import lab_from_rgb
 from filmcolor.errors import OutputError, SettingsError, WeightsError
 from filmcolor.guidance.exemplars import Exemplar, ExemplarGuide, ExemplarPlan
-from filmcolor.guidance.model_guide import ModelColors, plan_key_frames, span_rule
+from filmcolor.guidance.guides import Guide
+from filmcolor.guidance.model_colors import ModelColors
+from filmcolor.guidance.model_guide import plan_key_frames, span_rule
 from filmcolor.network import predictor
 from filmcolor.network.onnx_export import export_onnx
 from filmcolor.network.onnx_model import OnnxColorizer
 from filmcolor.pipeline import models
 from filmcolor.pipeline.colorizer import Colorizer
 from filmcolor.pipeline.options import ColorOptions
+from filmcolor.runtime.profiler import STAGES
 from filmcolor.segments import segment
 from filmcolor.segments.journal import Journal
 from filmcolor.shots.key_frames import SpanRule, find_spans
@@ -512,3 +515,8 @@ def test_matched_colours_have_the_grade_of_the_frame_that_takes_them() -> None:
     (guided,) = guide.propagate([PredictedFrame(frame, given, features)])
     assert guided.ab is not None
     np.testing.assert_allclose(guided.ab[8:-8, 8:-8], 2.0 * 20.0 * 7.0, rtol=0.05)
+
+
+def test_a_profile_has_a_line_for_every_guide() -> None:
+    assert len(Guide.__subclasses__()) == 5
+    assert {guide.name for guide in Guide.__subclasses__()} <= set(STAGES)

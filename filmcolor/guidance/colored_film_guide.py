@@ -23,6 +23,7 @@ from filmcolor.color.spaces import lab_from_rgb, rgb_from_ycc
 from filmcolor.guidance.colored_film import ColoredFilm
 from filmcolor.guidance.film_matching import NONE
 from filmcolor.guidance.film_placement import coverage, detail, sample
+from filmcolor.guidance.guides import Guide
 from filmcolor.kernels import ops
 from filmcolor.kernels.ops import WarpSource
 from filmcolor.runtime.threads import num_decoder_threads
@@ -34,7 +35,6 @@ from filmcolor.types.frames import (
     LumaFrame,
     Plane,
     PredictedFrame,
-    ProxyFrame,
     TrackedFlow,
     TrackedFrame,
 )
@@ -55,7 +55,7 @@ _MIN_CORRELATION = 0.3  # of the detail of two frames that show the same
 _MIN_DETAIL = 0.7  # length; a frame with less is blank
 
 
-class ColoredFilmGuide:
+class ColoredFilmGuide(Guide):
     """Gives anchors the colours of coloured films, the first of them that has their frame."""
 
     name = "coloured film"
@@ -73,10 +73,6 @@ class ColoredFilmGuide:
             has_references=lambda _: False,
             is_given=lambda number: number % _SPACING == 0 and self._overlay(number) is not None,
         )
-
-    def watch_cuts(self, frames: Iterable[ProxyFrame]) -> Iterable[ProxyFrame]:
-        """Return the frames."""
-        return frames
 
     def propagate(self, frames: Iterable[PredictedFrame]) -> Iterator[PredictedFrame]:
         """Yield the frames, anchors with the colours that coloured films have for them."""

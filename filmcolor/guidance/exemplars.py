@@ -16,9 +16,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from filmcolor.guidance.guides import Guide
 from filmcolor.guidance.likeness import Likeness, find_likeness, mean_likeness
-from filmcolor.temporal.anchors import AnchorRequests
-from filmcolor.types.frames import FloatPlane, Gray, PredictedFrame, ProxyFrame
+from filmcolor.types.frames import FloatPlane, Gray, PredictedFrame
 
 STRONG, LIKELY, REJECTED = "strong", "likely", "rejected"
 MAX_EXEMPLARS = 3  # that serve one shot
@@ -114,14 +114,13 @@ class ExemplarPlan:
         return self.shots[index][1] if index >= 0 else ()
 
 
-class ExemplarGuide:
+class ExemplarGuide(Guide):
     """Gives anchors the colours of the exemplars that serve their shots, where things look alike.
 
     Each anchor is compared with the exemplars by itself.
     """
 
     name = "likeness"
-    anchor_requests: AnchorRequests | None = None
 
     def __init__(
         self,
@@ -138,10 +137,6 @@ class ExemplarGuide:
         self._plan, self._ab_of, self._grade = plan, ab_of, grade
         self._exemplar = lru_cache(_NUM_KEPT)(self._load)
         self._features = lru_cache(_NUM_KEPT)(lambda n: features_of(plan.exemplars[n].luma))
-
-    def watch_cuts(self, frames: Iterable[ProxyFrame]) -> Iterable[ProxyFrame]:
-        """Return the frames: the plan has the shots already."""
-        return frames
 
     def propagate(self, frames: Iterable[PredictedFrame]) -> Iterator[PredictedFrame]:
         """Yield the frames, anchors with the colours that exemplars have for them.

@@ -1,30 +1,31 @@
 """Guides: sources of colour that replace the network's, one after the other."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Protocol
 
 from filmcolor.temporal.anchors import AnchorRequests
 from filmcolor.types.frames import PredictedFrame, ProxyFrame
 
 
-class Guide(Protocol):
+class Guide(ABC):
     """A source of colours for the anchors of a film.
 
     Guides run one after the other; each sees the colours that those before it have given.
     """
 
-    @property
-    def name(self) -> str:
-        """What the profile of a run calls it."""
+    name: str  # in the profile of a run
 
     @property
     def anchor_requests(self) -> AnchorRequests | None:
         """The anchors that it needs besides those that the motion asks for."""
+        return None
 
-    def watch_cuts(self, frames: Iterable[ProxyFrame], /) -> Iterable[ProxyFrame]:
+    def watch_cuts(self, frames: Iterable[ProxyFrame]) -> Iterable[ProxyFrame]:
         """Yield the same frames and note the cuts; frames pass here before `propagate`."""
+        return frames
 
-    def propagate(self, frames: Iterable[PredictedFrame], /) -> Iterator[PredictedFrame]:
+    @abstractmethod
+    def propagate(self, frames: Iterable[PredictedFrame]) -> Iterator[PredictedFrame]:
         """Yield the frames; where the guide has better colours, anchors have those.
 
         Anchors must have their ab and features.

@@ -31,6 +31,7 @@ import cv2
 import numpy as np
 import torch
 
+from filmcolor.guidance.guides import Guide
 from filmcolor.guidance.reference_shots import MAX_NEIGHBORS, ReferenceFrame
 from filmcolor.kernels.ops import warp
 from filmcolor.temporal.anchors import AnchorRequests
@@ -60,7 +61,7 @@ _STRIDE = 4  # samples between those that are compared to choose a reference
 _MEDIAN = 3  # samples: isolated matches are outliers
 
 
-class ReferencePropagator:
+class ReferencePropagator(Guide):
     """Gives the anchors of a film the colours of its references."""
 
     name = "references"

@@ -17,10 +17,10 @@ from filmcolor.guidance.exemplars import ExemplarGuide
 from filmcolor.guidance.grading import Grade, Palette, grade_frames
 from filmcolor.guidance.guidance import Guidance
 from filmcolor.guidance.guides import Guide, merge_requests
+from filmcolor.guidance.model_colors import ModelColors
 from filmcolor.guidance.model_guide import (
     EveryAnchorGuide,
     KeyFrameGuide,
-    ModelColors,
     plan_key_frames,
     span_rule,
 )

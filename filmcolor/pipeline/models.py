@@ -13,9 +13,9 @@ import filmcolor.weights as weights_store
 from filmcolor.errors import OutputError
 from filmcolor.files import atomic_write
 from filmcolor.guidance.anchor_settings import AUTO, EVERY_ANCHOR, SHOT
+from filmcolor.guidance.model_colors import is_kept
 from filmcolor.guidance.model_guide import (
     KeyFrame,
-    is_kept,
     plan_key_frames,
     span_rule,
 )
@@ -110,24 +110,20 @@ def seconds_of(model: "OnnxColorizer") -> float:
 
     It is measured once and kept in the user's cache: a preview must choose what the run chooses.
     """
-    key = f"{model.sha256[:16]}-{num_cores()}"
-    path = None
-    with suppress(OSError, ValueError, KeyError, TypeError, RuntimeError):  # nobody's home
-        path = cache_folder() / "models" / f"{key}.json"
+    path = cache_folder() / "models" / f"{model.sha256[:16]}-{num_cores()}.json"
+    with suppress(OSError, ValueError, KeyError, TypeError):
         kept = json.loads(path.read_text(encoding="utf-8"))
         if kept["settings"] == json.loads(json.dumps(model.settings)):
             return float(kept["seconds"])
     seconds = model.seconds()
     with suppress(OSError, OutputError):
-        if path is None:
-            return seconds
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(path) as partial:
             partial.write_text(json.dumps({"seconds": seconds, "settings": model.settings}))
     return seconds
 
 
-def choose_key_frames(
+def prepare_key_frames(
     info: FilmInfo,
     part: Part,
     options: "ColorOptions",

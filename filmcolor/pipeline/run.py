@@ -26,7 +26,7 @@ from filmcolor.output.options import Encoding, OutputPlan
 from filmcolor.output.plan import plan_output
 from filmcolor.pipeline.colorizer import Colorizer, context_of
 from filmcolor.pipeline.join import join_segments
-from filmcolor.pipeline.models import choose_key_frames, model_identity, settle
+from filmcolor.pipeline.models import model_identity, prepare_key_frames, settle
 from filmcolor.pipeline.options import ColorOptions
 from filmcolor.pipeline.report import (
     Report,
@@ -150,7 +150,7 @@ class Run:
         """
         if self.options.model and self.guidance.key_frames is None and self.missing():
             context = context_of(self.part, self.info, self.options)
-            key_frames = choose_key_frames(
+            key_frames = prepare_key_frames(
                 self.info, context, self.options, self.index, self.journal.folder, progress
             )
             key_frames = tuple(k for k in key_frames if k.serves(self.part))

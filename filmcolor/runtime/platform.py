@@ -7,6 +7,7 @@ Linux, macOS and Windows.
 import os
 import signal
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -28,12 +29,16 @@ def num_cores() -> int:
 
 def cache_folder() -> Path:
     """Return the user's folder for what can be made again; it may not exist."""
+    try:
+        home = Path.home()
+    except RuntimeError:  # the user has none
+        home = Path(tempfile.gettempdir())
     if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
+        base = os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local"
     elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
+        base = home / "Library" / "Caches"
     else:
-        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+        base = os.environ.get("XDG_CACHE_HOME") or home / ".cache"
     return Path(base) / "filmcolor"
 
 

@@ -18,6 +18,7 @@ STAGES = (
     "network",
     "model",
     "matched shots",
+    "coloured film",
     "likeness",
     "references",
     "steadying",
