@@ -1,5 +1,6 @@
 """Fixtures that many tests share: weights, small options, and films."""
 
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cache
@@ -11,6 +12,7 @@ import pytest
 import torch
 
 import filmcolor.weights as weights_store
+from filmcolor.cli.main import main
 from filmcolor.kernels import ops
 from filmcolor.network.model import NUM_BINS, ColorNet, FilmNet, encode_ab
 from filmcolor.pipeline import models as pipeline
@@ -111,3 +113,21 @@ def make_film(tmp_path: Path) -> Callable[..., Path]:
         return media.make(tmp_path / name, replace(film, **changes))
 
     return make
+
+
+@pytest.fixture
+def type_command(
+    options: ColorOptions, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str, str]]:
+    """Run a command of filmcolor in this process; return (exit code, stdout, stderr)."""
+
+    def run(command: str, *words: object) -> tuple[int, str, str]:
+        capfd.readouterr()
+        size = str(options.size)
+        all_options = ["--weights", options.weights, "--size", size, "--device", options.device]
+        monkeypatch.setattr(sys, "argv", ["filmcolor", command, *map(str, words), *all_options])
+        with pytest.raises(SystemExit) as stop:
+            main()
+        return (stop.value.code, *capfd.readouterr())
+
+    return run

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,6 @@ import pytest
 
 from filmcolor import errors
 from filmcolor.cli.inputs import list_films
-from filmcolor.cli.main import main
 from filmcolor.cli.progress import BatchProgress, PlainProgress
 from filmcolor.errors import InputError, OutputError, SettingsError, WeightsError
 from filmcolor.output.options import Encoding
@@ -45,27 +45,9 @@ Type = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def typed(
-    options: ColorOptions, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> Type:
+def typed(type_command: Type) -> Type:
     """Run `filmcolor run` in this process; return (exit code, stdout, stderr)."""
-
-    def run(*words: object) -> tuple[int, str, str]:
-        capfd.readouterr()
-        all_options = [
-            "--weights",
-            options.weights,
-            "--size",
-            str(options.size),
-            "--device",
-            options.device,
-        ]
-        monkeypatch.setattr(sys, "argv", ["filmcolor", "run", *map(str, words), *all_options])
-        with pytest.raises(SystemExit) as stop:
-            main()
-        return (stop.value.code, *capfd.readouterr())
-
-    return run
+    return partial(type_command, "run")
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import shutil
 import signal
 import sys
 from collections.abc import Callable
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from filmcolor.cli.main import main
 from filmcolor.errors import InputError, OutputError, SettingsError, WeightsError
 from filmcolor.files import partial_path
 from filmcolor.images.image_file import read_photo
@@ -61,20 +61,9 @@ def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None
 
 
 @pytest.fixture
-def typed(
-    options: ColorOptions, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> Type:
+def typed(type_command: Type) -> Type:
     """Run `filmcolor photo` in this process; return (exit code, stdout, stderr)."""
-
-    def run(*words: object) -> tuple[int, str, str]:
-        capfd.readouterr()
-        all_options = ["--weights", options.weights, "--size", "32", "--device", "cpu"]
-        monkeypatch.setattr(sys, "argv", ["filmcolor", "photo", *map(str, words), *all_options])
-        with pytest.raises(SystemExit) as stop:
-            main()
-        return (stop.value.code, *capfd.readouterr())
-
-    return run
+    return partial(type_command, "photo")
 
 
 def files(folder: str | Path) -> set[str]:

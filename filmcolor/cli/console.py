@@ -9,7 +9,7 @@ import click
 
 from filmcolor.errors import OutputError
 
-_MAX_NAMES = 5  # of pictures in a message
+_MAX_NAMES = 5  # of films or pictures in a message
 _NO_VALUE = "–"  # in a table
 
 
@@ -40,8 +40,27 @@ def translate_write_errors() -> Iterator[None]:
 
 def summarize_names(names: Sequence[str]) -> str:
     """Return the number of pictures, and the first of their names."""
+    return f"{len(names)} of the pictures ({_list_names(names)})"
+
+
+def summarize_batch(
+    noun: str, total: int, *, num_done: int, num_skipped: int, failed: Sequence[str]
+) -> str:
+    """Return how many films or pictures are in colour, were there already, or failed.
+
+    `noun`: in the plural. `failed`: names, of which the first are listed.
+    """
+    summary = f"{num_done} of {total} {noun} in colour"
+    if num_skipped:
+        summary += f", {num_skipped} {'was' if num_skipped == 1 else 'were'} there already"
+    if failed:
+        summary += f", {len(failed)} failed: {_list_names(failed)}"
+    return summary
+
+
+def _list_names(names: Sequence[str]) -> str:
     more = f" and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else ""
-    return f"{len(names)} of the pictures ({', '.join(names[:_MAX_NAMES])}{more})"
+    return f"{', '.join(names[:_MAX_NAMES])}{more}"
 
 
 def escape_controls(message: str) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from filmcolor.cli.console import escape_controls, print_line
+from filmcolor.cli.console import escape_controls, print_line, summarize_batch
 from filmcolor.cli.event_log import EventLog
 from filmcolor.cli.help import command
 from filmcolor.cli.interrupts import signals_as_interrupt
@@ -29,8 +29,6 @@ from filmcolor.cli.progress import BatchProgress
 
 if TYPE_CHECKING:
     from filmcolor.pipeline.photo_batch import PhotoOutcome, PhotoSettings
-
-_MAX_NAMES = 5  # of failed pictures in the summary
 
 
 @command()
@@ -160,11 +158,10 @@ def _color_batch(
 def _format_summary(outcomes: list["PhotoOutcome"], num_pictures: int) -> str:
     num_skipped = sum(outcome.is_skipped for outcome in outcomes)
     failed = [outcome.picture.name for outcome in outcomes if outcome.error]
-    num_done = len(outcomes) - num_skipped - len(failed)
-    summary = f"{num_done} of {num_pictures} pictures in colour"
-    if num_skipped:
-        summary += f", {num_skipped} {'was' if num_skipped == 1 else 'were'} there already"
-    if failed:
-        more = f" and {len(failed) - _MAX_NAMES} more" if len(failed) > _MAX_NAMES else ""
-        summary += f", {len(failed)} failed: {', '.join(failed[:_MAX_NAMES])}{more}"
-    return summary
+    return summarize_batch(
+        "pictures",
+        num_pictures,
+        num_done=len(outcomes) - num_skipped - len(failed),
+        num_skipped=num_skipped,
+        failed=failed,
+    )

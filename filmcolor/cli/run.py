@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from filmcolor.cli.console import escape_controls, print_line, table
+from filmcolor.cli.console import escape_controls, print_line, summarize_batch, table
 from filmcolor.cli.event_log import EventLog
 from filmcolor.cli.help import command, option
 from filmcolor.cli.inputs import FilmList, list_films
@@ -275,15 +275,13 @@ def _is_failure(outcome: "Outcome", is_strict: bool) -> bool:
 
 
 def _format_summary(outcomes: list["Outcome"], num_films: int) -> str:
-    num_done = sum(outcome.report is not None for outcome in outcomes)
-    num_skipped = sum(outcome.is_skipped for outcome in outcomes)
-    failed = [outcome.film.name for outcome in outcomes if outcome.error]
-    summary = f"{num_done} of {num_films} films in colour"
-    if num_skipped:
-        summary += f", {num_skipped} were there already"
-    if failed:
-        summary += f", {len(failed)} failed: {', '.join(failed)}"
-    return summary
+    return summarize_batch(
+        "films",
+        num_films,
+        num_done=sum(outcome.report is not None for outcome in outcomes),
+        num_skipped=sum(outcome.is_skipped for outcome in outcomes),
+        failed=[outcome.film.name for outcome in outcomes if outcome.error],
+    )
 
 
 def _format_warning(film: Path, line: str) -> str:
