@@ -38,12 +38,11 @@ from filmcolor.types.frames import (
     TrackedFlow,
     TrackedFrame,
 )
-from filmcolor.video.decoder import read_luma
+from filmcolor.video.frame_reader import FrameReader
 from filmcolor.video.proxy import downscale, halve
 
 _SPACING = 4  # frames from one anchor to the next
 _REACH = 2  # frames before and after an anchor that add their colours
-_MAX_SKIPPED = 100  # frames of a coloured film that are decoded rather than sought past
 _NETWORK_WEIGHT = np.float32(0.05)  # of the network's colours, beside those of a frame that agrees
 _NO_WEIGHT = np.float32(1e-4)  # of an anchor without colours: its neighbours' serve
 _PER_SQUARE = -0.5 / 25.0**2  # of codes by which luma may differ
@@ -147,9 +146,8 @@ class _Overlay:
 
     def __init__(self, film: ColoredFilm) -> None:
         self.film = film
-        self._frames: Iterator[LumaFrame] = iter(())
-        self._latest: LumaFrame | None = None
-        self._next = -1  # frame number that is decoded next; -1 before any is
+        num_threads = num_decoder_threads(film.info.bytes_per_frame)
+        self._reader = FrameReader(film.info, film.index, num_threads=num_threads, with_chroma=True)
         self._planes: tuple[int, FloatPlane] | None = None  # the last, by frame number
         self._coverage: FloatPlane | None = None  # (h, w)
 
@@ -158,7 +156,7 @@ class _Overlay:
         number = self.film.frame_of(frame.source.number)
         size = frame.guide.shape[1], frame.guide.shape[0]
         if self._planes is None or self._planes[0] != number:
-            source = self._read(number)
+            source = self._reader.read(number)
             if source is None:
                 return None
             self._planes = number, self._lay(source, size)
@@ -171,23 +169,6 @@ class _Overlay:
         weight = _weight(coarse, flow, frame.coarse)
         ops.accumulate_warped(placed, WarpSource(payload.copy(), flow, weight))
         return placed
-
-    def _read(self, number: int) -> LumaFrame | None:
-        """Return a frame of the coloured film, None where it cannot be decoded."""
-        if not 0 <= number - self._next <= _MAX_SKIPPED or self._next < 0:
-            info = self.film.info
-            num_threads = num_decoder_threads(info.bytes_per_frame)
-            self._frames = read_luma(
-                info, number, None, self.film.index, num_threads, with_chroma=True
-            )
-            self._latest = None
-        while self._latest is None or self._latest.number < number:
-            self._latest = next(self._frames, None)
-            if self._latest is None:
-                self._next = -1
-                return None
-        self._next = self._latest.number
-        return self._latest if self._latest.number == number else None
 
     def _lay(self, source: LumaFrame, size: tuple[int, int]) -> FloatPlane:
         """Return luma, and a, b, 0 and 1 (h, w, 5), as far as the picture covers the film's."""

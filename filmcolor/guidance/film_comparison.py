@@ -40,6 +40,7 @@ from filmcolor.types.frames import Gray, LumaFrame
 from filmcolor.types.yuv import Coding
 from filmcolor.video.decoder import read_luma
 from filmcolor.video.frame_index import FrameIndex
+from filmcolor.video.frame_reader import FrameReader
 from filmcolor.video.proxy import downscale, proxy_size
 
 _SIZE, _FINE_SIZE = 128, 256  # short side of frames that are compared, and that are aligned
@@ -81,14 +82,9 @@ class ComparedFilm:
 
     def frames(self, numbers: Collection[int], with_chroma: bool = False) -> Iterator[LumaFrame]:
         """Yield some frames, in order."""
-        if self.index.is_exact:
-            for number in sorted(numbers):
-                yield from read_luma(
-                    self.info, number, number + 1, self.index, with_chroma=with_chroma
-                )
-            return
-        for frame in read_luma(self.info, index=self.index, with_chroma=with_chroma):
-            if frame.number in numbers:  # one pass: there is no way to seek
+        reader = FrameReader(self.info, self.index, with_chroma=with_chroma)
+        for number in sorted(numbers):
+            if (frame := reader.read(number)) is not None:
                 yield frame
 
     def gray(self, frame: LumaFrame, short_side: int = _SIZE) -> Gray:
