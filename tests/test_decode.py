@@ -1,5 +1,6 @@
 """Decoding: planes are exact, numbered and timed, wherever reading begins."""
 
+import gc
 from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
@@ -325,3 +326,17 @@ def test_copies_are_equal_and_share_no_memory(dtype: type, shape: tuple[int, int
     np.testing.assert_array_equal(copy, view)
     assert copy.dtype == dtype and copy.flags.c_contiguous
     assert not np.shares_memory(copy, whole)
+
+
+def test_frames_are_freed_without_garbage_collection(make_film: Callable[..., Path]) -> None:
+    """The command line collects garbage seldom: frames in reference cycles would fill memory."""
+    info = probe(make_film("film.mkv", lumas=shoot(60)))
+    gc.collect()
+    gc.disable()
+    try:
+        most = max(
+            sum(isinstance(o, av.VideoFrame) for o in gc.get_objects()) for _ in read_luma(info)
+        )
+    finally:
+        gc.enable()
+    assert most < 20  # those in the decoder's threads

@@ -12,7 +12,7 @@ from typing import Any
 
 import av
 import av.filter
-from av.sidedata.sidedata import Type
+from av.sidedata.sidedata import SideDataContainer, Type
 
 from filmcolor.types.film import FilmInfo
 from filmcolor.video.demux import decode_packet, open_film, read_packets
@@ -60,8 +60,7 @@ def read_side_data(frame: av.VideoFrame) -> dict[str, bytes]:
     unnamed: dict[str, bytes] = {}
     while True:
         try:
-            items: Any = frame.side_data
-            return {item.type.name: bytes(item) for item in items} | unnamed
+            return {item.type.name: bytes(item) for item in _items(frame)} | unnamed
         except ValueError as error:
             number = re.match(r"\d+", str(error))
             if number is None:
@@ -125,12 +124,21 @@ def read_first_carrier(info: FilmInfo) -> av.VideoFrame | None:
 def make_carrier(frame: av.VideoFrame) -> av.VideoFrame | None:
     """Return a tiny frame with a frame's side data; None if encoders take none of it."""
     try:
-        items: Any = frame.side_data
-        if not any(item.type in _CARRIED for item in items):
+        if not any(item.type in _CARRIED for item in _items(frame)):
             return None
     except ValueError:  # photographs' data, of formats that have none of the carried kinds
         return None
     return frame.reformat(_CARRIER_SIZE, _CARRIER_SIZE, "gray", interpolation="POINT")
+
+
+def _items(frame: av.VideoFrame) -> Any:
+    """Return the side data of a frame.
+
+    `frame.side_data` would make frame and side data refer to each other. Such frames stay in memory
+    until garbage is collected, which is seldom: a film of hours would not fit.
+    """
+    make: Any = SideDataContainer  # typed without its argument
+    return make(frame)
 
 
 def has_captions(carrier: av.VideoFrame | None) -> bool:
