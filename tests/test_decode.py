@@ -334,9 +334,7 @@ def test_frames_are_freed_without_garbage_collection(make_film: Callable[..., Pa
     gc.collect()
     gc.disable()
     try:
-        most = max(
-            sum(isinstance(o, av.VideoFrame) for o in gc.get_objects()) for _ in read_luma(info)
-        )
+        most = max(sum(type(o) is av.VideoFrame for o in gc.get_objects()) for _ in read_luma(info))
     finally:
         gc.enable()
     assert most < 20  # those in the decoder's threads

@@ -1,9 +1,13 @@
-"""Signals that end a command as Ctrl-C does."""
+"""Signals that end a command as Ctrl-C does, and what an interrupted batch prints."""
 
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import click
+
+from filmcolor.cli.console import escape_controls
+from filmcolor.cli.event_log import EventLog
 from filmcolor.runtime.platform import STOP_SIGNALS
 
 
@@ -25,3 +29,10 @@ def signals_as_interrupt() -> Iterator[None]:
     finally:
         for number in numbers:
             signal.signal(number, signal.SIG_DFL)
+
+
+def report_interrupt(log: EventLog, summary: str) -> None:
+    """Log and print that a batch was interrupted, what it has done, and how to go on."""
+    log.write("interrupted")
+    remedy = "the same command with --skip-existing goes on"
+    click.echo(escape_controls(f"filmcolor: interrupted; {summary}; {remedy}"), err=True)

@@ -10,7 +10,7 @@ import click
 from filmcolor.cli.console import escape_controls, print_line, summarize_batch
 from filmcolor.cli.event_log import EventLog
 from filmcolor.cli.help import command
-from filmcolor.cli.interrupts import signals_as_interrupt
+from filmcolor.cli.interrupts import report_interrupt, signals_as_interrupt
 from filmcolor.cli.notices import notices
 from filmcolor.cli.options import (
     EXIT_ERROR,
@@ -143,10 +143,7 @@ def _color_batch(
             code = EXIT_INTERRUPTED
     summary = _format_summary(outcomes, len(album.pictures))
     if code == EXIT_INTERRUPTED:
-        mode.log.write("interrupted")
-        remedy = "the same command with --skip-existing goes on"
-        message = f"filmcolor: interrupted; {summary}; {remedy}"
-        click.echo(escape_controls(message), err=True)
+        report_interrupt(mode.log, summary)
     elif not mode.quiet:
         if album.excluded:
             where = "of earlier runs" if output is None else f"of earlier runs or in {output}"

@@ -11,7 +11,7 @@ from filmcolor.cli.console import escape_controls, print_line, summarize_batch, 
 from filmcolor.cli.event_log import EventLog
 from filmcolor.cli.help import command, option
 from filmcolor.cli.inputs import FilmList, list_films
-from filmcolor.cli.interrupts import signals_as_interrupt
+from filmcolor.cli.interrupts import report_interrupt, signals_as_interrupt
 from filmcolor.cli.options import (
     EXIT_ERROR,
     EXIT_INTERRUPTED,
@@ -260,9 +260,7 @@ def _run_batch(
             code = EXIT_INTERRUPTED
     summary = _format_summary(outcomes, len(film_list.films))
     if code == EXIT_INTERRUPTED:
-        mode.log.write("interrupted")
-        remedy = "the same command with --skip-existing goes on"
-        click.echo(f"filmcolor: interrupted; {summary}; {remedy}", err=True)
+        report_interrupt(mode.log, summary)
     else:
         if film_list.excluded:
             summary += f"; {len(film_list.excluded)} of earlier runs left out"

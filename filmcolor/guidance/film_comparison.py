@@ -1,8 +1,8 @@
 """Compares two films: which of their frames are the same, and where their pictures lie.
 
-Frames are found by `film_matching`, in one pass over either film; a long film of the same number of
-frames is first compared in a few places, which saves the pass. Borders, crops and turns of the
-picture (`film_placement`) are tried in turn, the likeliest first.
+Frames are found by `film_matching`, in a pass over either film for each placement that is tried. A
+long film of the same number of frames is first compared in a few places, which saves the pass.
+Borders, crops and turns of the picture (`film_placement`) are tried in turn, the likeliest first.
 """
 
 from collections.abc import Collection, Iterator
@@ -35,6 +35,7 @@ from filmcolor.guidance.film_placement import (
     shown_turn,
     turned,
 )
+from filmcolor.runtime.threads import num_decoder_threads
 from filmcolor.types.film import FilmInfo
 from filmcolor.types.frames import Gray, LumaFrame
 from filmcolor.types.yuv import Coding
@@ -67,7 +68,7 @@ class ComparedFilm:
     def __init__(self, info: FilmInfo, index: FrameIndex) -> None:
         """Read the samples. Raises InputError when none can be decoded."""
         self.info, self.index = info, index
-        self.num_frames = index.num_frames or len(index.pts)
+        self.num_frames = index.num_frames
         self.aspect = info.display_size[0] / info.display_size[1]
         if info.quarter_turns % 2:
             self.aspect = 1.0 / self.aspect
@@ -82,7 +83,12 @@ class ComparedFilm:
 
     def frames(self, numbers: Collection[int], with_chroma: bool = False) -> Iterator[LumaFrame]:
         """Yield some frames, in order."""
-        reader = FrameReader(self.info, self.index, with_chroma=with_chroma)
+        reader = FrameReader(
+            self.info,
+            self.index,
+            num_threads=num_decoder_threads(self.info.bytes_per_frame),
+            with_chroma=with_chroma,
+        )
         for number in sorted(numbers):
             if (frame := reader.read(number)) is not None:
                 yield frame

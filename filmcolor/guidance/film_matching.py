@@ -92,9 +92,7 @@ def share_alike(film: Signatures, other: Signatures) -> float:
     return float(np.mean(best >= MIN_SIMILARITY)) if len(best) else 0.0
 
 
-def match_frames(
-    film: Signatures, other: Signatures, speeds: Sequence[float] = (1.0,)
-) -> NDArray[np.int32]:
+def match_frames(film: Signatures, other: Signatures, speeds: Sequence[float]) -> NDArray[np.int32]:
     """Return the frame of another film (N,) that each frame of a film is, or NONE.
 
     They increase. `speeds`: frames of the other film per frame of the film that are likely.

@@ -92,14 +92,11 @@ def coverage(matrix: Matrix, size: tuple[int, int], margin: float = 0.0) -> Floa
     return is_inside.astype(np.float32)
 
 
-def common_area(matrix: Matrix, area: Area = WHOLE) -> Matrix:
-    """Return the map of the unit square to what both pictures show, in film coordinates.
-
-    `area`: the film's picture without borders.
-    """
+def common_area(matrix: Matrix) -> Matrix:
+    """Return the map of the unit square to what both pictures show, in film coordinates."""
     shown = inverse(matrix) @ _CORNERS
-    left, top = np.maximum(shown.min(axis=1), area[:2])
-    right, bottom = np.minimum(shown.max(axis=1), area[2:])
+    left, top = np.maximum(shown.min(axis=1), WHOLE[:2])
+    right, bottom = np.minimum(shown.max(axis=1), WHOLE[2:])
     return from_area((left, top, right, bottom))
 
 

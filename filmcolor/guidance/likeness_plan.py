@@ -1,4 +1,7 @@
-"""Reads a film once, and plans which shots take colours from pictures and from other shots."""
+"""Plans which shots take colours from pictures and from other shots.
+
+A film is read once for that, and its key frames once more.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -69,7 +72,7 @@ def plan_likeness(
     references: Sequence[tuple[int, FloatPlane, FloatPlane]] = (),
     is_matched: bool = False,
 ) -> LikenessPlan:
-    """Return what serves what, in one pass over the film.
+    """Return what serves what, in one pass over the film and another over its key frames.
 
     `size`: short side that the network sees. `pictures`: with colours, no frames of the film.
     `references`: frame numbers with given ab (h, w, 2) and coverage (h, w). `is_matched`: the
@@ -95,13 +98,14 @@ def plan_likeness(
             if luma is None:
                 continue
             ab, features = analyse(luma)
-            taken = matcher.add(shot, features)
+            descriptor = describe(features)
+            taken = matcher.add(shot, features, descriptor)
             if is_matched:
                 everywhere = np.ones(ab.shape[:2], np.float32)
                 exemplar = Exemplar.make(f"frame {number}", luma, ab, everywhere)
                 exemplar = exemplar.of_frame(number, shot)
                 num_frames = (span.stop - span.first) // len(span.key_frames)
-                views.append(View(exemplar.without(taken), num_frames, describe(features)))
+                views.append(View(exemplar.without(taken), num_frames, descriptor))
     plan_given = plan_automatic = None
     if given:
         plan_given = make_plan(given, matcher.matches, first_frames, leads_own_shot=False)

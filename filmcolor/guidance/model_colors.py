@@ -55,7 +55,10 @@ class ModelColors:
         self._held: dict[int, _Colored] = {}  # in order of use; a cache would keep films open
 
     def predict(self, frame: LumaFrame) -> FloatPlane:
-        """Return the ab (h/2, w/2, 2) of a frame, at the size of its guide, not graded."""
+        """Return the ab (h/2, w/2, 2) of a frame, at the size of its guide, not graded.
+
+        Raises WeightsError when the model fails, or answers with no colours.
+        """
         turns = self.info.quarter_turns
         size = self.info.display_size[:: -1 if turns % 2 else 1]
         width, height = self._model.input_size(*map(round, size))
@@ -66,7 +69,11 @@ class ModelColors:
         return resize_ab(ab, (self._size[0] // 2, self._size[1] // 2))
 
     def of_frame(self, number: int) -> "_Colored":
-        """Return a frame by its number, with its colours, not graded."""
+        """Return a frame by its number, with its colours, not graded.
+
+        Raises InputError when it cannot be decoded, OutputError when it cannot be kept, and what
+        `predict` raises.
+        """
         colored = self._held.pop(number, None) or self._read(number)
         self._held[number] = colored
         if len(self._held) > _NUM_HELD:
@@ -74,7 +81,7 @@ class ModelColors:
         return colored
 
     def ab_of(self, number: int) -> FloatPlane:
-        """Return the ab (h/2, w/2, 2) of a frame by its number, not graded."""
+        """Return the ab (h/2, w/2, 2) of a frame by its number, not graded; see `of_frame`."""
         return self.of_frame(number).ab
 
     def grade(self, number: int, ab: FloatPlane) -> FloatPlane:

@@ -114,7 +114,7 @@ class _ModelReference:
 
     @property
     def coverage(self) -> FloatPlane:
-        return np.ones(self.ab.shape[:2], np.float32)
+        return np.ones(self._colors.ab_of(self.number).shape[:2], np.float32)
 
     def holds(self, number: int) -> bool:
         return self.first <= number < self.stop

@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from filmcolor.color.spaces import luma_from_rgb
+from filmcolor.guidance.film_placement import detail
 from filmcolor.types.film import FilmInfo
-from filmcolor.types.frames import FloatPlane, Gray, LumaFrame
+from filmcolor.types.frames import FloatPlane, LumaFrame
 from filmcolor.video.decoder import read_luma
 from filmcolor.video.frame_index import FrameIndex
 from filmcolor.video.proxy import downscale, proxy_size
@@ -23,7 +24,6 @@ from filmcolor.video.proxy import downscale, proxy_size
 _MIN_CORRELATION = 0.2  # of detail
 _DETAIL_SIZE = 128  # short side, pixels
 _DETAIL_SIGMA = 6.0  # pixels: detail is finer
-_CONTRAST_FLOOR = 5.0  # 8-bit codes of contrast below which detail is mostly noise
 
 
 def find_frames(
@@ -49,7 +49,7 @@ def detail_of_picture(rgba: NDArray[np.uint8], info: FilmInfo) -> FloatPlane:
     """Return the detail (h, w) of R'G'B' and opacity (H, W, 4), as frames are coded."""
     reduced = cv2.resize(rgba, _detail_size(info), interpolation=cv2.INTER_AREA)
     luma = luma_from_rgb(*(reduced[..., n].astype(np.float32) for n in range(3)))
-    return _detail(np.rint(luma).astype(np.uint8))
+    return detail(np.rint(luma), _DETAIL_SIGMA)
 
 
 def _correlation(first: FloatPlane, second: FloatPlane) -> float:
@@ -57,26 +57,10 @@ def _correlation(first: FloatPlane, second: FloatPlane) -> float:
     return float(np.vdot(first, second))
 
 
-def _detail(gray: Gray) -> FloatPlane:
-    """Return the detail (h, w) of 8-bit luma, of length 1; 0 for a blank picture.
-
-    Exposure, contrast and paint change it little.
-    """
-    values = gray.astype(np.float32)
-    values -= _blur(values)
-    values /= np.sqrt(_blur(values * values) + _CONTRAST_FLOOR**2)
-    values -= values.mean()
-    return values / max(float(np.linalg.norm(values)), 1.0)
-
-
 def _detail_of_frame(frame: LumaFrame, info: FilmInfo) -> FloatPlane:
-    return _detail(downscale(frame.luma, _detail_size(info), info.coding))
+    gray = downscale(frame.luma, _detail_size(info), info.coding)
+    return detail(gray.astype(np.float32), _DETAIL_SIGMA)
 
 
 def _detail_size(info: FilmInfo) -> tuple[int, int]:
     return proxy_size(*info.display_size, _DETAIL_SIZE)
-
-
-def _blur(values: FloatPlane) -> FloatPlane:
-    blurred: FloatPlane = cv2.GaussianBlur(values, (0, 0), _DETAIL_SIGMA)
-    return blurred

@@ -1,7 +1,8 @@
 """Plans, for a whole film, which pictures and which of its shots give colours to which others.
 
 One pass divides the film into its shots and chooses key frames (`shots.key_frames`): one for each
-shot, and one for about every ten seconds of a long one. The network sees each of them once. Given
+shot, and one for about every ten seconds of a long one. The network sees each of them once, and
+those that are compared with others once more. Given
 colours come first: pictures and references serve every shot whose key frames show the same things.
 With matched shots, the rest take one another's automatic colours:
 
@@ -58,10 +59,12 @@ class GivenMatcher:
         self._features = keep_latest(lambda n: analyse(exemplars[n].luma)[1])
         self._descriptors = [describe(self._features(n)) for n in range(len(exemplars))]
 
-    def add(self, shot: int, features: FloatPlane) -> FloatPlane:
-        """Match a key frame; return the share (h, w) of its samples that have given colours."""
+    def add(self, shot: int, features: FloatPlane, descriptor: Descriptor) -> FloatPlane:
+        """Match a key frame; return the share (h, w) of its samples that have given colours.
+
+        `descriptor`: what `describe` gives for its features.
+        """
         given = np.zeros(features.shape[:2], np.float32)
-        descriptor = describe(features)
         resemblances = [resemblance(descriptor, other) for other in self._descriptors]
         for n in _most(resemblances):
             exemplar = self.exemplars[n]
@@ -88,6 +91,8 @@ def match_views(
         ranked = sorted(group, key=lambda n: (-_rank(n, near, views), n))
         for position, n in enumerate(ranked):
             before = [m for m in ranked[:position] if m in near[n]]
+            if not before:
+                continue
             features = features_of(n)
             for m in sorted(before, key=lambda m: (-near[n][m], m))[:_MAX_COMPARED]:
                 found = own[m].likeness(features, features_of(m))

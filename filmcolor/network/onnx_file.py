@@ -18,9 +18,9 @@ from filmcolor.errors import WeightsError
 _CHUNK = 1 << 20  # bytes
 _IR_SUFFIX = ".xml"  # OpenVINO's own format, whose weights are beside it in a .bin
 # ModelProto
-_IR_VERSION, _GRAPH, _OPSETS, _METADATA = 1, 7, 8, 14
+_IR_VERSION, _GRAPH, _METADATA = 1, 7, 14
 # GraphProto, NodeProto, AttributeProto, TensorProto
-_NODES, _TENSORS, _SPARSE = 1, 5, 15
+_NODES, _TENSORS = 1, 5
 _ATTRIBUTES = 5
 _ATTRIBUTE_TENSORS, _ATTRIBUTE_GRAPHS = (5, 10), (6, 11)
 _EXTERNAL_DATA = 13
@@ -39,12 +39,6 @@ class ModelFile:
     path: Path
     parts: tuple[Path, ...]  # the file itself, then the files with its weights, if any
     metadata: dict[str, str]  # the ONNX file's `metadata_props`
-    opset: int  # of the standard operators; 0 if not stated
-
-    @property
-    def num_bytes(self) -> int:
-        """The size of all files together."""
-        return sum(path.stat().st_size for path in self.parts)
 
     def sha256(self) -> str:
         """Return the SHA-256 in hexadecimal of all files, in the order of `parts`."""
@@ -77,7 +71,7 @@ def read_outline(path: Path) -> ModelFile:
             weights = path.with_suffix(".bin")
             if not weights.is_file():
                 raise WeightsError(f"{path} needs {weights.name} beside it; copy both files")
-            return ModelFile(path, (path, weights), {}, 0)
+            return ModelFile(path, (path, weights), {})
         _refuse_other_formats(path)
         return _read_onnx(path)
     except OSError as error:
@@ -108,7 +102,7 @@ def _refuse_other_formats(path: Path) -> None:
 
 def _read_onnx(path: Path) -> ModelFile:
     try:
-        metadata, opset, locations = _read_model(path)
+        metadata, locations = _read_model(path)
     except (ValueError, IndexError) as error:  # IndexError: it ends within an integer
         raise WeightsError(
             f"{path} is no ONNX model, or is broken or cut off; get it again"
@@ -121,15 +115,15 @@ def _read_onnx(path: Path) -> ModelFile:
                 f"{path} needs {location} beside it, where its weights are; copy both files"
             )
         parts.append(part)
-    return ModelFile(path, tuple(parts), metadata, opset)
+    return ModelFile(path, tuple(parts), metadata)
 
 
-def _read_model(path: Path) -> tuple[dict[str, str], int, Sequence[str]]:
-    """Return metadata, opset and files of external data; raises ValueError or IndexError."""
+def _read_model(path: Path) -> tuple[dict[str, str], Sequence[str]]:
+    """Return metadata and files of external data; raises ValueError or IndexError."""
     with path.open("rb") as file:
         message = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
     metadata: dict[str, str] = {}
-    opset, has_version = 0, False
+    has_version = False
     locations: Sequence[str] | None = None
     for number, value in _fields(message):
         if isinstance(value, int):
@@ -138,13 +132,9 @@ def _read_model(path: Path) -> tuple[dict[str, str], int, Sequence[str]]:
             locations = list(dict.fromkeys(_external_files(value)))
         elif number == _METADATA:
             metadata.update([_entry(value)])
-        elif number == _OPSETS:
-            domain, version = dict(_fields(value)).get(1, b""), dict(_fields(value)).get(2, 0)
-            if domain in (b"", b"ai.onnx") and isinstance(version, int):
-                opset = version
     if not has_version or locations is None:
         raise ValueError("no version, or no graph")
-    return metadata, opset, locations
+    return metadata, locations
 
 
 def _external_files(graph: memoryview) -> Iterator[str]:

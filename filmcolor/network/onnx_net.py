@@ -14,10 +14,11 @@ import torch
 from torch import Tensor
 
 from filmcolor.errors import WeightsError
+from filmcolor.network.onnx_overrides import FILMCOLOR
 from filmcolor.network.onnx_session import OnnxSession
 from filmcolor.types.frames import Gray
 
-KIND = "filmcolor"
+KIND = FILMCOLOR  # in the metadata, and before its keys
 CONTRACT = 1  # raised when an older filmcolor could not use the file
 LUMA, AB, LOGITS, LAYER = "luma", "ab", "logits", "layer"  # tensors; layers have a number
 

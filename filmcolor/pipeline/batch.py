@@ -14,7 +14,7 @@ from filmcolor.output.image_formats import IMAGE_FORMATS
 from filmcolor.output.options import FORMATS, Encoding
 from filmcolor.output.plan import plan_output
 from filmcolor.pipeline.colorizer import Colorizer
-from filmcolor.pipeline.models import check_model, settle
+from filmcolor.pipeline.models import check_model, load_model, settle
 from filmcolor.pipeline.options import ColorOptions
 from filmcolor.pipeline.report import Report
 from filmcolor.pipeline.run import Progress, Run, RunSettings, run_film
@@ -66,11 +66,11 @@ def colorize(
     if jobs == 1:
         return run_film(film, output, settings, colorizer, progress, profiler)
     started = time.monotonic()
-    check_model(options)
     run = Run.prepare(film, output, settings)
     settings = replace(settings, options=run.options)
     with run.locked():
         run.find_key_frames(progress)
+        load_model.cache_clear()  # the processes have their own
         _color_in_jobs(run, replace(settings, guidance=run.guidance), jobs, progress)
         report = run.join()
     return replace(report, wall_seconds=time.monotonic() - started)

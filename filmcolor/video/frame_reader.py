@@ -32,7 +32,10 @@ class FrameReader:
         self._latest: LumaFrame | None = None
 
     def read(self, number: int) -> LumaFrame | None:
-        """Return the frame with a number, None where it does not exist or cannot be decoded."""
+        """Return the frame with a number, None where it does not exist or cannot be decoded.
+
+        Raises the errors of `read_luma`.
+        """
         if not self._is_ahead(number):
             self._frames = read_luma(
                 self._info, number, None, self._index, self._num_threads, self._with_chroma
