@@ -1,6 +1,6 @@
 """Locates each reference in its film: the low-res frame it belongs to, and its shot."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -15,6 +15,9 @@ from filmcolor.video.proxy import add_proxies
 
 MAX_NEIGHBORS = 4  # references before a frame, and after it, that may serve it
 _FRAMES_BACK = 64  # read at first on the way back to a cut; doubled each time
+
+
+Proxies = Callable[[int, int], Iterable[ProxyFrame]]  # of frames first to stop, half-open
 
 
 class GivenColors(Protocol):
@@ -68,11 +71,13 @@ def place_references(
     start: int = 0,
     stop: int | None = None,
     index: FrameIndex | None = None,
+    proxies: Proxies | None = None,
 ) -> list[PlacedReference]:
     """Return the references that may serve frames start to stop (half-open), in order.
 
     Reads the frames between a reference and the beginning of its shot, or the previous reference;
-    for references before `start`, those from there to `start`. Raises InputError when a reference's
+    for references before `start`, those from there to `start`. `proxies`: reads the film's frames,
+    where it has some already. Raises InputError when a reference's
     frame cannot be decoded.
     """
     ordered = sorted(references, key=lambda reference: reference.number)
@@ -80,7 +85,9 @@ def place_references(
     after = [r for r in ordered if stop is not None and r.number >= stop]
     inside = ordered[len(before) : len(ordered) - len(after)]
     near = [*before[-MAX_NEIGHBORS:], *inside, *after[:MAX_NEIGHBORS]]
-    reader = _Reader(info, short_side, index or FrameIndex.read(info), {r.number for r in near})
+    if proxies is None:
+        proxies = _read_with(info, short_side, index or FrameIndex.read(info))
+    reader = _Reader(info, proxies, {r.number for r in near})
     placed: list[PlacedReference] = []
     for reference in near:
         number = reference.number
@@ -96,13 +103,18 @@ def place_references(
     return placed
 
 
+def _read_with(info: FilmInfo, short_side: int, index: FrameIndex) -> Proxies:
+    def proxies(first: int, stop: int) -> Iterator[ProxyFrame]:
+        return add_proxies(read_luma(info, first, stop, index), info, short_side)
+
+    return proxies
+
+
 class _Reader:
     """Reads a film's proxies in any order, and keeps those of references."""
 
-    def __init__(
-        self, info: FilmInfo, short_side: int, index: FrameIndex, numbers: set[int]
-    ) -> None:
-        self._info, self._short_side, self._index = info, short_side, index
+    def __init__(self, info: FilmInfo, proxies: Proxies, numbers: set[int]) -> None:
+        self._info, self._proxies = info, proxies
         self._numbers = numbers
         self._kept: dict[int, ProxyFrame] = {}
 
@@ -144,8 +156,7 @@ class _Reader:
                 yield number
 
     def _frames(self, first: int, stop: int) -> Iterator[ProxyFrame]:
-        lumas = read_luma(self._info, first, stop, self._index)
-        for frame in add_proxies(lumas, self._info, self._short_side):
+        for frame in self._proxies(first, stop):
             if frame.source.number in self._numbers:
                 self._kept[frame.source.number] = frame
             yield frame

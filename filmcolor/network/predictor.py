@@ -23,6 +23,7 @@ from filmcolor.network.optimize import (
     fuse_activations,
     merge_upsampling,
 )
+from filmcolor.network.prediction_cache import PredictionCache
 from filmcolor.network.surfaces import SURFACES, surface_ab
 from filmcolor.types.frames import FloatPlane, Gray, PredictedFrame, TrackedFrame
 from filmcolor.video.proxy import STRIDE
@@ -54,9 +55,13 @@ def denoise(luma: Gray) -> FloatPlane:
 
 
 class Predictor:
-    """A network on its device, ready for batches of one size."""
+    """A network on its device, ready for batches of one size.
+
+    `cache`: keeps the latest predictions, where pictures come again.
+    """
 
     net: ColorNet | FilmNet | OnnxNet
+    cache: PredictionCache | None = None
 
     def __init__(
         self, net: ColorNet | FilmNet | OnnxNet, device: str = "auto", surfaces: float = SURFACES
@@ -102,10 +107,22 @@ class Predictor:
         Things that look alike have similar features: unit-length layers of the network, and luma.
         All layers together add at most 12 to their squared distance.
         """
+        if self.cache is not None:
+            return self.cache.predict(luma, self._predict_with_all)
+        return self._predict_batches(luma, has_features)
+
+    def _predict_with_all(self, luma: Gray) -> tuple[FloatPlane, FloatPlane]:
+        ab, features = self._predict_batches(luma, True)
+        assert features is not None
+        return ab, features
+
+    def _predict_batches(
+        self, luma: Gray, has_features: bool
+    ) -> tuple[FloatPlane, FloatPlane | None]:
         if len(luma) > self._max_batch:
             starts = range(0, len(luma), self._max_batch)
             parts = [luma[n : n + self._max_batch] for n in starts]
-            abs_, features = zip(*(self.predict_with_features(p, has_features) for p in parts))
+            abs_, features = zip(*(self._predict_batches(p, has_features) for p in parts))
             return np.concatenate(abs_), np.concatenate(features) if has_features else None
         try:
             return self._predict(luma, has_features)
@@ -117,7 +134,7 @@ class Predictor:
                     "choose a smaller --size, or --device cpu"
                 ) from error
             self._max_batch = len(luma) // 2
-        return self.predict_with_features(luma, has_features)
+        return self._predict_batches(luma, has_features)
 
     def features_of(self, luma: Gray, quarter_turns: int = 0) -> FloatPlane:
         """Return the features (h/8, w/8, C) of 8-bit luma (h, w); see `predict_frames`."""

@@ -26,6 +26,8 @@ from filmcolor.guidance.model_guide import (
 )
 from filmcolor.guidance.propagation import ReferencePropagator
 from filmcolor.guidance.reference_shots import place_references
+from filmcolor.network.prediction_cache import PredictionCache
+from filmcolor.pipeline.film_cache import FilmCache
 from filmcolor.pipeline.models import load_predictor, settle
 from filmcolor.pipeline.options import ColorOptions
 from filmcolor.runtime.prefetch import Prefetch, in_bursts
@@ -62,6 +64,7 @@ _PREDICTED_QUEUE = 24, 32  # frames come in batches of anchors
 _FINISHED_QUEUE = 12, 64  # frames come in bursts, as windows are complete
 _BATCH_QUEUE = 16, 64  # waiting for a batch of anchors
 _QUEUE_BYTES = 16 << 20
+_PREDICTIONS_BYTES = 256 << 20  # of a network, kept for parts near each other
 _BURST, _BURST_BYTES = (1, 8), 4 << 20  # handed from stage to stage inside a thread
 
 
@@ -94,18 +97,20 @@ class Colorizer:
         index: FrameIndex | None = None,
         guidance: Guidance | None = None,
         profiler: Profiler | None = None,
+        cache: FilmCache | None = None,
     ) -> Generator[ColorFrame, None, None]:
         """Yield a part's finished frames: the film's luma, and chroma planes for it.
 
         `target`: how they are coded, the film's own coding by default. `index` and `guidance`:
-        the film's, where they have been read already. `profiler`: measures each stage.
+        the film's, where they have been read already. `profiler`: measures each stage. `cache`: the
+        film's, where parts near each other are asked for; of these options (see `make_cache`).
         Shots whose chroma class the options keep have the film's own chroma.
         Raises a FilmcolorError when the film cannot be read on.
         """
         plan = ChromaPlan(info.coding, target or info.coding, subsampling)
         guidance = guidance or self.options.read_guidance(info, index)
         kept = self.options.kept_classes
-        ab_frames = self.ab_frames(info, part, index, profiler, kept, guidance)
+        ab_frames = self.ab_frames(info, part, index, profiler, kept, guidance, cache)
         finished = timed(profiler, "chroma", _finish(ab_frames, plan, self.predictor.device))
         with Prefetch(finished, _queue_length(info, _FINISHED_QUEUE), profiler) as frames:
             yield from frames
@@ -118,6 +123,7 @@ class Colorizer:
         profiler: Profiler | None = None,
         kept_classes: frozenset[str] = frozenset(),
         guidance: Guidance | None = None,
+        cache: FilmCache | None = None,
     ) -> Generator[AbFrame, None, None]:
         """Yield a part's frames with their steadied ab.
 
@@ -131,7 +137,7 @@ class Colorizer:
         start, end = _context(part, window, is_classified)
         if guidance is None and self.model is not None:
             guidance = Guidance(Palette(_UNGRADED))
-        guides = self._guides(info, guidance, part, (start, end), index, profiler)
+        guides = self._guides(info, guidance, part, (start, end), index, profiler, cache)
         with ExitStack() as stack:
             stack.enter_context(thread_pools(is_network_busy=window.is_off))
 
@@ -141,12 +147,18 @@ class Colorizer:
                 return stack.enter_context(Prefetch(items, _queue_length(info, limits), profiler))
 
             burst = _queue_length(info, _BURST, _BURST_BYTES)
-            num_threads = num_decoder_threads(info.bytes_per_frame)
-            lumas = read_luma(info, start, end, index, num_threads, is_classified)
-            lumas = in_bursts(timed(profiler, "decode", lumas), burst)
-            proxies = add_proxies(lumas, info, self.options.size)
-            proxies = in_bursts(timed(profiler, "downscale", proxies), burst)
-            shots = in_thread(_detect_shots(proxies, info, is_classified, kept_classes, profiler))
+            if cache is None:
+                num_threads = num_decoder_threads(info.bytes_per_frame)
+                lumas = read_luma(info, start, end, index, num_threads, is_classified)
+                lumas = in_bursts(timed(profiler, "decode", lumas), burst)
+                proxies = add_proxies(lumas, info, self.options.size)
+                proxies = in_bursts(timed(profiler, "downscale", proxies), burst)
+                if is_classified:
+                    proxies = add_chroma_thumbnails(proxies, info.coding)
+                    proxies = timed(profiler, "chroma classes", proxies)
+            else:
+                proxies = timed(profiler, "decode", cache.proxies(start, end))
+            shots = in_thread(_detect_shots(proxies, is_classified, kept_classes, profiler))
             tracked = in_thread(timed(profiler, "motion", _track(shots, part, window, guides)))
             colored = self._color(tracked, info, guidance, guides, profiler)
             steadied = smooth_ab(in_thread(colored, _PREDICTED_QUEUE), window)
@@ -165,6 +177,7 @@ class Colorizer:
         bounds: tuple[int, int | None],
         index: FrameIndex | None,
         profiler: Profiler | None,
+        cache: FilmCache | None,
     ) -> list[Guide]:
         """Return what replaces the network's colours in a part, in this order.
 
@@ -196,9 +209,22 @@ class Colorizer:
         if guidance.references:
             with section(profiler, "references"):
                 size, references = self.options.size, guidance.references
-                placed = place_references(info, references, size, first_sure_cut, end, index)
+                proxies = cache.proxies if cache else None
+                placed = place_references(
+                    info, references, size, first_sure_cut, end, index, proxies
+                )
             guides.append(ReferencePropagator(placed, features_of, first_sure_cut))
         return guides
+
+    def make_cache(self, info: FilmInfo, index: FrameIndex) -> FilmCache:
+        """Return an empty cache for a film, and let the network keep its predictions too.
+
+        With it, a frame near others that were coloured before costs a fraction of its time.
+        """
+        if self.predictor.cache is None:
+            self.predictor.cache = PredictionCache(_PREDICTIONS_BYTES)
+        is_classified = bool(self.options.kept_classes) and info.has_chroma
+        return FilmCache(info, index, self.options.size, is_classified=is_classified)
 
     def plan(self, guidance: Guidance, info: FilmInfo, part: Part, index: FrameIndex) -> Guidance:
         """Return guidance with what a model needs for a part, to colour pieces of it one by one."""
@@ -283,7 +309,6 @@ def _context(part: Part, window: Window, is_classified: bool) -> tuple[int, int 
 
 def _detect_shots(
     frames: Iterable[ProxyFrame],
-    info: FilmInfo,
     is_classified: bool,
     kept_classes: frozenset[str],
     profiler: Profiler | None,
@@ -291,7 +316,6 @@ def _detect_shots(
     """Yield the frames with cuts marked and, where asked for, their shots' chroma classified."""
     if not is_classified:
         return timed(profiler, "shots", mark_cuts(frames))
-    frames = timed(profiler, "chroma classes", add_chroma_thumbnails(frames, info.coding))
     frames = timed(profiler, "shots", mark_cuts(frames))
     return timed(profiler, "chroma classes", mark_chroma_classes(frames, kept_classes))
 

@@ -8,12 +8,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from filmcolor.color.chroma import chroma_planes
-from filmcolor.color.spaces import luma_from_rgb, rgb_from_ycc
-from filmcolor.color.upsampling import resize_ab
 from filmcolor.errors import OutputError
 from filmcolor.files import check_target
-from filmcolor.guidance.cast import REDUCE, reduce_cast
+from filmcolor.guidance.grading import Grade
 from filmcolor.images.heif import HEIF_SUFFIXES
 from filmcolor.images.image_file import (
     JPEG_SUFFIXES,
@@ -25,9 +22,7 @@ from filmcolor.images.image_file import (
 )
 from filmcolor.pipeline.colorizer import Colorizer
 from filmcolor.pipeline.options import ColorOptions
-from filmcolor.types.frames import FloatPlane, Gray, Plane
-from filmcolor.types.yuv import SUBSAMPLING_444, Coding
-from filmcolor.video.proxy import downscale, halve, proxy_size
+from filmcolor.pipeline.photo_colors import color_luma, exact_luma, predict_colors
 from filmcolor.video.still import STILL_SUFFIXES, read_still
 
 # of pictures that are looked for in folders, in lower case; a file that is named may have any
@@ -37,7 +32,6 @@ PICTURE_SUFFIXES = (
     | STILL_SUFFIXES
     | {".avif", ".bmp", ".j2k", ".jfif", ".jp2", ".jpe", ".pbm", ".pgm", ".pnm", ".ppm", ".tga"}
 )
-_BT709 = 1  # ITU-T H.273: sRGB pictures share BT.709's primaries
 
 
 def colorize_photo(
@@ -46,6 +40,7 @@ def colorize_photo(
     *,
     options: ColorOptions | None = None,
     colorizer: Colorizer | None = None,
+    hints: str | Path | None = None,
     force: bool = False,
 ) -> Path:
     """Colour one still and return the path of the result, NAME.color.ext by default.
@@ -55,12 +50,15 @@ def colorize_photo(
     Of AVIF, HEIC, DPX, OpenEXR and other pictures the result is a PNG by default, with 16 bits if
     they have more than 8.
     `options`: weights, device, size and the grade; those of films alone have no effect.
-    `colorizer`: loaded weights with their own options, to share over many stills.
-    Raises InputError when the picture cannot be read, OutputError when the result cannot be
-    written, or exists and `force` is False.
+    `colorizer`: loaded weights with their own options, to share over many stills; where `options`
+    are given too, only their grade has an effect. `hints`: a picture of colour strokes on
+    transparency, of any size and the aspect of the upright picture; the strokes fill the objects
+    that they are on, with colours that are not graded.
+    Raises InputError when the picture or its hints cannot be read, OutputError when the result
+    cannot be written, or exists and `force` is False.
     """
     source = Path(picture)
-    photo = _read_photo(source)
+    photo = read_any_photo(source)
     target = photo_path(source) if output is None else Path(output)
     if target.suffix.lower() not in PHOTO_SUFFIXES:
         raise OutputError(f"{target}: name the result {', '.join(sorted(PHOTO_SUFFIXES))}")
@@ -71,7 +69,9 @@ def colorize_photo(
         raise OutputError(
             f"{target}: JPEG would lose the 16 bits of {source}; name it .png or .tif"
         )
-    colored = colorize_rgb(photo.rgb, colorizer or Colorizer(options))
+    grade = options.grade if options else None
+    strokes = None if hints is None else Path(hints)
+    colored = colorize_rgb(photo.rgb, colorizer or Colorizer(options), strokes, grade)
     write_photo(Photo(colored, photo.exif, photo.dpi), target)
     return target
 
@@ -83,42 +83,26 @@ def photo_path(picture: Path, folder: Path | None = None) -> Path:
     return path if folder is None else folder / path.name
 
 
-def _read_photo(path: Path) -> Photo:
+def read_any_photo(path: Path) -> Photo:
+    """Return a still of any kind that `colorize_photo` colours; raises InputError."""
     if path.suffix.lower() in STILL_SUFFIXES and path.is_file():
         return Photo(read_still(path), b"", None)
     return read_photo(path)
 
 
-def _predict(luma: Plane, coding: Coding, colorizer: Colorizer) -> tuple[Gray, FloatPlane]:
-    """Return low-res luma (h, w) and the ab (h, w, 2) that the network or the model gives it."""
-    height, width = luma.shape
-    if colorizer.model is not None:
-        gray = downscale(luma, colorizer.model.input_size(width, height), coding)
-        ab = colorizer.model.predict(gray)
-        guide = downscale(luma, proxy_size(width, height, min(ab.shape[:2])), coding)
-        return guide, resize_ab(ab, guide.shape[::-1])
-    proxy = downscale(luma, proxy_size(width, height, colorizer.options.size), coding)
-    ab = colorizer.predictor.predict(proxy[None])[0]
-    if colorizer.options.cast == REDUCE:
-        ab = reduce_cast(ab, proxy)
-    return halve(proxy), ab
-
-
 def colorize_rgb(
-    rgb: NDArray[np.uint8] | NDArray[np.uint16], colorizer: Colorizer
+    rgb: NDArray[np.uint8] | NDArray[np.uint16],
+    colorizer: Colorizer,
+    hints: Path | None = None,
+    grade: Grade | None = None,
 ) -> NDArray[np.uint8] | NDArray[np.uint16]:
     """Return R'G'B' (H, W, 3) in colour, of the same dtype.
 
-    Only the luma of `rgb` is used; it is kept to within one code value.
+    Only the luma of `rgb` is used; it is kept to within one code value. `hints`: a picture of
+    strokes, see `colorize_photo`. `grade`: the colorizer's own by default.
     """
     depth = 8 * rgb.dtype.itemsize
-    coding = Coding(_BT709, True, depth)
-    peak = (1 << depth) - 1
-    exact_luma = luma_from_rgb(*(rgb[..., c].astype(np.float32) for c in range(3)))
-    luma = np.rint(exact_luma).astype(rgb.dtype)
-    guide, ab = _predict(luma, coding, colorizer)
-    ab = colorizer.options.grade.apply(ab)
-    cb, cr = chroma_planes(luma, guide, ab, coding, SUBSAMPLING_444)
-    cb, cr = ((p.astype(np.float32) - coding.chroma_offset) / peak for p in (cb, cr))
-    colored = np.dstack(rgb_from_ycc(exact_luma / peak, cb, cr, coding))
-    return np.rint(colored.clip(0.0, 1.0) * peak).astype(rgb.dtype)
+    luma = exact_luma(rgb)
+    colors = predict_colors(luma, depth, colorizer).with_strokes(hints, luma.shape[::-1])
+    ab = colors.graded(grade or colorizer.options.grade)
+    return color_luma(luma, depth, colors.guide, ab)

@@ -6,7 +6,7 @@ depends on the frames around it alone, and a part of a film has the spans of the
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -14,7 +14,7 @@ import numpy as np
 
 from filmcolor.images.sharpness import laplacian_deviation_ratio
 from filmcolor.shots.detector import CUT, DISSOLVE, FADE
-from filmcolor.shots.listing import START, Shot, iter_shots
+from filmcolor.shots.listing import START, Shot, ShotObserver, iter_shots
 from filmcolor.types.film import WHOLE, FilmInfo, Part, TimeRange
 from filmcolor.types.frames import DAMAGED, FloatPlane, ProxyFrame
 from filmcolor.video.frame_index import FrameIndex
@@ -40,15 +40,29 @@ def choose_key_frames(
 
     The number is None where no frame is undamaged.
     """
-    candidates = _Candidates()
-    shots = list(iter_shots(info, time_range, candidates, progress))
-    endings = [*(shot.transition for shot in shots[1:]), CUT]
-    chosen = []
-    for shot, ending in zip(shots, endings, strict=True):
-        found = candidates.by_shot.get(shot.number, [])
-        typical = _typical(found, shot.first, shot.stop, (shot.transition, ending))
-        chosen.append((shot, _sharpest(typical).number if typical else None))
-    return chosen
+    return list(iter_key_frames(info, time_range, progress))
+
+
+def iter_key_frames(
+    info: FilmInfo,
+    time_range: TimeRange = WHOLE,
+    progress: Callable[[int, int | None], None] | None = None,
+    index: FrameIndex | None = None,
+    observer: ShotObserver | None = None,
+) -> Iterator[tuple[Shot, int | None]]:
+    """Yield each shot with the number of its key frame, once the shot after it has ended.
+
+    See `choose_key_frames`. `index`: the film's, if it has been read. `observer` receives every
+    frame.
+    """
+    candidates = _Candidates(observer)
+    previous: Shot | None = None
+    for shot in iter_shots(info, time_range, candidates, progress, index):
+        if previous is not None:
+            yield previous, candidates.choose(previous, shot.transition)
+        previous = shot
+    if previous is not None:
+        yield previous, candidates.choose(previous, CUT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,17 +137,26 @@ class _Candidate:
 class _Candidates:
     """Collects the frames of each shot; of a long shot every second, or fourth, and so on."""
 
-    def __init__(self) -> None:
-        self.by_shot: dict[int, list[_Candidate]] = {}
+    def __init__(self, observer: ShotObserver | None) -> None:
+        self._by_shot: dict[int, list[_Candidate]] = {}
         self._step = 1
+        self._observer = observer
 
-    def add(self, number: int, _transition: str, position: int, frame: ProxyFrame) -> None:
+    def choose(self, shot: Shot, ending: str) -> int | None:
+        """Return the key frame of a shot that has ended, and forget its candidates."""
+        found = self._by_shot.pop(shot.number, [])
+        typical = _typical(found, shot.first, shot.stop, (shot.transition, ending))
+        return _sharpest(typical).number if typical else None
+
+    def add(self, number: int, transition: str, position: int, frame: ProxyFrame) -> None:
         """Receive a frame at a position of a shot."""
+        if self._observer:
+            self._observer.add(number, transition, position, frame)
         if position == 0:
             self._step = 1
         if position % self._step or frame.source.fault == DAMAGED:
             return
-        candidates = self.by_shot.setdefault(number, [])
+        candidates = self._by_shot.setdefault(number, [])
         candidates.append(_Candidate.of(frame))
         if len(candidates) > _MAX_CANDIDATES:
             self._step *= 2
