@@ -6,12 +6,12 @@ someone who scrubs through a film, decoding those again for each would take most
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from filmcolor.runtime.threads import num_decoder_threads
 from filmcolor.shots.source_chroma import add_chroma_thumbnails
 from filmcolor.types.film import FilmInfo
-from filmcolor.types.frames import ProxyFrame
+from filmcolor.types.frames import LumaFrame, ProxyFrame
 from filmcolor.video.decoder import read_luma
 from filmcolor.video.frame_index import FrameIndex
 from filmcolor.video.proxy import add_proxies
@@ -31,14 +31,16 @@ class FilmCache:
         *,
         is_classified: bool,
         max_bytes: int = _MAX_BYTES,
+        wait: Callable[[], None] | None = None,
     ) -> None:
         """Take a film and the short side that the network sees, in pixels.
 
         `is_classified`: frames have the film's chroma, and thumbnails of it. `max_bytes`: of all
-        frames that are kept.
+        frames that are kept. `wait`: called before each frame is read; lets other work go first.
         """
         self._info, self._index, self._size = info, index, size
         self._is_classified, self._max_bytes = is_classified, max_bytes
+        self._wait = wait
         self._lock = threading.Lock()
         self._chunks: OrderedDict[int, Sequence[ProxyFrame]] = OrderedDict()
         self._num_bytes = 0
@@ -85,10 +87,16 @@ class FilmCache:
         info = self._info
         num_threads = num_decoder_threads(info.bytes_per_frame)
         lumas = read_luma(info, first, stop, self._index, num_threads, self._is_classified)
-        frames = add_proxies(lumas, info, self._size)
+        frames = add_proxies(self._waiting(lumas), info, self._size)
         if self._is_classified:
             return iter(add_chroma_thumbnails(frames, info.coding))
         return frames
+
+    def _waiting(self, frames: Iterator[LumaFrame]) -> Iterator[LumaFrame]:
+        for frame in frames:
+            if self._wait:
+                self._wait()
+            yield frame
 
     def _has(self, chunk: int) -> bool:
         with self._lock:

@@ -1,0 +1,249 @@
+"""Frames of a film in colour, as a run gives them, for someone who looks around in it.
+
+A finished frame is kept under what decides its colours: the grades and references near it. So a
+correction in one place leaves the frames of others as they are, and taking it back gives the same
+bytes without colouring anything.
+"""
+
+import threading
+from collections.abc import Callable, Generator, Hashable
+from contextlib import closing
+from copy import copy
+from dataclasses import astuple, replace
+from pathlib import Path
+from typing import Protocol
+
+from filmcolor.guidance.guidance import Guidance
+from filmcolor.guidance.reference_shots import near_references
+from filmcolor.guidance.references import Reference, digest_of
+from filmcolor.pipeline.colorizer import Colorizer, context_of
+from filmcolor.pipeline.film_cache import FilmCache
+from filmcolor.pipeline.models import settle
+from filmcolor.pipeline.options import ColorOptions
+from filmcolor.studio.errors import NotFoundError
+from filmcolor.studio.gate import Gate
+from filmcolor.studio.pictures import (
+    COLOR,
+    GREY,
+    PictureCache,
+    jpeg,
+    luma_picture,
+    show,
+    shown_picture,
+    thumbnail_jpeg,
+)
+from filmcolor.types.film import FilmInfo, Part
+from filmcolor.types.frames import ColorFrame, Gray, Picture
+from filmcolor.types.yuv import Coding, Subsampling
+from filmcolor.video.frame_index import FrameIndex
+
+_PICTURE_BYTES = 256 << 20  # of encoded frames: some thousands at 480p
+_BACKGROUND_BYTES = 32 << 20  # of proxies for thumbnails, whose frames lie far apart
+
+
+class Corrected(Protocol):
+    """What a person has corrected in a film."""
+
+    @property
+    def version(self) -> str:
+        """Changes when any colour of the film may change."""
+
+    def options(self) -> ColorOptions:
+        """Return the options of a run with the corrections."""
+
+    def guidance(self) -> Guidance:
+        """Return the guidance of a run with the corrections."""
+
+
+class FilmColors:
+    """Colours single frames and short parts of one film; safe to use from threads."""
+
+    def __init__(
+        self,
+        info: FilmInfo,
+        index: FrameIndex,
+        corrections: Corrected,
+        colorizer: Callable[[], Colorizer],
+        gate: Gate,
+        model_folder: Path | None = None,
+    ) -> None:
+        """Take a film; `colorizer` loads the weights when they are first needed.
+
+        `gate`: holds back background work. `model_folder`: keeps the colours of a model.
+        """
+        self._info, self._index, self._corrections = info, index, corrections
+        self._make_colorizer, self._gate, self._model_folder = colorizer, gate, model_folder
+        self._pictures = PictureCache(_PICTURE_BYTES)
+        self._lock = threading.Lock()  # held while a person's frame is coloured
+        self._setup_lock = threading.Lock()
+        self._colorizer: Colorizer | None = None
+        self._cache: FilmCache | None = None
+        self._background: tuple[Colorizer, FilmCache] | None = None
+        self._digests: tuple[Guidance | None, dict[int, str]] = (None, {})
+
+    @property
+    def version(self) -> str:
+        """Changes when any colour of the film may change."""
+        return self._corrections.version
+
+    def jpeg(self, number: int, side: str) -> tuple[bytes, str]:
+        """Return a frame as shown, a JPEG, with the version of its colours.
+
+        Raises NotFoundError for a frame that does not exist or cannot be decoded.
+        """
+        version = self.version
+        guidance = self._guidance()
+        key = (number, GREY) if side == GREY else self._key(number, guidance)
+        data = self._pictures.get(key)
+        if data is None:
+            with self._gate.urgent(), self._lock:
+                data = self._pictures.get(key)
+                if data is None:
+                    picture = self._grey(number) if side == GREY else self._color(number, guidance)
+                    data = jpeg(picture)
+                    self._pictures.put(key, data)
+        return data, version
+
+    def picture(self, number: int) -> Picture:
+        """Return R'G'B' (H, W, 3) of a frame in colour, as shown."""
+        with self._gate.urgent(), self._lock:
+            return self._color(number, self._guidance())
+
+    def thumbnail(self, number: int) -> tuple[bytes, Hashable]:
+        """Return a small JPEG of a frame in colour, and the key of its colours.
+
+        Made in the background: the work stands back while someone waits for a frame.
+        """
+        guidance = self._guidance()
+        key = self._key(number, guidance)
+        colorizer, cache = self._in_background()
+        frames = colorizer.frames(
+            self._info, Part(number, number + 1), index=self._index, guidance=guidance, cache=cache
+        )
+        with closing(frames):
+            frame = next(frames, None)
+        if frame is None:
+            raise self._missing(number)
+        picture = shown_picture(frame, self._info, COLOR)
+        self._pictures.put(key, jpeg(picture))
+        return thumbnail_jpeg(picture), key
+
+    def key(self, number: int) -> Hashable:
+        """Return what decides a frame's colours: frames with equal keys look the same."""
+        return self._key(number, self._guidance())
+
+    def frames(
+        self,
+        first: int,
+        stop: int,
+        *,
+        target: Coding | None = None,
+        subsampling: Subsampling | None = None,
+    ) -> Generator[ColorFrame, None, None]:
+        """Yield finished frames first to stop (half-open), as a run gives them.
+
+        `target`, `subsampling`: how they are coded, see `Colorizer.frames`.
+        """
+        colorizer, cache = self._tools()
+        settings = {} if subsampling is None else {"subsampling": subsampling}
+        frames = colorizer.frames(
+            self._info,
+            Part(first, stop),
+            target=target,
+            index=self._index,
+            guidance=self._guidance(),
+            cache=cache,
+            **settings,
+        )
+        with closing(frames):
+            for frame in frames:
+                yield frame
+                self._gate.wait()
+
+    def guide(self, number: int) -> Gray | None:
+        """Return the low-res luma (h, w) to which strokes on a frame spread; None without one."""
+        frame = next(self._tools()[1].proxies(number, number + 1), None)
+        return None if frame is None else frame.guide
+
+    def _color(self, number: int, guidance: Guidance) -> Picture:
+        colorizer, cache = self._tools()
+        frames = colorizer.frames(
+            self._info, Part(number, number + 1), index=self._index, guidance=guidance, cache=cache
+        )
+        with closing(frames):
+            frame = next(frames, None)
+        if frame is None:
+            raise self._missing(number)
+        return shown_picture(frame, self._info, COLOR)
+
+    def _grey(self, number: int) -> Picture:
+        frame = next(self._tools()[1].proxies(number, number + 1), None)
+        if frame is None:
+            raise self._missing(number)
+        return show(luma_picture(frame.source.luma, self._info.coding), self._info)
+
+    def _missing(self, number: int) -> NotFoundError:
+        return NotFoundError(
+            f"{self._info.path}: frame {number} does not exist or cannot be decoded; choose another"
+        )
+
+    def _guidance(self) -> Guidance:
+        guidance = self._corrections.guidance()
+        options = self._corrections.options()
+        if options.model:
+            anchors = settle(options).anchors
+            return replace(guidance, model_folder=self._model_folder, anchors=anchors)
+        return guidance
+
+    def _key(self, number: int, guidance: Guidance) -> Hashable:
+        options = self._corrections.options()
+        context = context_of(Part(number, number + 1), self._info, options)
+        start, stop = context.first, context.stop
+        assert stop is not None
+        grades = tuple(
+            (first, end, astuple(grade))
+            for first, end, grade in guidance.palette.ranges
+            if first < stop and start < end
+        )
+        references = tuple(
+            self._digest(r, guidance) for r in near_references(guidance.references, start, stop)
+        )
+        likeness = guidance.likeness
+        is_global = guidance.colored_films or likeness.given or likeness.automatic
+        version = self._corrections.version if is_global else ""
+        return (number, astuple(guidance.palette.base), grades, references, version)
+
+    def _digest(self, reference: Reference, guidance: Guidance) -> str:
+        """Return the digest of a reference; those of the latest guidance are kept."""
+        latest, digests = self._digests
+        if latest is not guidance and (
+            latest is None or latest.references is not guidance.references
+        ):
+            digests = {}
+            self._digests = guidance, digests
+        if reference.number not in digests:
+            digests[reference.number] = digest_of((reference,))
+        return digests[reference.number]
+
+    def _tools(self) -> tuple[Colorizer, FilmCache]:
+        with self._setup_lock:
+            if self._colorizer is None or self._cache is None:
+                self._colorizer = copy(self._make_colorizer())
+                self._colorizer.predictor = copy(self._colorizer.predictor)
+                self._cache = self._colorizer.make_cache(self._info, self._index)
+            return self._colorizer, self._cache
+
+    def _in_background(self) -> tuple[Colorizer, FilmCache]:
+        with self._setup_lock:
+            if self._background is None:
+                colorizer, options = self._make_colorizer(), self._corrections.options()
+                cache = FilmCache(
+                    self._info,
+                    self._index,
+                    options.size,
+                    is_classified=bool(options.kept_classes) and self._info.has_chroma,
+                    max_bytes=_BACKGROUND_BYTES,
+                    wait=self._gate.wait,
+                )
+                self._background = colorizer, cache
+            return self._background
