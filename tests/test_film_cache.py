@@ -46,8 +46,7 @@ def test_frames_in_any_order_equal_those_of_the_whole(film: Path, options: Color
         Guidance(Palette(options.grade), (reference,)),
     ):
         whole = list(colorizer.frames(info, index=index, guidance=guidance))
-        cached = Colorizer(options)
-        cache = cached.make_cache(info, index)
+        cached, cache = colorizer.with_cache(info, index)
         for first, stop in ((35, 36), (3, 5), (69, 70), (38, 43), (0, 70), (12, 13)):
             part = list(
                 cached.frames(info, Part(first, stop), index=index, guidance=guidance, cache=cache)

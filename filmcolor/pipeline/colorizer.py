@@ -2,9 +2,10 @@
 
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
+from copy import copy
 from dataclasses import replace
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 
@@ -103,7 +104,7 @@ class Colorizer:
 
         `target`: how they are coded, the film's own coding by default. `index` and `guidance`:
         the film's, where they have been read already. `profiler`: measures each stage. `cache`: the
-        film's, where parts near each other are asked for; of these options (see `make_cache`).
+        film's, where parts near each other are asked for; see `with_cache`.
         Shots whose chroma class the options keep have the film's own chroma.
         Raises a FilmcolorError when the film cannot be read on.
         """
@@ -216,15 +217,20 @@ class Colorizer:
             guides.append(ReferencePropagator(placed, features_of, first_sure_cut))
         return guides
 
-    def make_cache(self, info: FilmInfo, index: FrameIndex) -> FilmCache:
-        """Return an empty cache for a film, and let the network keep its predictions too.
+    def with_cache(
+        self, info: FilmInfo, index: FrameIndex, **limits: Any
+    ) -> "tuple[Colorizer, FilmCache]":
+        """Return a colorizer of the same weights that keeps predictions, and a cache for a film.
 
-        With it, a frame near others that were coloured before costs a fraction of its time.
+        With both, a frame near others that were coloured before costs a fraction of its time.
+        `limits`: of `FilmCache`.
         """
-        if self.predictor.cache is None:
-            self.predictor.cache = PredictionCache(_PREDICTIONS_BYTES)
+        colorizer = copy(self)
+        colorizer.predictor = copy(self.predictor)
+        colorizer.predictor.cache = PredictionCache(_PREDICTIONS_BYTES)
         is_classified = bool(self.options.kept_classes) and info.has_chroma
-        return FilmCache(info, index, self.options.size, is_classified=is_classified)
+        size = self.options.size
+        return colorizer, FilmCache(info, index, size, is_classified=is_classified, **limits)
 
     def plan(self, guidance: Guidance, info: FilmInfo, part: Part, index: FrameIndex) -> Guidance:
         """Return guidance with what a model needs for a part, to colour pieces of it one by one."""

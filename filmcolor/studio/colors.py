@@ -8,7 +8,6 @@ bytes without colouring anything.
 import threading
 from collections.abc import Callable, Generator, Hashable
 from contextlib import closing
-from copy import copy
 from dataclasses import astuple, replace
 from pathlib import Path
 from typing import Protocol
@@ -38,6 +37,7 @@ from filmcolor.types.yuv import Coding, Subsampling
 from filmcolor.video.frame_index import FrameIndex
 
 _PICTURE_BYTES = 256 << 20  # of encoded frames: some thousands at 480p
+_FILL_BEFORE, _FILL_AFTER = 12, 36  # frames, coloured ahead of someone who scrubs
 _BACKGROUND_BYTES = 32 << 20  # of proxies for thumbnails, whose frames lie far apart
 
 
@@ -76,8 +76,8 @@ class FilmColors:
         self._pictures = PictureCache(_PICTURE_BYTES)
         self._lock = threading.Lock()  # held while a person's frame is coloured
         self._setup_lock = threading.Lock()
-        self._colorizer: Colorizer | None = None
-        self._cache: FilmCache | None = None
+        self._latest: int | None = None  # the frame that was looked at last
+        self._own: tuple[Colorizer, FilmCache] | None = None
         self._background: tuple[Colorizer, FilmCache] | None = None
         self._digests: tuple[Guidance | None, dict[int, str]] = (None, {})
 
@@ -93,12 +93,14 @@ class FilmColors:
         """
         version = self.version
         guidance = self._guidance()
+        if side == COLOR:
+            self._latest = number
         key = (number, GREY) if side == GREY else self._key(number, guidance)
         data = self._pictures.get(key)
-        if data is None:
+        if not data:
             with self._gate.urgent(), self._lock:
                 data = self._pictures.get(key)
-                if data is None:
+                if not data:
                     picture = self._grey(number) if side == GREY else self._color(number, guidance)
                     data = jpeg(picture)
                     self._pictures.put(key, data)
@@ -127,6 +129,32 @@ class FilmColors:
         picture = shown_picture(frame, self._info, COLOR)
         self._pictures.put(key, jpeg(picture))
         return thumbnail_jpeg(picture), key
+
+    def fill(self, shot_of: Callable[[int], tuple[int, int]]) -> bool:
+        """Colour frames around the one that was looked at last; return whether any were left.
+
+        `shot_of`: returns the first frame and the one after the last of the shot of a frame. The
+        next step of someone who scrubs there is then shown at once. Made in the background.
+        """
+        latest = self._latest
+        if latest is None:
+            return False
+        first, stop = shot_of(latest)
+        first, stop = max(first, latest - _FILL_BEFORE), min(stop, latest + _FILL_AFTER)
+        guidance = self._guidance()
+        keys = {n: self._key(n, guidance) for n in range(first, stop)}
+        missing = [n for n, key in keys.items() if not self._pictures.has(key)]
+        if not missing:
+            return False
+        for frame in self.frames(missing[0], missing[-1] + 1):
+            data = jpeg(shown_picture(frame, self._info, COLOR))
+            self._pictures.put(keys[frame.number], data)
+            missing = [n for n in missing if n != frame.number]
+            if self._latest != latest:
+                return True  # someone looks elsewhere
+        for number in missing:  # it cannot be decoded
+            self._pictures.put(keys[number], b"")
+        return True
 
     def key(self, number: int) -> Hashable:
         """Return what decides a frame's colours: frames with equal keys look the same."""
@@ -227,23 +255,16 @@ class FilmColors:
 
     def _tools(self) -> tuple[Colorizer, FilmCache]:
         with self._setup_lock:
-            if self._colorizer is None or self._cache is None:
-                self._colorizer = copy(self._make_colorizer())
-                self._colorizer.predictor = copy(self._colorizer.predictor)
-                self._cache = self._colorizer.make_cache(self._info, self._index)
-            return self._colorizer, self._cache
+            if self._own is None:
+                self._own = self._make_colorizer().with_cache(self._info, self._index)
+            return self._own
 
     def _in_background(self) -> tuple[Colorizer, FilmCache]:
         with self._setup_lock:
             if self._background is None:
-                colorizer, options = self._make_colorizer(), self._corrections.options()
-                cache = FilmCache(
-                    self._info,
-                    self._index,
-                    options.size,
-                    is_classified=bool(options.kept_classes) and self._info.has_chroma,
-                    max_bytes=_BACKGROUND_BYTES,
-                    wait=self._gate.wait,
+                colorizer = self._make_colorizer()
+                _, cache = colorizer.with_cache(
+                    self._info, self._index, max_bytes=_BACKGROUND_BYTES, wait=self._gate.wait
                 )
                 self._background = colorizer, cache
             return self._background

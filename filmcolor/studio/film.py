@@ -139,7 +139,7 @@ class OpenFilm:
 
     def shots_json(self, since: int) -> dict[str, Any]:
         """Return the shots that changed after a revision."""
-        self._check_ready()
+        self.check_ready()
         self._note_corrections()
         with self._lock:
             revision = self._revision
@@ -163,7 +163,7 @@ class OpenFilm:
     def thumbnail(self, number: int, side: str) -> bytes | None:
         """Return the thumbnail of a shot, a JPEG; None until it is ready."""
         self._check_side(side)
-        self._check_ready()
+        self.check_ready()
         if side == GREY:
             return self.scan.thumbnail(number)
         with self._lock:
@@ -183,7 +183,7 @@ class OpenFilm:
 
     def alike(self, number: int) -> dict[str, Any]:
         """Return the shots that look like one."""
-        self._check_ready()
+        self.check_ready()
         return self.corrections.alike(number)
 
     # ------------------------------------------------------------ for others
@@ -195,7 +195,7 @@ class OpenFilm:
 
     def check_frame(self, number: int) -> None:
         """Raise NotFoundError for a frame that the film does not have."""
-        self._check_ready()
+        self.check_ready()
         if not 0 <= number < self.num_frames:
             raise NotFoundError(
                 f"{self.path.name} has no frame {number}; its frames are 0 to {self.num_frames - 1}"
@@ -205,7 +205,7 @@ class OpenFilm:
         """Return the shots that have been found."""
         return [scanned.shot for scanned in self.scan.shots]
 
-    def _check_ready(self) -> None:
+    def check_ready(self) -> None:
         if self.state == FAILED:
             raise InputError(self.error)
         if self.state != READY:
@@ -231,7 +231,7 @@ class OpenFilm:
         finally:
             self._opened.set()
         lower_thread_priority(_NICENESS)
-        while not self._is_closed.wait(0.0 if self._color_next() else _IDLE_SECONDS):
+        while not self._is_closed.wait(0.0 if self._work() else _IDLE_SECONDS):
             pass
 
     def _open(self) -> None:
@@ -268,6 +268,23 @@ class OpenFilm:
         options = self.corrections.options()
         predictor = self._make_colorizer().predictor
         return analyse_with(predictor, self.info, options.cast)(luma)
+
+    def _work(self) -> bool:
+        """Colour ahead of what someone looks at, else a thumbnail; return whether any was left."""
+        try:
+            return self.colors.fill(self._bounds_of) or self._color_next()
+        except FilmcolorError:  # whoever asks for the frame is told
+            return self._color_next()
+        except Exception:
+            _log.exception("%s", self.path)
+            return False
+
+    def _bounds_of(self, number: int) -> tuple[int, int]:
+        """Return the frames (half-open) of the shot of a frame, as far as it is known."""
+        for shot in self.shots():
+            if shot.first <= number < shot.stop:
+                return shot.first, shot.stop
+        return number, number + 1
 
     def _color_next(self) -> bool:
         """Colour the thumbnail that is wanted most; return whether there was one."""

@@ -97,6 +97,11 @@ class PictureCache:
                 self._entries.move_to_end(key)
             return data
 
+    def has(self, key: Hashable) -> bool:
+        """Return whether a picture is kept."""
+        with self._lock:
+            return key in self._entries
+
     def put(self, key: Hashable, data: bytes) -> None:
         """Keep a picture, and forget the oldest ones where there is no room."""
         with self._lock:
