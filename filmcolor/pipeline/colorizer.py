@@ -65,7 +65,7 @@ _PREDICTED_QUEUE = 24, 32  # frames come in batches of anchors
 _FINISHED_QUEUE = 12, 64  # frames come in bursts, as windows are complete
 _BATCH_QUEUE = 16, 64  # waiting for a batch of anchors
 _QUEUE_BYTES = 16 << 20
-_PREDICTIONS_BYTES = 256 << 20  # of a network, kept for parts near each other
+_PREDICTIONS_BYTES = 160 << 20  # of a network, kept for parts near each other
 _BURST, _BURST_BYTES = (1, 8), 4 << 20  # handed from stage to stage inside a thread
 
 

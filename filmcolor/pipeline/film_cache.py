@@ -17,7 +17,7 @@ from filmcolor.video.frame_index import FrameIndex
 from filmcolor.video.proxy import add_proxies
 
 _CHUNK = 16  # frames, read and kept together
-_MAX_BYTES = 384 << 20
+_MAX_BYTES = 256 << 20  # some hundred frames at 480p
 
 
 class FilmCache:

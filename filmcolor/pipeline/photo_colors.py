@@ -20,7 +20,7 @@ from filmcolor.guidance.grading import Grade
 from filmcolor.guidance.references import check_paint, colors_at_size, is_same_aspect
 from filmcolor.images.image_file import read_rgba
 from filmcolor.pipeline.colorizer import Colorizer
-from filmcolor.types.frames import FloatPlane, Gray
+from filmcolor.types.frames import FloatPlane, Gray, Plane
 from filmcolor.types.yuv import SUBSAMPLING_444, Coding
 from filmcolor.video.proxy import downscale, halve, proxy_size
 
@@ -96,11 +96,15 @@ def color_luma(
     cb, cr = chroma_planes(codes, guide, ab, coding, SUBSAMPLING_444)
     cb, cr = ((p.astype(np.float32) - coding.chroma_offset) / peak for p in (cb, cr))
     colored = np.dstack(rgb_from_ycc(luma / peak, cb, cr, coding))
-    return np.rint(colored.clip(0.0, 1.0) * peak).astype(codes.dtype)
+    rgb: NDArray[np.uint8] | NDArray[np.uint16] = np.rint(colored.clip(0.0, 1.0) * peak).astype(
+        codes.dtype
+    )
+    return rgb
 
 
-def _coded(luma: FloatPlane, depth: int) -> tuple[Coding, NDArray[np.uint8] | NDArray[np.uint16]]:
-    return Coding(_BT709, True, depth), np.rint(luma).astype(np.uint8 if depth == 8 else np.uint16)
+def _coded(luma: FloatPlane, depth: int) -> tuple[Coding, Plane]:
+    codes: Plane = np.rint(luma).astype(np.uint8 if depth == 8 else np.uint16)
+    return Coding(_BT709, True, depth), codes
 
 
 def _read_strokes(path: Path, size: tuple[int, int], guide: Gray) -> StrokeColors:

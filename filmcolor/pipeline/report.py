@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
+from filmcolor.output.image_formats import is_image_output
 from filmcolor.timecodes import format_timecode
 from filmcolor.types.film import FilmInfo, Part
 from filmcolor.types.frames import COLORED, DAMAGED, RETIMED, TINTED
@@ -32,6 +33,19 @@ class Report:
             f"{rate:.1f} frames/s, {speed:.2f} × real time → {self.output}"
             + "".join(f"; {note}" for note in self.notes)
         )
+
+
+def describe_verification(report: Report) -> str:
+    """Return what a run has found to be the film's own before its output got its name.
+
+    A run without a report ended with an error, which names the first difference.
+    """
+    if is_image_output(report.output):
+        return f"compared with the film: {report.num_frames} images, numbered as its frames"
+    return (
+        f"compared with the film: {report.num_frames} frames at their times, the pixel shape, the "
+        "chapters and every copied packet are the film's"
+    )
 
 
 def describe_damage(

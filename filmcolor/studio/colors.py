@@ -12,6 +12,7 @@ from dataclasses import astuple, replace
 from pathlib import Path
 from typing import Protocol
 
+from filmcolor.errors import FilmcolorError
 from filmcolor.guidance.guidance import Guidance
 from filmcolor.guidance.reference_shots import near_references
 from filmcolor.guidance.references import Reference, digest_of
@@ -36,7 +37,7 @@ from filmcolor.types.frames import ColorFrame, Gray, Picture
 from filmcolor.types.yuv import Coding, Subsampling
 from filmcolor.video.frame_index import FrameIndex
 
-_PICTURE_BYTES = 256 << 20  # of encoded frames: some thousands at 480p
+_PICTURE_BYTES = 192 << 20  # of encoded frames: some thousands at 480p
 _FILL_BEFORE, _FILL_AFTER = 12, 36  # frames, coloured ahead of someone who scrubs
 _BACKGROUND_BYTES = 32 << 20  # of proxies for thumbnails, whose frames lie far apart
 
@@ -139,7 +140,13 @@ class FilmColors:
         latest = self._latest
         if latest is None:
             return False
-        first, stop = shot_of(latest)
+        try:
+            return self._fill(latest, *shot_of(latest))
+        except FilmcolorError:  # whoever asks for such a frame is told
+            self._latest = None
+            return False
+
+    def _fill(self, latest: int, first: int, stop: int) -> bool:
         first, stop = max(first, latest - _FILL_BEFORE), min(stop, latest + _FILL_AFTER)
         guidance = self._guidance()
         keys = {n: self._key(n, guidance) for n in range(first, stop)}
@@ -187,6 +194,12 @@ class FilmColors:
             for frame in frames:
                 yield frame
                 self._gate.wait()
+
+    def release(self) -> None:
+        """Forget what is needed to colour further frames, while someone looks at another film."""
+        with self._setup_lock:
+            self._own = self._background = None
+            self._latest = None
 
     def guide(self, number: int) -> Gray | None:
         """Return the low-res luma (h, w) to which strokes on a frame spread; None without one."""

@@ -62,17 +62,20 @@ class OpenFilm:
         corrections_folder: Path | None,
         colorizer: Callable[[], Colorizer],
         gate: Gate,
+        looked_at: "Callable[[OpenFilm], None]",
     ) -> None:
         """Begin to open a film.
 
         `options`: of its colours, before any correction. `corrections_folder`: beside the film by
         default. `colorizer`: returns the colorizer of the options, with the weights loaded.
+        `looked_at`: called when someone looks at a frame.
         Raises InputError for a file that is no film.
         """
         self.id, self.path = film_id(path), path
         self.info = options.probe(path)
         self.state, self.error = OPENING, ""
         self._options, self._make_colorizer, self._gate = options, colorizer, gate
+        self.looked_at = looked_at
         self._folder = corrections_folder or path.with_name(f"{path.name}.corrections")
         self._temporary = TemporaryDirectory(prefix="filmcolor-studio-")
         self._is_closed, self._opened = threading.Event(), threading.Event()
@@ -174,6 +177,7 @@ class OpenFilm:
         """Return a frame as shown, a JPEG, and the version of its colours."""
         self._check_side(side)
         self.check_frame(number)
+        self.looked_at(self)
         return self.colors.jpeg(number, side)
 
     def swatches(self, number: int) -> dict[str, list[str]]:
@@ -272,9 +276,8 @@ class OpenFilm:
     def _work(self) -> bool:
         """Colour ahead of what someone looks at, else a thumbnail; return whether any was left."""
         try:
-            return self.colors.fill(self._bounds_of) or self._color_next()
-        except FilmcolorError:  # whoever asks for the frame is told
-            return self._color_next()
+            with self._gate.background:
+                return self.colors.fill(self._bounds_of) or self._color_next()
         except Exception:
             _log.exception("%s", self.path)
             return False

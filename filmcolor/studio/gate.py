@@ -8,9 +8,13 @@ _LONGEST_WAIT = 10.0  # seconds: a request that hangs must not stop the backgrou
 
 
 class Gate:
-    """Counts what a person waits for; background work waits until there is nothing."""
+    """Counts what a person waits for; background work waits until there is nothing.
+
+    `background`: held by work in the background, which is done one thing at a time.
+    """
 
     def __init__(self) -> None:
+        self.background = threading.Lock()
         self._condition = threading.Condition()
         self._num_urgent = 0
 

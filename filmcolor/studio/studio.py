@@ -40,6 +40,7 @@ class Studio:
         self._colorizer_lock = threading.Lock()
         self.gate = Gate()
         self.films: dict[str, OpenFilm] = {}
+        self._latest: OpenFilm | None = None
         self.jobs = JobQueue(state_folder)
         self.photos = PhotoDesk(state_folder / "photographs", self.options, self.colorizer)
 
@@ -81,12 +82,23 @@ class Studio:
             film = self.films.get(film_id(path))
             if film is None:
                 film = OpenFilm(
-                    path, self.options, self._corrections_folder, self.colorizer, self.gate
+                    path,
+                    self.options,
+                    self._corrections_folder,
+                    self.colorizer,
+                    self.gate,
+                    self._look_at,
                 )
                 self.films[film.id] = film
         film.wait(_OPENING_SECONDS)
         self.library.add_recent(path)
         return film
+
+    def _look_at(self, film: OpenFilm) -> None:
+        """Let the film that was looked at before give its memory back."""
+        before, self._latest = self._latest, film
+        if before is not None and before is not film:
+            before.colors.release()
 
     def film(self, identifier: str) -> OpenFilm:
         """Return an open film; raises NotFoundError."""
@@ -100,6 +112,8 @@ class Studio:
         film = self.film(identifier)
         with self._lock:
             self.films.pop(identifier, None)
+            if self._latest is film:
+                self._latest = None
         film.close()
 
     def state_json(self) -> dict[str, Any]:
