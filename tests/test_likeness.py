@@ -17,7 +17,7 @@ from PIL import Image
 from filmcolor.errors import InputError
 from filmcolor.guidance.exemplars import Exemplar, ExemplarPlan, digest_of_pictures
 from filmcolor.guidance.likeness import find_likeness, mean_likeness
-from filmcolor.guidance.references import read_pictures
+from filmcolor.guidance.picture_reader import read_pictures
 from filmcolor.output.options import Encoding
 from filmcolor.pipeline.colorizer import Colorizer
 from filmcolor.pipeline.options import ColorOptions

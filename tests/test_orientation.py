@@ -11,7 +11,7 @@ import pytest
 from media import shoot
 
 from filmcolor.errors import VerifyError
-from filmcolor.guidance.references import read_pictures
+from filmcolor.guidance.picture_reader import read_pictures
 from filmcolor.output.options import Encoding
 from filmcolor.output.verify import verify, verify_output
 from filmcolor.pipeline.batch import colorize

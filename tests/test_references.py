@@ -14,8 +14,9 @@ from PIL import Image
 
 from filmcolor.color.spaces import lab_from_rgb
 from filmcolor.errors import FilmcolorError, InputError, RangeError, SettingsError
+from filmcolor.guidance.picture_reader import read_pictures
 from filmcolor.guidance.reference_sources import EXPORT_MANIFEST, file_digest
-from filmcolor.guidance.references import Reference, digest_of, read_pictures
+from filmcolor.guidance.references import Reference, digest_of
 from filmcolor.types.film import FilmInfo
 from filmcolor.video.decoder import read_luma
 from filmcolor.video.frame_index import FrameIndex

@@ -16,8 +16,8 @@ import filmcolor
 from filmcolor.cli.main import main
 from filmcolor.color.chroma import rgb_picture
 from filmcolor.errors import InputError, OutputError
+from filmcolor.guidance.picture_reader import read_pictures
 from filmcolor.guidance.reference_sources import EXPORT_MANIFEST
-from filmcolor.guidance.references import read_pictures
 from filmcolor.pipeline.colorizer import Colorizer
 from filmcolor.pipeline.options import ColorOptions
 from filmcolor.previews.shot_export import export_shots

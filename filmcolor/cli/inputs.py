@@ -10,19 +10,12 @@ from pathlib import Path
 from filmcolor.errors import InputError
 from filmcolor.files import is_address
 from filmcolor.pipeline.patterns import is_pattern, match
+from filmcolor.video.film_names import FILM_SUFFIXES
 from filmcolor.video.sequence_names import find_sequence, group_by_number, is_image_name
 from filmcolor.video.sequence_names import is_pattern as is_sequence_pattern
 
 # the stem of an output: NAME.color, NAME.preview or NAME.preview-2
 _OUTPUT_STEM = re.compile(r"(.+)\.(?:color|preview(?:-\d+)?)")
-# of films; what other suffixes hold is decided by reading the file
-_FILM_SUFFIXES = frozenset(
-    {
-        *(".3gp", ".avi", ".divx", ".dv", ".flv", ".h264", ".h265", ".m2ts", ".m2v", ".m4v"),
-        *(".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".mxf", ".nut", ".ogv", ".ts"),
-        *(".vob", ".webm", ".wmv"),
-    }
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +33,7 @@ class FilmList:
 def is_film_name(word: str) -> bool:
     """Return whether a word names an existing file, or looks like a film or a pattern."""
     path = Path(word)
-    is_like_film = path.suffix.lower() in _FILM_SUFFIXES or is_address(word)
+    is_like_film = path.suffix.lower() in FILM_SUFFIXES or is_address(word)
     return path.is_file() or is_like_film or is_pattern(word) or is_sequence_pattern(word)
 
 

@@ -26,13 +26,14 @@ from filmcolor.cli.probe_encoder import probe_encoder
 from filmcolor.cli.run import run
 from filmcolor.cli.shots import shots
 from filmcolor.cli.stills import stills
+from filmcolor.cli.studio import studio
 from filmcolor.cli.train import train
 from filmcolor.cli.verify import verify
 from filmcolor.errors import FilmcolorError
 from filmcolor.version import __version__
 
 _SECTIONS = {
-    "Colour a film": (run, photo),
+    "Colour a film": (run, studio, photo),
     "Look first": (preview_command, probe_command, shots),
     "Measure": (verify, measure),
     "Train": (stills, train, evaluate, export_model, export_encoder, probe_encoder),

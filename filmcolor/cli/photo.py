@@ -16,6 +16,7 @@ from filmcolor.cli.options import (
     EXIT_ERROR,
     EXIT_INTERRUPTED,
     OUTPUT,
+    REFERENCES,
     color_options,
     force_option,
     jobs_option,
@@ -44,6 +45,13 @@ if TYPE_CHECKING:
 )
 @force_option
 @color_options
+@path_option(
+    "--hints",
+    metavar="PICTURE",
+    section=REFERENCES,
+    help="Colour strokes on a transparent picture of one photograph, which fill the areas around "
+    "them.",
+)
 @jobs_option("Number of processes that colour pictures.")
 @skip_existing_option("Skip pictures that have a result already.")
 @log_option
@@ -52,6 +60,7 @@ def photo(
     pictures: tuple[Path, ...],
     output: Path | None,
     force: bool,
+    hints: Path | None,
     jobs: int,
     skip_existing: bool,
     log_path: Path | None,
@@ -74,13 +83,19 @@ def photo(
         settings = PhotoSettings(make_color_options(params), force, skip_existing)
         log = EventLog(log_path)
         if len(pictures) == 1 and not is_folder_or_pattern(pictures[0]):
-            _color_single(pictures[0], output, settings, log, quiet)
+            _color_single(pictures[0], output, hints, settings, _Mode(jobs, log, quiet))
+        elif hints is not None:
+            raise click.UsageError("--hints are strokes on one picture; name that picture alone")
         else:
-            _color_batch(pictures, output, settings, _BatchMode(jobs, log, quiet))
+            _color_batch(pictures, output, settings, _Mode(jobs, log, quiet))
 
 
 def _color_single(
-    picture: Path, output: Path | None, settings: "PhotoSettings", log: EventLog, quiet: bool
+    picture: Path,
+    output: Path | None,
+    hints: Path | None,
+    settings: "PhotoSettings",
+    mode: "_Mode",
 ) -> None:
     """Colour one picture; `output` is a folder if it is one already, or has no suffix."""
     from filmcolor.files import new_folder
@@ -90,17 +105,17 @@ def _color_single(
     folder = output if is_folder else None
     target = photo_path(picture, folder) if is_folder or output is None else output
     if settings.skip_existing and target.is_file():
-        print_line(f"{target} is there already, left alone", quiet)
+        print_line(f"{target} is there already, left alone", mode.quiet)
         return
-    lines = nullcontext() if quiet else notices(lambda line: click.echo(line, err=True))
-    with lines, log.recording_errors(picture), new_folder(folder):
-        colorize_photo(picture, target, options=settings.options, force=settings.force)
-    log.write("finished", film=str(picture), output=str(target))
-    print_line(str(target), quiet)
+    lines = nullcontext() if mode.quiet else notices(lambda line: click.echo(line, err=True))
+    with lines, mode.log.recording_errors(picture), new_folder(folder):
+        colorize_photo(picture, target, options=settings.options, hints=hints, force=settings.force)
+    mode.log.write("finished", film=str(picture), output=str(target))
+    print_line(str(target), mode.quiet)
 
 
 @dataclass(frozen=True, slots=True)
-class _BatchMode:
+class _Mode:
     """Options that do not change the results."""
 
     jobs: int
@@ -109,7 +124,7 @@ class _BatchMode:
 
 
 def _color_batch(
-    names: tuple[Path, ...], output: Path | None, settings: "PhotoSettings", mode: _BatchMode
+    names: tuple[Path, ...], output: Path | None, settings: "PhotoSettings", mode: _Mode
 ) -> None:
     """Colour all pictures that the names stand for, print a summary, and exit."""
     from filmcolor.pipeline.album import list_pictures

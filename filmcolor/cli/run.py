@@ -1,7 +1,9 @@
 """The `run` command: films in, the same films out in colour."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +14,7 @@ from filmcolor.cli.event_log import EventLog
 from filmcolor.cli.help import command, option
 from filmcolor.cli.inputs import FilmList, list_films
 from filmcolor.cli.interrupts import report_interrupt, signals_as_interrupt
+from filmcolor.cli.json_progress import JsonProgress
 from filmcolor.cli.options import (
     EXIT_ERROR,
     EXIT_INTERRUPTED,
@@ -113,6 +116,15 @@ _long_run_options = combine(
         help="Exit with code 1 if a film was damaged, though it was coloured.",
     ),
     log_option,
+    option(
+        "--progress",
+        "progress_format",
+        type=click.Choice(["bar", "json"]),
+        default="bar",
+        show_default=True,
+        section=LONG_RUNS,
+        help="json: print events for another program on stdout, one line of JSON each.",
+    ),
 )
 
 
@@ -147,6 +159,7 @@ def run(
     skip_existing: bool,
     strict: bool,
     log_path: Path | None,
+    progress_format: str,
     is_profiled: bool,
     quiet: bool,
     **params: Any,
@@ -165,6 +178,10 @@ def run(
     film_list = list_films(films, output)
     if is_profiled and not (film_list.is_single and jobs == 1):
         raise click.UsageError("--profile is of one film, in one process")
+    is_json = progress_format == "json"
+    if is_json and (quiet or is_profiled):
+        name = "--quiet" if quiet else "--profile"
+        raise click.UsageError(f"--progress json prints events alone; leave out {name}")
 
     with signals_as_interrupt():
         from filmcolor.output.options import Encoding
@@ -179,7 +196,8 @@ def run(
             "restart": restart,
             "tag": not no_tag,
         }
-        mode = _RunMode(jobs, is_profiled, skip_existing, strict, quiet, EventLog(log_path))
+        log = EventLog(log_path, is_printed=is_json)
+        mode = _RunMode(jobs, is_profiled, skip_existing, strict, quiet or is_json, is_json, log)
         if film_list.is_single:
             _run_single(film_list.films[0], output, mode, settings)
         else:
@@ -194,7 +212,8 @@ class _RunMode:
     is_profiled: bool
     skip_existing: bool
     strict: bool
-    quiet: bool
+    quiet: bool  # no lines for people on stdout
+    is_json: bool  # events there instead
     log: EventLog
 
 
@@ -205,10 +224,11 @@ def _run_single(film: Path, output: Path | None, mode: _RunMode, settings: dict[
     from filmcolor.runtime.profiler import Profiler
 
     profiler = Profiler() if mode.is_profiled else None
-    with mode.log.recording_errors(film), progress_bar(mode.quiet, film) as progress:
+    with mode.log.recording_errors(film), _show_progress(film, mode) as progress:
         if mode.skip_existing if output is None else output.is_dir():
             output = output_path(film, output, settings["encoding"], settings["options"])
         if mode.skip_existing and output is not None and (output.is_file() or has_images(output)):
+            mode.log.skipped(film, output)
             print_line(f"{output} is there already, left alone", mode.quiet)
             return
         report = colorize(
@@ -218,10 +238,21 @@ def _run_single(film: Path, output: Path | None, mode: _RunMode, settings: dict[
     print_line(str(report), mode.quiet)
     if profiler:
         click.echo("\n".join(_format_profile(profiler, report.num_frames)))
-    for line in report.damage:
+    for line in () if mode.is_json else report.damage:
         click.echo(escape_controls(_format_warning(film, line)), err=True)
     if mode.strict and report.damage:
         click.get_current_context().exit(EXIT_ERROR)
+
+
+@contextmanager
+def _show_progress(film: Path, mode: _RunMode) -> Iterator[Callable[..., None] | None]:
+    """Give a callback (done, total) that shows the progress of one film; None when quiet."""
+    if mode.is_json:
+        with JsonProgress(mode.log) as display:
+            yield partial(display.advance, film)
+    else:
+        with progress_bar(mode.quiet, film) as progress:
+            yield progress
 
 
 def _run_batch(
@@ -231,7 +262,8 @@ def _run_batch(
     from filmcolor.pipeline.batch import colorize_many
 
     outcomes: list[Outcome] = []
-    with BatchProgress(mode.quiet) as progress:
+    display = JsonProgress(mode.log) if mode.is_json else BatchProgress(mode.quiet)
+    with display as progress:
 
         def finish(outcome: "Outcome") -> None:
             outcomes.append(outcome)
@@ -244,6 +276,8 @@ def _run_batch(
             elif outcome.error:
                 mode.log.failed(outcome.film, str(outcome.error))
                 progress.print_error(outcome.film, str(outcome.error))
+            else:
+                mode.log.skipped(outcome.film)
 
         try:
             colorize_many(
@@ -264,6 +298,7 @@ def _run_batch(
     else:
         if film_list.excluded:
             summary += f"; {len(film_list.excluded)} of earlier runs left out"
+        mode.log.write("summary", text=summary)
         print_line(summary, mode.quiet)
     click.get_current_context().exit(code)
 

@@ -78,6 +78,7 @@ class Palette:
 
     base: Grade
     ranges: tuple[tuple[int, int, Grade], ...] = ()  # (first, stop), half-open, in order
+    has_own_base: bool = False  # the base grade is that of a palette file
 
     def grade_of(self, number: int) -> Grade:
         """Return the grade of a frame."""
@@ -88,10 +89,12 @@ class Palette:
 
     @property
     def digest(self) -> str:
-        """A digest of the ranges, "" without any."""
-        if not self.ranges:
+        """A digest of what a palette file sets, "" for nothing."""
+        if not self.ranges and not self.has_own_base:
             return ""
         text = json.dumps([[first, stop, asdict(grade)] for first, stop, grade in self.ranges])
+        if self.has_own_base:
+            text += json.dumps(asdict(self.base))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

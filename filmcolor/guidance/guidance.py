@@ -22,12 +22,15 @@ from filmcolor.guidance.likeness_plan import (
 )
 from filmcolor.guidance.model_guide import KeyFrame
 from filmcolor.guidance.palette_file import read_palette
-from filmcolor.guidance.references import Pictures, Reference, read_pictures
+from filmcolor.guidance.picture_reader import GuideOf, PictureReader
+from filmcolor.guidance.references import Pictures, Reference, digest_of
 from filmcolor.guidance.shot_matching import Analyse
 from filmcolor.types.film import FilmInfo
 from filmcolor.video.frame_index import FrameIndex
+from filmcolor.video.sequence_names import file_state
 
 _log = logging.getLogger(__name__)
+_NUM_PLANS = 4  # of likeness that are kept: an earlier one comes back when a change is undone
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,7 +63,7 @@ def read_guidance(
     """Return the guidance for a film.
 
     `grade`: of frames that the palette file does not name. `palette`: a TOML file;
-    `references`, `hints`: sources of pictures, see `references.read_pictures`; `references` may be
+    `references`, `hints`: sources of pictures, see `read_pictures`; `references` may be
     films in colour too, see `colored_film.split_sources`. `match_shots`:
     things have one colour in all shots that show them. `size`: short side that the network sees,
     pixels. `index`: the film's, if it has been read. `load_network`: returns what compares frames,
@@ -73,38 +76,80 @@ def read_guidance(
     index = index or FrameIndex.read(info)
     if palette:
         grades = read_palette(Path(palette), grade, info, index)
-    film_paths, sources = split_sources(references)
-    pictures = read_pictures(sources, info, index, size, hints)
-    films = read_colored_films(film_paths, info, index)
-    notes = [describe(film, index, info) for film in films]
-    if not (pictures.lookalikes or match_shots):
-        _log_notes(info, notes)
-        return Guidance(grades, pictures.references, films, notes=tuple(notes))
-    likeness = plan_likeness(
-        info,
-        index,
-        size,
-        load_network(),
-        pictures=pictures.lookalikes,
-        references=[(r.number, r.ab, r.coverage) for r in pictures.references],
-        is_matched=match_shots,
-    )
-    digest = digest_of_pictures(pictures.lookalikes)
-    notes += _notes(info, pictures, likeness)
-    _log_notes(info, notes)
-    return Guidance(
-        grades,
-        pictures.references,
-        films,
-        likeness=likeness,
-        pictures_digest=digest,
-        notes=tuple(notes),
-    )
-
-
-def _log_notes(info: FilmInfo, notes: Sequence[str]) -> None:
-    for note in notes:
+    reader = GuidanceReader(info, index, size, load_network)
+    guidance = reader.read(grades, references, hints, match_shots=match_shots)
+    for note in guidance.notes:
         _log.info("%s: %s", info.path, note)  # before the run: a picture may be a mistake
+    return guidance
+
+
+class GuidanceReader:
+    """Reads the guidance of one film again and again; what has not changed is not read again."""
+
+    def __init__(
+        self,
+        info: FilmInfo,
+        index: FrameIndex,
+        size: int,
+        load_network: Callable[[], Analyse],
+        guide_of: GuideOf | None = None,
+    ) -> None:
+        """Take a film; `guide_of` is that of `PictureReader`, the others of `read_guidance`."""
+        self._info, self._index, self._size = info, index, size
+        self._load_network = load_network
+        self.pictures = PictureReader(info, index, size, guide_of)
+        self._films: dict[object, tuple[ColoredFilm, ...]] = {}
+        self._likeness: dict[object, LikenessPlan] = {}
+
+    def read(
+        self,
+        palette: Palette,
+        references: Sequence[str] = (),
+        hints: Sequence[str] = (),
+        *,
+        match_shots: bool = False,
+    ) -> Guidance:
+        """Return the guidance of sources; see `read_guidance`. Raises its errors."""
+        info, index = self._info, self._index
+        film_paths, sources = split_sources(references)
+        pictures = self.pictures.read(sources, hints)
+        films = self._read_films(film_paths)
+        notes = [describe(film, index, info) for film in films]
+        if not (pictures.lookalikes or match_shots):
+            return Guidance(palette, pictures.references, films, notes=tuple(notes))
+        digest = digest_of_pictures(pictures.lookalikes)
+        likeness = self._plan_likeness(pictures, digest, match_shots)
+        notes += _notes(info, pictures, likeness)
+        return Guidance(
+            palette,
+            pictures.references,
+            films,
+            likeness=likeness,
+            pictures_digest=digest,
+            notes=tuple(notes),
+        )
+
+    def _read_films(self, paths: Sequence[Path]) -> tuple[ColoredFilm, ...]:
+        key = tuple((path, file_state(path)) for path in paths)
+        if key not in self._films:
+            self._films = {key: read_colored_films(paths, self._info, self._index)}
+        return self._films[key]
+
+    def _plan_likeness(self, pictures: Pictures, digest: str, is_matched: bool) -> LikenessPlan:
+        key = digest, is_matched and digest_of(pictures.references), is_matched
+        if key not in self._likeness:
+            if len(self._likeness) >= _NUM_PLANS:
+                del self._likeness[next(iter(self._likeness))]
+            self._likeness[key] = plan_likeness(
+                self._info,
+                self._index,
+                self._size,
+                self._load_network(),
+                pictures=pictures.lookalikes,
+                references=[(r.number, r.ab, r.coverage) for r in pictures.references],
+                is_matched=is_matched,
+            )
+        return self._likeness[key]
 
 
 def _notes(info: FilmInfo, pictures: Pictures, likeness: LikenessPlan) -> list[str]:

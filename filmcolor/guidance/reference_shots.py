@@ -80,11 +80,7 @@ def place_references(
     where it has some already. Raises InputError when a reference's
     frame cannot be decoded.
     """
-    ordered = sorted(references, key=lambda reference: reference.number)
-    before = [r for r in ordered if r.number < start]
-    after = [r for r in ordered if stop is not None and r.number >= stop]
-    inside = ordered[len(before) : len(ordered) - len(after)]
-    near = [*before[-MAX_NEIGHBORS:], *inside, *after[:MAX_NEIGHBORS]]
+    near = near_references(references, start, stop)
     if proxies is None:
         proxies = _read_with(info, short_side, index or FrameIndex.read(info))
     reader = _Reader(info, proxies, {r.number for r in near})
@@ -101,6 +97,17 @@ def place_references(
         frame = reader.frame(number)
         placed.append(PlacedReference(reference, frame.luma, frame.guide, first, end))
     return placed
+
+
+def near_references(
+    references: Sequence[Reference], start: int, stop: int | None
+) -> list[Reference]:
+    """Return the references that may serve frames start to stop (half-open), in order."""
+    ordered = sorted(references, key=lambda reference: reference.number)
+    before = [r for r in ordered if r.number < start]
+    after = [r for r in ordered if stop is not None and r.number >= stop]
+    inside = ordered[len(before) : len(ordered) - len(after)]
+    return [*before[-MAX_NEIGHBORS:], *inside, *after[:MAX_NEIGHBORS]]
 
 
 def _read_with(info: FilmInfo, short_side: int, index: FrameIndex) -> Proxies:

@@ -7,7 +7,7 @@ digests), or a run would propagate automatic colours as if they had been given.
 import hashlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
@@ -27,33 +27,46 @@ _TIME_NAME = re.compile(r"(\d\d)-(\d\d)-(\d\d)((?:[.,]\d+)?)(?![\w-])")
 
 def list_pictures(source: str) -> Iterator[tuple[Path, Fraction | None]]:
     """Yield the pictures of a source, each with its time where one was typed."""
-    path, seconds = Path(source), None
-    name, at, time = source.rpartition("@")
-    if at and not path.exists() and Path(name).exists():
-        path = Path(name)
-        try:
-            seconds = parse_timecode(time)
-        except SettingsError as error:
-            raise SettingsError(f"{source}: {error}") from error
+    path, seconds = split_time(source)
     if not path.is_dir():
         yield path, seconds
         return
     if seconds is not None:
         raise SettingsError(f"{source}: {path} is a folder; only a picture can have a time")
-    pictures = [p for p in sorted(path.iterdir()) if _is_color_picture(p)]
-    if not pictures:
-        raise InputError(
-            f"{path} holds no pictures in colour; put some there, "
-            "or begin with: filmcolor shots FILM --export DIR"
-        )
-    digests = exported_digests(path)
-    painted = [p for p in pictures if digests.get(p.name) != file_digest(p)]
-    if not painted:
+    painted = find_painted(path)
+    if not painted and any(map(_is_color_picture, path.iterdir())):
         raise InputError(
             f"{path}: all pictures are unchanged since their export; paint some, "
             "or name those that shall stay as they are"
         )
+    if not painted:
+        raise InputError(
+            f"{path} holds no pictures in colour; put some there, "
+            "or begin with: filmcolor shots FILM --export DIR"
+        )
     yield from ((p, None) for p in painted)
+
+
+def split_time(source: str) -> tuple[Path, Fraction | None]:
+    """Return the path of a source, and the time that was typed with it."""
+    name, at, time = source.rpartition("@")
+    if not at or Path(source).exists() or not Path(name).exists():
+        return Path(source), None
+    try:
+        return Path(name), parse_timecode(time)
+    except SettingsError as error:
+        raise SettingsError(f"{source}: {error}") from error
+
+
+def find_painted(folder: Path, digest_of: Callable[[Path], str] | None = None) -> list[Path]:
+    """Return the pictures in colour of a folder, in order, without unpainted exports.
+
+    `digest_of`: `file_digest`, or one that keeps what it read before.
+    """
+    pictures = [p for p in sorted(folder.iterdir()) if _is_color_picture(p)]
+    exported = exported_digests(folder)
+    digest_of = digest_of or file_digest
+    return [p for p in pictures if p.name not in exported or exported[p.name] != digest_of(p)]
 
 
 def frame_number(

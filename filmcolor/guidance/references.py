@@ -1,9 +1,8 @@
 """References: pictures that give the colours of some of a film's frames, or of what they show.
 
-Everything about them that can be refused is refused here, before the first frame. A reference's
-digest covers its colours and frame, not its file, so a picture may be renamed or saved again. A
-picture that is no frame of the film is a *lookalike*: things that look alike take its colours
-(`guidance.likeness_plan`).
+`guidance.picture_reader` compares them with their frames. A reference's digest covers its colours
+and frame, not its file, so a picture may be renamed or saved again. A picture that is no frame of
+the film is a *lookalike*: things that look alike take its colours (`guidance.likeness_plan`).
 """
 
 import hashlib
@@ -19,18 +18,17 @@ from numpy.typing import NDArray
 from filmcolor.color.spaces import lab_from_rgb, luma_from_rgb
 from filmcolor.errors import InputError
 from filmcolor.guidance.exemplars import Exemplar
-from filmcolor.guidance.reference_frames import detail_of_picture, find_frames, is_alike
-from filmcolor.guidance.reference_sources import frame_number, list_pictures
+from filmcolor.guidance.reference_frames import detail_of_picture
+from filmcolor.guidance.reference_sources import frame_number
 from filmcolor.images.image_file import read_rgba
 from filmcolor.types.film import FilmInfo
 from filmcolor.types.frames import FloatPlane
-from filmcolor.video.decoder import read_luma
 from filmcolor.video.frame_index import FrameIndex
-from filmcolor.video.proxy import downscale, halve, proxy_size
+from filmcolor.video.proxy import proxy_size
 
 _MAX_STRETCH = 1.02  # of a picture's aspect relative to the film's
-_MIN_OPAQUE = 0.9  # mean opacity of a whole picture; below it a picture holds strokes
-_MIN_OPACITY = 0.02  # of a painted sample
+MIN_OPAQUE = 0.9  # mean opacity of a whole picture; below it a picture holds strokes
+MIN_OPACITY = 0.02  # of a painted sample
 _MIN_CHROMA = 3.0  # CIELAB: the maximum of a picture in colour
 _BAND = 64  # rows of a picture that are converted at a time
 # sizes of a lookalike that are compared, relative to the film's: things in it may be larger
@@ -59,63 +57,18 @@ class Pictures:
 
 
 @dataclass(slots=True, eq=False)
-class _Picture:
+class Picture:
     """A picture as far as it is known without the film's frames."""
 
     path: Path
     number: int | None  # of its frame; None until it is found
+    is_sought: bool  # whether its frame has to be found
     is_hint: bool
     ab: FloatPlane
     coverage: FloatPlane
     detail: FloatPlane | None  # of a whole picture with the film's aspect
     lookalikes: tuple[Exemplar, ...]  # what it is if it has no frame
-
-
-def read_pictures(
-    sources: Sequence[str],
-    info: FilmInfo,
-    index: FrameIndex,
-    size: int,
-    hints: Sequence[str] = (),
-) -> Pictures:
-    """Return the references and lookalikes that pictures hold.
-
-    A source is a picture, `PICTURE@TIMECODE`, or a folder of pictures. The frame of a picture is
-    given by the time, else by its name (`frame-001234.png`, `00-01-23.456.png`), else it is
-    searched by its luma in one pass over the film; a picture without one is a lookalike. Pictures
-    are upright, of any size; those of frames have the aspect of the film as shown or of its frames
-    as coded. Transparent pixels give no colour. `hints`: sources of strokes on transparency, which
-    are propagated to edges. `size`: short side that the network sees, pixels.
-
-    A folder's grey pictures (`*.grey.png`) and unpainted exports are left out. Raises an InputError
-    that names the picture when one does not fit the film.
-    """
-    pictures = [
-        _read(path, seconds, is_hint, info, index, size)
-        for group, is_hint in ((sources, False), (hints, True))
-        for source in group
-        for path, seconds in list_pictures(source)
-    ]
-    sought = [(p, p.detail) for p in pictures if p.number is None and p.detail is not None]
-    numbers = find_frames([detail for _, detail in sought], info, index)
-    for (picture, _), number in zip(sought, numbers, strict=True):
-        picture.number = number
-    paths: dict[int, Path] = {}
-    references: list[Reference] = []
-    lookalikes: list[Exemplar] = []
-    for picture in pictures:
-        if picture.number is None:
-            lookalikes += picture.lookalikes
-            continue
-        if picture.number in paths:
-            raise InputError(
-                f"{paths[picture.number]} and {picture.path} are both of frame {picture.number}; "
-                "leave one out"
-            )
-        paths[picture.number] = picture.path
-        references.append(_check(picture, picture.number, info, index, size))
-    references.sort(key=lambda reference: reference.number)
-    return Pictures(tuple(references), tuple(lookalikes))
+    reference: Reference | None = None  # once its frame has been compared with it
 
 
 def digest_of(references: Sequence[Reference]) -> str:
@@ -128,14 +81,19 @@ def digest_of(references: Sequence[Reference]) -> str:
     return digest.hexdigest()[:16] if references else ""
 
 
-def _read(
+def read_picture(
     path: Path,
     seconds: Fraction | None,
     is_hint: bool,
     info: FilmInfo,
     index: FrameIndex,
     size: int,
-) -> _Picture:
+) -> Picture:
+    """Return a picture, not yet compared with its frame.
+
+    `seconds`: the time that was typed with it. `size`: short side that the network sees, pixels.
+    Raises an InputError that names the picture when it does not fit the film.
+    """
     rgba = read_rgba(path)
     number = frame_number(path, seconds, info, index)
     has_films_aspect = _has_aspect(rgba.shape, info)
@@ -143,18 +101,19 @@ def _read(
         raise _aspect_error(path, rgba.shape, info)
     rgba = np.ascontiguousarray(info.orientation.as_coded(rgba))
     width, height = proxy_size(*info.display_size, size)
-    ab, coverage = _at_size(rgba, (width // 2, height // 2))
-    _check_paint(path, ab, coverage, is_hint)
-    is_whole = coverage.mean() >= _MIN_OPAQUE
+    ab, coverage = colors_at_size(rgba, (width // 2, height // 2))
+    check_paint(path, ab, coverage, is_hint)
+    is_whole = coverage.mean() >= MIN_OPAQUE
     if number is None and not is_whole:
         raise InputError(
             f"{path}: strokes alone do not show which frame they belong to; "
             "name the file frame-NUMBER.png, or write PICTURE@TIMECODE"
         )
-    is_sought = is_whole and has_films_aspect
-    picture_detail = detail_of_picture(rgba, info) if is_sought else None
+    has_detail = is_whole and has_films_aspect
+    picture_detail = detail_of_picture(rgba, info) if has_detail else None
     lookalikes = _lookalikes(str(path), rgba, size) if number is None else ()
-    return _Picture(path, number, is_hint, ab, coverage, picture_detail, lookalikes)
+    is_sought = has_detail and number is None
+    return Picture(path, number, is_sought, is_hint, ab, coverage, picture_detail, lookalikes)
 
 
 def _lookalikes(name: str, rgba: NDArray[np.uint8], size: int) -> tuple[Exemplar, ...]:
@@ -167,7 +126,7 @@ def _lookalikes(name: str, rgba: NDArray[np.uint8], size: int) -> tuple[Exemplar
         own_size = proxy_size(width, height, max(32, round(scale * short_side)))
         small = cv2.resize(rgba, own_size, interpolation=cv2.INTER_AREA).astype(np.float32)
         luma = luma_from_rgb(*(np.ascontiguousarray(small[..., n]) for n in range(3)))
-        planes = _at_size(rgba, (own_size[0] // 8, own_size[1] // 8))
+        planes = colors_at_size(rgba, (own_size[0] // 8, own_size[1] // 8))
         exemplars.append(Exemplar.make(name, np.rint(luma).astype(np.uint8), *planes))
     return tuple(exemplars)
 
@@ -178,7 +137,12 @@ def _has_aspect(shape: tuple[int, ...], info: FilmInfo) -> bool:
     is_turned = info.quarter_turns % 2 == 1
     sizes = info.display_size, (info.width, info.height)
     expected = [height / width if is_turned else width / height for width, height in sizes]
-    return any(max(aspect / e, e / aspect) <= _MAX_STRETCH for e in expected)
+    return any(is_same_aspect(aspect, e) for e in expected)
+
+
+def is_same_aspect(aspect: float, expected: float) -> bool:
+    """Return whether two aspects, width over height, are of one picture at two sizes."""
+    return max(aspect / expected, expected / aspect) <= _MAX_STRETCH
 
 
 def _aspect_error(path: Path, shape: tuple[int, ...], info: FilmInfo) -> InputError:
@@ -191,10 +155,11 @@ def _aspect_error(path: Path, shape: tuple[int, ...], info: FilmInfo) -> InputEr
     )
 
 
-def _check_paint(path: Path, ab: FloatPlane, coverage: FloatPlane, is_hint: bool) -> None:
-    if coverage.max() < _MIN_OPACITY:
+def check_paint(path: Path, ab: FloatPlane, coverage: FloatPlane, is_hint: bool) -> None:
+    """Raise InputError for a picture without colours, or hints without transparency."""
+    if coverage.max() < MIN_OPACITY:
         raise InputError(f"{path}: nothing is painted on it; is it the layer with the strokes?")
-    is_whole = coverage.mean() >= _MIN_OPAQUE
+    is_whole = coverage.mean() >= MIN_OPAQUE
     if is_hint and is_whole:
         raise InputError(
             f"{path} has no transparency, and hints are strokes on transparency: "
@@ -204,7 +169,7 @@ def _check_paint(path: Path, ab: FloatPlane, coverage: FloatPlane, is_hint: bool
         raise InputError(f"{path} has no colour; hand over the picture that you coloured")
 
 
-def _at_size(rgba: NDArray[np.uint8], size: tuple[int, int]) -> tuple[FloatPlane, FloatPlane]:
+def colors_at_size(rgba: NDArray[np.uint8], size: tuple[int, int]) -> tuple[FloatPlane, FloatPlane]:
     """Return ab (h, w, 2) and opacity (h, w) in 0..1 of R'G'B' and opacity (H, W, 4).
 
     Means over the pixels of each sample, ab weighted by opacity. Computed in bands of rows that
@@ -212,6 +177,9 @@ def _at_size(rgba: NDArray[np.uint8], size: tuple[int, int]) -> tuple[FloatPlane
     """
     bands = []
     for top in range(0, len(rgba), _BAND):
+        if not rgba[top : top + _BAND, :, 3].any():  # most of a picture with strokes
+            bands.append(np.zeros((len(rgba[top : top + _BAND]), size[0], 3), np.float32))
+            continue
         band = rgba[top : top + _BAND] * np.float32(1.0 / 255.0)
         red, green, blue, opacity = cv2.split(band)
         _, a, b = lab_from_rgb(red, green, blue)
@@ -222,26 +190,3 @@ def _at_size(rgba: NDArray[np.uint8], size: tuple[int, int]) -> tuple[FloatPlane
     coverage: FloatPlane = np.ascontiguousarray(merged[..., 2]).clip(0.0, 1.0)
     ab: FloatPlane = merged[..., :2] / np.maximum(coverage, 1e-6)[..., None]
     return ab, coverage
-
-
-def _check(
-    picture: _Picture, number: int, info: FilmInfo, index: FrameIndex, size: int
-) -> Reference:
-    """Return the reference of a picture that matches its frame; propagate a hint's strokes."""
-    frame = next(read_luma(info, number, number + 1, index), None)
-    if frame is None:
-        raise InputError(
-            f"{picture.path}: frame {number} of {info.path} does not exist or cannot be decoded; "
-            "give a picture of another"
-        )
-    if picture.detail is not None and not is_alike(picture.detail, frame, info):
-        raise InputError(
-            f"{picture.path} does not look like frame {number} of {info.path}; is it of this "
-            "film? without a number in its name its frame is searched for"
-        )
-    if not picture.is_hint:
-        return Reference(number, picture.ab, picture.coverage)
-    from filmcolor.guidance.scribbles import propagate
-
-    guide = halve(downscale(frame.luma, proxy_size(*info.display_size, size), info.coding))
-    return Reference(number, *propagate(picture.ab, picture.coverage, guide))

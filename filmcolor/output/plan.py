@@ -153,11 +153,11 @@ def _plan_picture(info: FilmInfo, path: Path, encoding: Encoding) -> OutputPlan:
         width=width,
         height=height,
         writes_captions=encoding.captions,
-        **_color_tags(info),
+        **color_tags(info),
     )
 
 
-def _color_tags(info: FilmInfo) -> dict[str, Any]:
+def color_tags(info: FilmInfo) -> dict[str, Any]:
     """Return the source's primaries and transfer, or the usual ones of its matrix."""
     usual = info.coding.matrix if info.coding.matrix in (1, 5, 6, 7, 9) else UNSPECIFIED
     transfer = {5: 6, 9: 14}.get(usual, usual)  # BT.601-625 and BT.2020 share others' curves

@@ -5,13 +5,17 @@ Linux, macOS and Windows.
 """
 
 import os
+import select
 import signal
+import stat
+import subprocess
 import sys
 import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 # sent to end a process that should clean up first: by `kill`, or when its terminal is closed
 if sys.platform == "win32":
@@ -29,6 +33,15 @@ def num_cores() -> int:
 
 def cache_folder() -> Path:
     """Return the user's folder for what can be made again; it may not exist."""
+    return _user_folder("XDG_CACHE_HOME", ".cache", "Caches")
+
+
+def state_folder() -> Path:
+    """Return the user's folder for what is kept between two starts; it may not exist."""
+    return _user_folder("XDG_STATE_HOME", ".local/state", "Application Support")
+
+
+def _user_folder(variable: str, linux: str, mac: str) -> Path:
     try:
         home = Path.home()
     except RuntimeError:  # the user has none
@@ -36,9 +49,9 @@ def cache_folder() -> Path:
     if sys.platform == "win32":
         base = os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local"
     elif sys.platform == "darwin":
-        base = home / "Library" / "Caches"
+        base = home / "Library" / mac
     else:
-        base = os.environ.get("XDG_CACHE_HOME") or home / ".cache"
+        base = os.environ.get(variable) or home / linux
     return Path(base) / "filmcolor"
 
 
@@ -49,6 +62,56 @@ def lower_thread_priority(steps: int) -> None:
         with suppress(OSError):  # sandboxes may forbid it
             niceness = os.getpriority(os.PRIO_PROCESS, thread) + steps
             os.setpriority(os.PRIO_PROCESS, thread, min(19, niceness))
+
+
+def lower_process_priority(pid: int, steps: int) -> None:
+    """Make a process that has just been started `steps` nicer, and what it will start.
+
+    Windows has its priorities set at the start: see `background_process_options`.
+    """
+    if sys.platform != "win32":
+        with suppress(OSError):  # sandboxes may forbid it, or it has ended
+            niceness = os.getpriority(os.PRIO_PROCESS, pid) + steps
+            os.setpriority(os.PRIO_PROCESS, pid, min(19, niceness))
+
+
+def background_process_options() -> dict[str, Any]:
+    """Return the options of `subprocess.Popen` for a process that its parent alone interrupts.
+
+    It has a process group of its own: Ctrl-C in the terminal does not reach it. (In a session of
+    its own, Linux would share the processor fairly between both, whatever their niceness.)
+    """
+    if sys.platform == "win32":
+        flags = subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.BELOW_NORMAL_PRIORITY_CLASS
+        return {"creationflags": flags}
+    return {"process_group": 0}
+
+
+def interrupt_process(process: "subprocess.Popen[Any]") -> None:
+    """Ask a process of `background_process_options` to clean up and end."""
+    with suppress(OSError):  # it has ended
+        if sys.platform == "win32":
+            process.send_signal(signal.CTRL_BREAK_EVENT)
+        else:  # SIGINT may be ignored: a shell starts its background jobs, and theirs, like that
+            process.send_signal(signal.SIGTERM)
+
+
+def stop_without_reader(descriptor: int) -> None:
+    """Send this process SIGTERM once nobody reads from the pipe that it writes to.
+
+    A write would find out too, but may be minutes away; on Windows only a write does.
+    """
+    if sys.platform == "win32" or not stat.S_ISFIFO(os.fstat(descriptor).st_mode):
+        return
+    threading.Thread(target=_wait_for_reader_end, args=(descriptor,), daemon=True).start()
+
+
+def _wait_for_reader_end(descriptor: int) -> None:
+    if sys.platform != "win32":
+        poll = select.poll()
+        poll.register(descriptor, 0)  # no event but an error or the end
+        poll.poll()
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
 
 
 def sync_folder(path: Path) -> None:

@@ -279,6 +279,28 @@ def remove_leftovers(target: Path) -> None:
             pass
 
 
+def is_being_written(target: Path) -> bool:
+    """Return whether a run is writing an output now."""
+    lock = _folder_for(target) / _LOCK
+    if not lock.exists():
+        return False
+    try:
+        with FileLock(lock, blocking=False):
+            return False
+    except Timeout:
+        return True
+    except (OSError, NotImplementedError):  # it has just ended, or the drive has no locks
+        return False
+
+
+def discard_segments(target: Path) -> None:
+    """Remove what interrupted runs have left of an output; nothing while a run is writing it."""
+    journal = Journal(target)
+    if journal.folder.is_dir():
+        with suppress(OutputError), journal:
+            journal.remove()
+
+
 @contextmanager
 def explain_resume(journal: Journal, segments: Sequence[Segment]) -> Iterator[None]:
     """Add to an error that ends a run what has been finished and how to resume."""

@@ -9,3 +9,15 @@ class NotFoundError(FilmcolorError):
 
 class ConflictError(FilmcolorError):
     """What was to be changed has been changed by someone else meanwhile."""
+
+
+class ForbiddenError(FilmcolorError):
+    """The person who started the studio did not choose this file or folder."""
+
+
+class TooLargeError(FilmcolorError):
+    """What was sent is larger than the studio accepts."""
+
+
+class DiskFullError(FilmcolorError):
+    """The disk has no room for a file."""

@@ -1,0 +1,10 @@
+"""Films by their names."""
+
+# of films, in lower case; what other suffixes hold is decided by reading the file
+FILM_SUFFIXES = frozenset(
+    {
+        *(".3gp", ".avi", ".divx", ".dv", ".flv", ".h264", ".h265", ".m2ts", ".m2v", ".m4v"),
+        *(".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".mxf", ".nut", ".ogv", ".ts"),
+        *(".vob", ".webm", ".wmv"),
+    }
+)

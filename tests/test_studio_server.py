@@ -1,0 +1,481 @@
+"""The routes of the studio: what they call, what they answer, and what they refuse."""
+
+import errno
+import re
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+pytest.importorskip("starlette")
+
+from starlette.routing import Route
+from studio_client import GRADE, PICTURE, REQUESTS, STROKES, make_fake, send
+
+from filmcolor.errors import InputError, OutputError, SettingsError
+from filmcolor.studio import (
+    routes_corrections,
+    routes_files,
+    routes_films,
+    routes_jobs,
+    routes_photos,
+)
+from filmcolor.studio.errors import ConflictError, NotFoundError
+from filmcolor.studio.requests import MAX_JSON_BYTES
+
+ROOT = Path(__file__).parent.parent
+MODULES = (routes_files, routes_films, routes_corrections, routes_jobs, routes_photos)
+
+
+@pytest.fixture
+def fake(tmp_path: Path) -> SimpleNamespace:
+    return make_fake(tmp_path)
+
+
+# ---------------------------------------------------------------- the document
+
+
+def documented_requests() -> set[str]:
+    """Return "METHOD path" of each request in the tables of the API's document."""
+    text = (ROOT / "docs" / "studio-api.md").read_text(encoding="utf-8")
+    found: set[str] = set()
+    for cell in re.findall(r"^\| (`(?:GET|POST|PUT|DELETE) .*?) \|", text, re.M):
+        method = path = ""
+        for chunk in re.findall(r"`([^`]*)`", cell.replace(r"\|", "/")):
+            match = re.fullmatch(r"(?:([A-Z]+) )?(/\S+|…\S*)", chunk)
+            if match:
+                method, tail = match[1] or method, match[2].partition("?")[0]
+                path = tail if tail.startswith("/") else _resolve(path, tail)
+                found.add(f"{method} {re.sub(r'/[A-Z]+(?=/|$)', '/{}', path)}")
+    return found
+
+
+def _resolve(path: str, tail: str) -> str:
+    """Return the path that "…" or "…/word" stands for after another one."""
+    return path if tail == "…" else path.rpartition("/")[0] + tail[1:]
+
+
+def test_the_document_lists_every_route_and_no_other() -> None:
+    routes = {
+        f"{method} {re.sub(r'{[^}]*}', '{}', route.path)}"
+        for module in MODULES
+        for route in module.ROUTES
+        if isinstance(route, Route)
+        for method in route.methods or ()
+        if method != "HEAD"
+    }
+    assert documented_requests() == routes
+    assert len(routes) > 40
+
+
+def test_these_tests_send_every_request_of_the_document() -> None:
+    sent = {
+        re.sub(r"/(f1|c1|j1|p1|\d+)(?=/|$)", "/{}", line.partition("?")[0]) for line in REQUESTS
+    }
+    assert sent == documented_requests()
+
+
+# ---------------------------------------------------------------- what requests do
+
+CALLS: dict[str, Any] = {
+    "GET /api/films": ("film.state_json",),
+    "GET /api/films/f1": ("film.state_json",),
+    "DELETE /api/films/f1": ("studio.close_film", "f1"),
+    "GET /api/films/f1/shots?since=3": ("film.shots_json", 3),
+    "POST /api/films/f1/visible": ("film.set_visible", [1, 2]),
+    "GET /api/films/f1/shots/2/thumbnail?side=grey": ("film.thumbnail", 2, "grey"),
+    "GET /api/films/f1/frames/7?side=color": ("film.frame_jpeg", 7, "color"),
+    "GET /api/films/f1/frames/7/swatches": ("film.swatches", 7),
+    "GET /api/films/f1/shots/2/alike": ("film.alike", 2),
+    "GET /api/films/f1/corrections": ("corrections.state",),
+    "GET /api/films/f1/frames/7/strokes": ("corrections.strokes_png", 7),
+    "POST /api/films/f1/frames/7/strokes": ("corrections.add_strokes", 7, STROKES["strokes"]),
+    "DELETE /api/films/f1/frames/7/strokes": ("corrections.clear_strokes", 7),
+    "GET /api/films/f1/frames/7/reference": ("corrections.reference_picture", 7),
+    "PUT /api/films/f1/frames/7/reference": ("corrections.set_reference", 7, PICTURE),
+    "DELETE /api/films/f1/frames/7/reference": ("corrections.remove_reference", 7),
+    "PUT /api/films/f1/grades": ("corrections.set_grades", [2], GRADE),
+    "PUT /api/films/f1/options": ("corrections.set_options", {"match_shots": True}),
+    "POST /api/films/f1/shots/2/apply": (
+        *("corrections.apply", 2, [3]),
+        {"grade": True, "colors": False},
+    ),
+    "POST /api/films/f1/undo": ("corrections.undo",),
+    "POST /api/films/f1/redo": ("corrections.redo",),
+    "POST /api/films/f1/clips": ("clips.begin", 0, 24),
+    "GET /api/films/f1/clips/c1": ("clips.state", "c1"),
+    "GET /api/films/f1/clips/c1/video": ("clips.path", "c1"),
+    "GET /api/jobs": ("jobs.state",),
+    "POST /api/jobs/j1/pause": ("jobs.pause", "j1"),
+    "POST /api/jobs/j1/resume": ("jobs.resume", "j1"),
+    "POST /api/jobs/j1/stop": ("jobs.stop", "j1"),
+    "DELETE /api/jobs/j1": ("jobs.remove", "j1"),
+    "GET /api/jobs/j1/download": ("jobs.output_path", "j1"),
+    "GET /api/jobs/j1/video": ("jobs.output_path", "j1"),
+    "POST /api/photos?name=portrait.jpg": ("photos.add", "portrait.jpg", PICTURE),
+    "GET /api/photos": ("photos.photos",),
+    "GET /api/photos/p1/image?side=color&size=100": ("photos.image", "p1", "color", 100),
+    "GET /api/photos/p1/strokes": ("photos.strokes", "p1"),
+    "POST /api/photos/p1/strokes": ("photos.draw", "p1", STROKES["strokes"]),
+    "DELETE /api/photos/p1/strokes": ("photos.clear_strokes", "p1"),
+    "PUT /api/photos/p1/grade": ("photos.set_grade", "p1", GRADE),
+    "POST /api/photos/p1/undo": ("photos.undo", "p1"),
+    "POST /api/photos/p1/redo": ("photos.redo", "p1"),
+    "GET /api/photos/p1/download": ("photos.download", "p1"),
+    "DELETE /api/photos/p1": ("photos.remove", "p1"),
+}
+PICTURES = [
+    line for line in REQUESTS if re.search(r"thumbnail|image|s/7\?|^GET.*(strokes|nce)$", line)
+]
+VIDEOS = [line for line in REQUESTS if re.search(r"/(video|download)$", line)]
+
+
+@pytest.mark.parametrize("line", CALLS)
+def test_a_request_calls_its_method_once(fake: SimpleNamespace, line: str) -> None:
+    answer = send(fake.client, line)
+    assert answer.status_code == 200, answer.text
+    calls = [call for call in fake.calls if call[0] not in ("film.check_ready", "film.check_frame")]
+    assert calls == [CALLS[line]]
+    if line not in (*PICTURES, *VIDEOS):
+        assert isinstance(answer.json(), dict)
+        assert answer.headers["cache-control"] == "no-store"
+
+
+def test_the_calls_of_all_requests_are_tested() -> None:
+    others = {  # tested below, and in test_studio_library.py
+        *("GET /api/studio", "GET /api/files", "POST /api/uploads?name=new.mp4"),
+        *("POST /api/films", "POST /api/jobs", "GET /api/films/f1/output?purpose=share"),
+    }
+    assert set(REQUESTS) == set(CALLS) | others
+
+
+def test_the_studio_object_has_what_the_document_lists(fake: SimpleNamespace) -> None:
+    state = fake.client.get("/api/studio").json()
+    assert set(state) == {
+        *("version", "folders", "upload_folder", "max_upload_bytes", "recent", "films"),
+        "purposes",
+    }
+    assert [p["name"] for p in state["purposes"]] == ["share", "archive", "edit", "master"]
+    assert [p["is_playable"] for p in state["purposes"]] == [True, False, False, False]
+    assert all(p["text"] and p["suffix"].startswith(".") for p in state["purposes"])
+
+
+def test_a_film_of_the_folders_is_opened(fake: SimpleNamespace) -> None:
+    path = fake.studio.library.folders[0] / "film.mp4"
+    assert fake.client.post("/api/films", json={"path": str(path)}).json() == {"id": "f1"}
+    assert fake.calls[0] == ("studio.open_film", path)
+
+
+@pytest.mark.parametrize("path", ["/etc/passwd", "../film.mp4", "film.mp4", ""])
+def test_no_other_file_is_opened(fake: SimpleNamespace, path: str) -> None:
+    status = fake.client.post("/api/films", json={"path": path}).status_code
+    assert status == (403 if path.startswith("/") else 400 if not path else 422)
+    assert fake.calls == []
+
+
+def test_a_job_gets_what_the_request_says(fake: SimpleNamespace) -> None:
+    output = str(fake.studio.library.folders[0] / "colour.mp4")
+    wanted = {
+        "film": "f1",
+        "purpose": "edit",
+        "output": output,
+        "start_seconds": 1.5,
+        "force": True,
+    }
+    assert fake.client.post("/api/jobs", json=wanted).status_code == 200
+    times = {"start_seconds": 1.5, "end_seconds": None, "force": True}
+    assert fake.calls[-1] == ("jobs.add", fake.studio.films["f1"], "edit", Path(output), times)
+
+
+def test_a_job_without_an_output_gets_none(fake: SimpleNamespace) -> None:
+    assert send(fake.client, "POST /api/jobs").status_code == 200
+    times = {"start_seconds": None, "end_seconds": None, "force": False}
+    assert fake.calls[-1] == ("jobs.add", fake.studio.films["f1"], "share", None, times)
+
+
+@pytest.mark.parametrize("output", ["/etc/film.mp4", "/tmp/../etc/x.mp4", "FOLDER/.bashrc"])
+def test_a_job_writes_only_where_the_person_chose(fake: SimpleNamespace, output: str) -> None:
+    output = output.replace("FOLDER", str(fake.studio.library.folders[0]))
+    wanted = {"film": "f1", "purpose": "share", "output": output}
+    assert fake.client.post("/api/jobs", json=wanted).status_code == 403
+    assert not [call for call in fake.calls if call[0].startswith("jobs")]
+
+
+def test_a_suggested_output_is_of_the_purpose(fake: SimpleNamespace) -> None:
+    assert fake.client.get("/api/films/f1/output?purpose=master").status_code == 200
+    assert fake.calls[-1] == ("jobs.suggest", fake.studio.films["f1"], "master")
+    assert fake.client.get("/api/films/f1/output?purpose=x").status_code == 400
+
+
+# ---------------------------------------------------------------- pictures and films
+
+
+@pytest.mark.parametrize("line", PICTURES)
+def test_a_picture_that_the_browser_has_is_not_sent_again(fake: SimpleNamespace, line: str) -> None:
+    first = send(fake.client, line)
+    assert first.content == PICTURE
+    assert first.headers["content-type"] in ("image/jpeg", "image/png")
+    assert "no-cache" in first.headers["cache-control"]
+    assert "private" in first.headers["cache-control"]
+    again = send(fake.client, line, headers={"If-None-Match": first.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+    assert again.headers["etag"] == first.headers["etag"]
+    other = send(fake.client, line, headers={"If-None-Match": '"other"'})
+    assert other.content == PICTURE
+
+
+def test_pictures_with_other_bytes_have_other_tags(tmp_path: Path) -> None:
+    line = "GET /api/films/f1/frames/7?side=color"
+    answers = [send(make_fake(tmp_path, frame_jpeg=(d, "v")).client, line) for d in (b"1", b"2")]
+    assert answers[0].headers["etag"] != answers[1].headers["etag"]
+
+
+def test_a_frame_comes_with_its_version(fake: SimpleNamespace) -> None:
+    assert fake.client.get("/api/films/f1/frames/7").headers["x-version"] == "v1"
+
+
+@pytest.mark.parametrize("name", ["thumbnail", "strokes_png", "reference_picture"])
+def test_pictures_that_are_not_there_are_not_found(tmp_path: Path, name: str) -> None:
+    paths = {"thumbnail": "shots/2/thumbnail", "strokes_png": "frames/7/strokes"}
+    client = make_fake(tmp_path, **{name: None}).client
+    answer = client.get(f"/api/films/f1/{paths.get(name, 'frames/7/reference')}")
+    assert answer.status_code == 404
+    assert answer.json()["error"]
+
+
+@pytest.mark.parametrize("line", VIDEOS)
+def test_films_are_sent_in_ranges(fake: SimpleNamespace, line: str) -> None:
+    whole = send(fake.client, line)
+    assert whole.content == bytes(range(100))
+    assert whole.headers["content-type"] == "video/mp4"
+    part = send(fake.client, line, headers={"Range": "bytes=10-19"})
+    assert (part.status_code, part.content) == (206, bytes(range(10, 20)))
+    assert part.headers["content-range"] == "bytes 10-19/100"
+    is_saved = "attachment" in whole.headers.get("content-disposition", "")
+    assert is_saved == line.endswith("download")
+
+
+# ---------------------------------------------------------------- malformed requests
+
+POINTS = [[1, 2, 0.5]]
+BAD_STROKES: list[Any] = [
+    {},
+    {"strokes": None},
+    {"strokes": []},
+    {"strokes": {}},
+    {"strokes": ["x"]},
+    *(
+        {"strokes": [{"color": "#ff0000", "width": 8, "points": POINTS, **change}]}
+        for change in (
+            *({"color": "red"}, {"color": "#ff000"}, {"color": 1}, {"color": "#ff0000\n"}),
+            *({"width": 0}, {"width": -1}, {"width": "8"}, {"width": True}, {"width": 1e9}),
+            *({"points": []}, {"points": [[1, 2]]}, {"points": [[1, 2, 3]]}, {"points": "x"}),
+            *({"points": [[1, 2, -0.1]]}, {"points": [[None, 2, 1]]}, {"points": [["1", 2, 1]]}),
+            {"points": [[1e99, 2, 1]]},
+        )
+    ),
+]
+BAD_BODIES = [
+    *(("POST /api/films", body) for body in ({}, {"path": 1}, {"path": "a\0b"}, {"path": None})),
+    *(("POST /api/films/f1/frames/7/strokes", body) for body in BAD_STROKES),
+    *(("POST /api/photos/p1/strokes", body) for body in BAD_STROKES[:3]),
+    *(
+        ("PUT /api/films/f1/grades", body)
+        for body in (
+            {},
+            {"shots": [1]},
+            {"grade": {}},
+            {"shots": [0], "grade": {}},
+            {"shots": ["1"], "grade": {}},
+            {"shots": [1.5], "grade": {}},
+            {"shots": [True], "grade": {}},
+            {"shots": 1, "grade": {}},
+            {"shots": [1], "grade": {"hue": 1}},
+            {"shots": [1], "grade": {"warmth": "1"}},
+            {"shots": [1], "grade": {"warmth": True}},
+        )
+    ),
+    *(("PUT /api/films/f1/options", body) for body in ({}, {"match_shots": 1})),
+    *(("POST /api/films/f1/visible", body) for body in ({}, {"shots": None}, {"shots": [-1]})),
+    *(
+        ("POST /api/films/f1/clips", body)
+        for body in ({}, {"first": 0}, {"first": -1, "stop": 2}, {"first": 0, "stop": 10**30})
+    ),
+    *(
+        ("POST /api/jobs", {"film": "f1", "purpose": "share", **change})
+        for change in (
+            *({"film": None}, {"purpose": None}, {"purpose": "x"}, {"output": 1}, {"force": "yes"}),
+            *({"start_seconds": -1}, {"end_seconds": "9"}),
+        )
+    ),
+    ("POST /api/films/f1/shots/2/apply", {"shots": [3], "grade": "yes"}),
+    ("PUT /api/photos/p1/grade", {"hue": 1}),
+]
+
+
+@pytest.mark.parametrize(("line", "body"), BAD_BODIES, ids=str)
+def test_malformed_bodies_are_refused(fake: SimpleNamespace, line: str, body: Any) -> None:
+    answer = send(fake.client, line, body)
+    assert answer.status_code == 400
+    assert "\n" not in answer.json()["error"]
+    assert {call[0] for call in fake.calls} <= {"film.check_ready", "film.check_frame"}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"1",
+        b'"text"',
+        b"\xff\xfe",
+        b'{"match_shots": NaN}',
+        b"[" * 100_000,
+        b'{"match_shots": ' + b"9" * 5000 + b"}",
+    ],
+    ids=len,
+)
+def test_what_is_no_json_object_is_refused(fake: SimpleNamespace, content: bytes) -> None:
+    answer = fake.client.put("/api/films/f1/options", content=content)
+    assert answer.status_code == 400
+
+
+@pytest.mark.parametrize("text", ["Infinity", "-Infinity", "NaN", "1e999", "-1e999"])
+def test_numbers_are_finite(fake: SimpleNamespace, text: str) -> None:
+    body = f'{{"shots": null, "grade": {{"warmth": {text}}}}}'
+    assert fake.client.put("/api/films/f1/grades", content=body).status_code == 400
+    assert not [call for call in fake.calls if call[0] == "corrections.set_grades"]
+
+
+def test_whole_numbers_may_be_written_as_javascript_does(fake: SimpleNamespace) -> None:
+    body = '{"first": 0.0, "stop": 2.4e1}'
+    assert fake.client.post("/api/films/f1/clips", content=body).status_code == 200
+    assert fake.calls[-1] == ("clips.begin", 0, 24)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/api/films/f1/frames/7?side=blue",
+        "/api/films/f1/shots/2/thumbnail?side=",
+        "/api/films/f1/shots?since=x",
+        "/api/films/f1/shots?since=-1",
+        "/api/photos/p1/image?size=²",
+        "/api/photos/p1/image?size=1e3",
+    ],
+)
+def test_malformed_addresses_are_refused(fake: SimpleNamespace, path: str) -> None:
+    assert fake.client.get(path).status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("line", "status"),
+    [
+        ("GET /api/nothing", 404),
+        ("GET /api/films/f2", 404),
+        ("GET /api/films/f1/frames/-1", 404),
+        ("GET /api/films/f1/frames/x", 404),
+        ("POST /api/films/f2/undo", 404),
+        ("POST /api/studio", 405),
+        ("PATCH /api/films/f1", 405),
+        ("POST /api/photos", 400),
+        ("POST /api/uploads", 400),
+    ],
+)
+def test_unknown_addresses_and_methods_get_an_error_in_json(
+    fake: SimpleNamespace, line: str, status: int
+) -> None:
+    answer = send(fake.client, line)
+    assert answer.status_code == status
+    assert list(answer.json()) == ["error"]
+
+
+def test_bodies_may_not_be_larger_than_they_must_be(fake: SimpleNamespace) -> None:
+    text = b'{"match_shots": true' + b" " * MAX_JSON_BYTES
+    for headers in ({}, {"Content-Length": "10"}):  # also where it lies
+        body = iter([text, b"}"]) if headers else text + b"}"
+        answer = fake.client.put("/api/films/f1/options", content=body, headers=headers)
+        assert answer.status_code == 413
+    line = "PUT /api/films/f1/frames/7/reference"
+    answer = send(fake.client, line, b"x", headers={"Content-Length": str(200 << 20)})
+    assert answer.status_code == 413
+    assert not [call for call in fake.calls if call[0].startswith("corrections")]
+
+
+def test_a_picture_has_bytes(fake: SimpleNamespace) -> None:
+    for line in ("PUT /api/films/f1/frames/7/reference", "POST /api/photos?name=a.jpg"):
+        assert send(fake.client, line, b"").status_code == 400
+
+
+# ---------------------------------------------------------------- errors
+
+DISK_FULL = OutputError("the disk is full: make room")
+DISK_FULL.__cause__ = OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (InputError("x is no film; check it"), 422),
+        (SettingsError("warmth 3 must be -1 to 1"), 422),
+        (NotFoundError("frame 9 has no strokes"), 404),
+        (ConflictError("changed meanwhile; look again"), 409),
+        (DISK_FULL, 507),
+    ],
+)
+def test_errors_have_the_status_of_the_document(
+    tmp_path: Path, error: Exception, status: int
+) -> None:
+    answer = make_fake(tmp_path, undo=error).client.post("/api/films/f1/undo")
+    assert (answer.status_code, answer.json()) == (status, {"error": str(error)})
+
+
+def test_a_disk_that_is_full_is_reported_wherever_it_happens(tmp_path: Path) -> None:
+    client = make_fake(tmp_path, undo=OSError(errno.ENOSPC, "No space left on device")).client
+    assert client.post("/api/films/f1/undo").status_code == 507
+
+
+# ---------------------------------------------------------------- the page
+
+
+def test_files_of_the_page_have_their_types_and_are_checked_each_time(
+    fake: SimpleNamespace,
+) -> None:
+    from filmcolor.studio.app import PAGE_FOLDER
+
+    kinds = {".js": "text/javascript", ".css": "text/css", ".html": "text/html"}
+    kinds[".svg"] = "image/svg+xml"
+    for path in (p for p in PAGE_FOLDER.rglob("*") if p.is_file()):
+        name = path.relative_to(PAGE_FOLDER).as_posix()
+        answer = fake.client.get(f"/{name}")
+        assert answer.content == path.read_bytes()
+        assert answer.headers["content-type"] == f"{kinds[path.suffix]}; charset=utf-8"
+        assert answer.headers["cache-control"] == "no-cache"
+        again = fake.client.get(f"/{name}", headers={"If-None-Match": answer.headers["etag"]})
+        assert (again.status_code, again.content) == (304, b"")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/../app.py",
+        "/..%2fapp.py",
+        "/%2e%2e/app.py",
+        "/js/..%2f..%2fapp.py",
+        "/js/%2e%2e%2f%2e%2e%2fapp.py",
+        "/..\\app.py",
+        "/%5c..%5capp.py",
+        "//etc/passwd",
+        "/%2fetc%2fpasswd",
+        "/index.html%00",
+        "/js/",
+        "/.",
+    ],
+)
+def test_the_page_leads_to_no_other_file(fake: SimpleNamespace, path: str) -> None:
+    answer = fake.client.get(path)
+    assert "create_app" not in answer.text
+    assert "root:" not in answer.text
+    assert answer.status_code in (400, 404) or answer.text == fake.client.get("/").text
