@@ -27,6 +27,7 @@ REQUESTS: dict[str, Any] = {
     "GET /api/films": None,
     "GET /api/films/f1": None,
     "DELETE /api/films/f1": None,
+    "GET /api/films/f1/poster": None,
     "GET /api/films/f1/shots?since=3": None,
     "POST /api/films/f1/visible": {"shots": [1, 2]},
     "GET /api/films/f1/shots/2/thumbnail?side=grey": None,
@@ -60,6 +61,7 @@ REQUESTS: dict[str, Any] = {
     "POST /api/photos?name=portrait.jpg": PICTURE,
     "GET /api/photos": None,
     "GET /api/photos/p1/image?side=color&size=100": None,
+    "GET /api/photos/p1/swatches": None,
     "GET /api/photos/p1/strokes": None,
     "POST /api/photos/p1/strokes": STROKES,
     "DELETE /api/photos/p1/strokes": None,
@@ -110,6 +112,7 @@ class FakeStudio:
             "film",
             {
                 "state_json": {"id": "f1"},
+                "poster": PICTURE,
                 "thumbnail": PICTURE,
                 "frame_jpeg": (PICTURE, "v1"),
                 **answers,

@@ -82,6 +82,7 @@ CALLS: dict[str, Any] = {
     "GET /api/films": ("film.state_json",),
     "GET /api/films/f1": ("film.state_json",),
     "DELETE /api/films/f1": ("studio.close_film", "f1"),
+    "GET /api/films/f1/poster": ("film.poster",),
     "GET /api/films/f1/shots?since=3": ("film.shots_json", 3),
     "POST /api/films/f1/visible": ("film.set_visible", [1, 2]),
     "GET /api/films/f1/shots/2/thumbnail?side=grey": ("film.thumbnail", 2, "grey"),
@@ -116,6 +117,7 @@ CALLS: dict[str, Any] = {
     "POST /api/photos?name=portrait.jpg": ("photos.add", "portrait.jpg", PICTURE),
     "GET /api/photos": ("photos.photos",),
     "GET /api/photos/p1/image?side=color&size=100": ("photos.image", "p1", "color", 100),
+    "GET /api/photos/p1/swatches": ("photos.swatches", "p1"),
     "GET /api/photos/p1/strokes": ("photos.strokes", "p1"),
     "POST /api/photos/p1/strokes": ("photos.draw", "p1", STROKES["strokes"]),
     "DELETE /api/photos/p1/strokes": ("photos.clear_strokes", "p1"),
@@ -126,7 +128,7 @@ CALLS: dict[str, Any] = {
     "DELETE /api/photos/p1": ("photos.remove", "p1"),
 }
 PICTURES = [
-    line for line in REQUESTS if re.search(r"thumbnail|image|s/7\?|^GET.*(strokes|nce)$", line)
+    line for line in REQUESTS if re.search(r"poster|thumbnail|image|s/7\?|^GET.*(strokes|nce)$", line)
 ]
 VIDEOS = [line for line in REQUESTS if re.search(r"/(video|download)$", line)]
 

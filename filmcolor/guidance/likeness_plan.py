@@ -81,7 +81,7 @@ def plan_likeness(
     spans = find_spans(info, Part(), _SPANS, index)
     first_frames = [span.first for span in spans if span.is_cut]
     shots = np.cumsum([span.is_cut for span in spans]).tolist()
-    luma_of = partial(_luma, FrameReader(info, index), info, size)
+    luma_of = partial(network_luma, FrameReader(info, index), info, size)
     given = list(pictures)
     if is_matched:
         for number, ab, coverage in references:
@@ -154,7 +154,7 @@ def _list_numbers(numbers: Sequence[int]) -> str:
     return " and ".join([", ".join(texts[:-1]), texts[-1]] if len(texts) > 1 else texts)
 
 
-def _luma(reader: FrameReader, info: FilmInfo, size: int, number: int) -> Gray | None:
+def network_luma(reader: FrameReader, info: FilmInfo, size: int, number: int) -> Gray | None:
     """Return the luma (h, w) that the network sees of a frame, None if it cannot be decoded."""
     frame = reader.read(number)
     if frame is None:

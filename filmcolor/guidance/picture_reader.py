@@ -16,7 +16,7 @@ from filmcolor.guidance.reference_frames import find_frames, is_alike
 from filmcolor.guidance.reference_sources import list_pictures
 from filmcolor.guidance.references import Picture, Pictures, Reference, read_picture
 from filmcolor.types.film import FilmInfo
-from filmcolor.types.frames import Gray
+from filmcolor.types.frames import FloatPlane, Gray
 from filmcolor.video.decoder import read_luma
 from filmcolor.video.frame_index import FrameIndex
 from filmcolor.video.proxy import downscale, halve, proxy_size
@@ -175,4 +175,5 @@ def _over(strokes: Reference, below: Reference) -> Reference:
     rest = below.coverage * (1.0 - strokes.coverage)
     coverage = strokes.coverage + rest
     total = strokes.ab * strokes.coverage[..., None] + below.ab * rest[..., None]
-    return Reference(below.number, total / np.maximum(coverage, 1e-6)[..., None], coverage)
+    ab: FloatPlane = total / np.maximum(coverage, np.float32(1e-6))[..., None]
+    return Reference(below.number, ab, coverage)

@@ -65,6 +65,7 @@ def create_app(studio: "Studio", access: Access) -> ASGIApp:
         HTTPException: _on_http_error,
         ClientDisconnect: _on_disconnect,
         OSError: _on_disk_error,
+        Exception: _on_bug,
     }
     app = Starlette(routes=routes, exception_handlers=handlers)
     app.state.studio = studio
@@ -93,6 +94,10 @@ async def _on_disk_error(_: Request, error: Exception) -> Response:
     if not _is_disk_full(error):
         raise error
     return error_answer(507, "the disk is full; make room")
+
+
+async def _on_bug(_: Request, __: Exception) -> Response:
+    return error_answer(500, "the studio failed; its terminal shows where")
 
 
 def _describe(error: HTTPException) -> str:

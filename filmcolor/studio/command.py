@@ -14,6 +14,7 @@ from filmcolor.types.film import WHOLE, TimeRange
 
 _DEFAULTS = ColorOptions()
 _DEFAULT_ENCODING = Encoding()
+_MOST_DECIMALS = 12  # of seconds
 # options of `filmcolor run` that are not called as their fields are
 _NAMES = {"references": "reference", "purpose": "for", "start_seconds": "from", "end_seconds": "to"}
 _COLOR_FIELDS = (
@@ -37,13 +38,13 @@ def run_arguments(
     time_range: TimeRange = WHOLE,
     force: bool = False,
 ) -> list[str]:
-    """Return the words of `filmcolor run` that colour a film with some options.
+    """Return what follows `filmcolor run` in the command that colours a film with some options.
 
     Only what differs from the defaults is there. Seconds of the range must have a finite number of
     decimals.
     """
     return [
-        *("filmcolor", "run", str(film)),
+        str(film),
         *_options(options, _DEFAULTS, _COLOR_FIELDS),
         *_options(options.source, _DEFAULTS.source, _SOURCE_FIELDS),
         *_options(encoding, _DEFAULT_ENCODING, _ENCODING_FIELDS),
@@ -53,8 +54,9 @@ def run_arguments(
     ]
 
 
-def quote(words: Sequence[str]) -> str:
-    """Return words as one line that this system's shell takes apart again."""
+def run_command(arguments: Sequence[str]) -> str:
+    """Return the command with these arguments, as this system's shell takes it apart."""
+    words = ["filmcolor", "run", *arguments]
     return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
 
 
@@ -98,9 +100,6 @@ def timecode(seconds: Fraction, least_decimals: int = 3) -> str:
     whole, part = divmod(total, 10**decimals)
     text = f"{whole // 3600:02}:{whole // 60 % 60:02}:{whole % 60:02}"
     return f"{text}.{part:0{decimals}}" if decimals else text
-
-
-_MOST_DECIMALS = 12
 
 
 def _text(value: Any) -> str:

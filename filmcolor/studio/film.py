@@ -247,6 +247,7 @@ class OpenFilm:
             self._folder,
             self._options,
             self.shots,
+            is_complete=lambda: self.scan.is_complete,
             key_frame_of=self._key_frame_of,
             guide_of=lambda number: self.colors.guide(number),
             analyse=self._analyse,

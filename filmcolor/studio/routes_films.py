@@ -76,6 +76,11 @@ async def close_film(request: Request) -> Response:
     return reply({})
 
 
+async def poster(request: Request) -> Response:
+    """GET /api/films/ID/poster."""
+    return picture_answer(request, await in_thread(film_of(request).poster), "image/jpeg")
+
+
 async def shots(request: Request) -> Response:
     """GET /api/films/ID/shots."""
     return reply(await in_thread(film_of(request).shots_json, query_number(request, "since", 0)))
@@ -147,6 +152,7 @@ ROUTES = [
     Route("/api/films", open_film, methods=["POST"]),
     Route("/api/films/{film}", film, methods=["GET"]),
     Route("/api/films/{film}", close_film, methods=["DELETE"]),
+    Route("/api/films/{film}/poster", poster, methods=["GET"]),
     Route("/api/films/{film}/shots", shots, methods=["GET"]),
     Route("/api/films/{film}/visible", visible, methods=["POST"]),
     Route("/api/films/{film}/shots/{number:int}/thumbnail", thumbnail, methods=["GET"]),

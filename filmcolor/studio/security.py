@@ -21,7 +21,6 @@ _log = logging.getLogger("filmcolor.studio")
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _OWN_SITE = frozenset({"same-origin", "none"})  # of Sec-Fetch-Site; "none": typed by the person
-ANY_ADDRESS = "*"  # among the allowed hosts: whatever is an IP address
 POLICY = "; ".join(
     (
         "default-src 'self'",
@@ -58,13 +57,14 @@ class Access:
     """What a request must show.
 
     `token`: at least one character. `hosts`: allowed values of `Host`, with a port ("localhost:80")
-    or for any port ("film.example"); ANY_ADDRESS allows all IP addresses. `cookie`: its name, which
-    holds the port, because the cookies of a host are shared by its ports.
+    or for any port ("film.example"). `cookie`: its name, which holds the port, because the cookies
+    of a host are shared by its ports. `is_any_address`: IP addresses are allowed too.
     """
 
     token: str
     hosts: frozenset[str]
     cookie: str
+    is_any_address: bool = False
 
     def is_token(self, text: str | None) -> bool:
         """Return whether a text is the token, in a time that does not depend on the text."""
@@ -87,7 +87,7 @@ class Access:
         name = _without_port(host)
         if host in self.hosts or name in self.hosts:
             return True
-        return ANY_ADDRESS in self.hosts and _is_address(name)
+        return self.is_any_address and _is_address(name)
 
 
 def make_access(
@@ -102,11 +102,11 @@ def make_access(
     """
     hosts = {f"{name}:{port}" for name in ("127.0.0.1", "localhost", "[::1]")}
     if not is_loopback(host):
-        hosts |= {"localhost", ANY_ADDRESS, *(name.lower() for name in names if name)}
+        hosts |= {"localhost", *(name.lower() for name in names if name)}
         if not _is_address(host):
             hosts.add(host.lower())
     hosts |= {name.lower() for name in more_hosts}
-    return Access(token, frozenset(hosts), f"filmcolor-{port}")
+    return Access(token, frozenset(hosts), f"filmcolor-{port}", not is_loopback(host))
 
 
 def is_loopback(host: str) -> bool:
@@ -136,7 +136,7 @@ def _is_address(name: str) -> bool:
 class Guard:
     """Answers requests that may not reach the application, and adds headers to all answers.
 
-    An error that nothing else caught is logged with its traceback and answered with status 500.
+    An error that nothing else caught is logged with its traceback; the application answers it.
     """
 
     def __init__(self, app: ASGIApp, access: Access) -> None:
@@ -146,27 +146,26 @@ class Guard:
         """Answer a request, or hand it on."""
         if scope["type"] != "http":  # nothing else is served
             return
-        is_started = False
+        is_answered = False
 
         async def send_with_headers(message: Message) -> None:
-            nonlocal is_started
+            nonlocal is_answered
             if message["type"] == "http.response.start":
-                is_started = True
                 headers = MutableHeaders(scope=message)
                 for name, value in _HEADERS.items():
                     headers[name] = value
                 headers.setdefault("Cache-Control", "no-store")
             await send(message)
+            if message["type"] == "http.response.body":
+                is_answered = not message.get("more_body", False)
 
         refusal = self._refusal(scope)
         try:
             await (refusal or self._app)(scope, receive, send_with_headers)
         except Exception:
             _log.exception("%s %s failed", scope["method"], scope["path"])
-            if is_started:
+            if not is_answered:
                 raise  # the connection is closed, so that the answer is not taken for whole
-            answer = error_answer(500, "the studio failed; its terminal shows where")
-            await answer(scope, receive, send_with_headers)
 
     def _refusal(self, scope: Scope) -> Response | None:
         headers, method, path = Headers(scope=scope), scope["method"], scope["path"]

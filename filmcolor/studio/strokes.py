@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from filmcolor.errors import InputError, SettingsError
-from filmcolor.types.frames import FloatPlane, Gray
+from filmcolor.types.frames import Gray
 
+Points = NDArray[np.float64]  # (N, 3) or (3,): x, y, radius
 Canvas = NDArray[np.uint8]  # (H, W, 4), B'G'R' and opacity, as OpenCV encodes it
 
 _PIECE = 48.0  # pixels of a line that are drawn at a time: a box around it is mostly stroke
@@ -69,7 +70,7 @@ def write_canvas(canvas: Canvas) -> bytes | None:
     rows = np.zeros((height, 1 + 4 * width), np.uint8)  # each begins with its filter: none
     rows[:, 1:] = cv2.cvtColor(canvas, cv2.COLOR_BGRA2RGBA).reshape(height, -1)
     header = struct.pack(">2I5B", width, height, 8, 6, 0, 0, 0)  # 8 bits, R'G'B' and opacity
-    chunks = (b"IHDR", header), (b"IDAT", zlib.compress(rows, _COMPRESSION)), (b"IEND", b"")
+    chunks = (b"IHDR", header), (b"IDAT", zlib.compress(rows.data, _COMPRESSION)), (b"IEND", b"")
     return _SIGNATURE + b"".join(_chunk(kind, data) for kind, data in chunks)
 
 
@@ -94,7 +95,7 @@ def _read_other(data: bytes) -> Canvas:
     return np.ascontiguousarray(rgba[..., [2, 1, 0, 3]])
 
 
-def _parse(stroke: Mapping[str, Any]) -> tuple[tuple[int, int, int] | None, FloatPlane]:
+def _parse(stroke: Mapping[str, Any]) -> tuple[tuple[int, int, int] | None, Points]:
     """Return the colour (B', G', R') of a stroke, and its points (N, 3): x, y, radius."""
     try:
         points = np.array(stroke["points"], np.float64).reshape(-1, 3)
@@ -117,7 +118,7 @@ def _bgr(color: str) -> tuple[int, int, int]:
     return int(color[5:], 16), int(color[3:5], 16), int(color[1:3], 16)
 
 
-def _draw(canvas: Canvas, color: tuple[int, int, int] | None, points: FloatPlane) -> None:
+def _draw(canvas: Canvas, color: tuple[int, int, int] | None, points: Points) -> None:
     """Draw a line of points (N, 3) in a colour, or erase along it."""
     height, width = canvas.shape[:2]
     reach = points[:, 2].max() + 1.0
@@ -142,7 +143,7 @@ def _draw(canvas: Canvas, color: tuple[int, int, int] | None, points: FloatPlane
             _blend(target, band[:, part], color)
 
 
-def _pieces(points: FloatPlane, shape: tuple[int, ...]) -> Iterator[tuple[FloatPlane, FloatPlane]]:
+def _pieces(points: Points, shape: tuple[int, ...]) -> Iterator[tuple[Points, Points]]:
     """Yield the lines between points, in short pieces, as far as they may touch a picture."""
     previous = points[0]
     if len(points) == 1:
@@ -160,7 +161,7 @@ def _pieces(points: FloatPlane, shape: tuple[int, ...]) -> Iterator[tuple[FloatP
         previous = point
 
 
-def _visible(start: FloatPlane, end: FloatPlane, shape: tuple[int, ...]) -> tuple[float, float]:
+def _visible(start: Points, end: Points, shape: tuple[int, ...]) -> tuple[float, float]:
     """Return the part of a line, 0 to 1, beyond which it does not touch a picture (H, W)."""
     first, last = 0.0, 1.0
     reach = max(start[2], end[2]) + 1.0
@@ -176,7 +177,7 @@ def _visible(start: FloatPlane, end: FloatPlane, shape: tuple[int, ...]) -> tupl
     return (first, last) if first < last or abs(end - start)[:2].any() else (0.0, 1.0)
 
 
-def _draw_piece(mask: Gray, start: FloatPlane, end: FloatPlane) -> None:
+def _draw_piece(mask: Gray, start: Points, end: Points) -> None:
     """Add a line between two points (x, y, radius) to a mask."""
     reach = max(start[2], end[2]) + 1.0
     low = np.floor(np.minimum(start, end)[:2] - reach).astype(int)
@@ -208,7 +209,7 @@ def _blend(target: Canvas, mask: Gray, color: tuple[int, int, int] | None) -> No
     else:
         total = share + rest
         weight = (share / np.maximum(total, np.float32(1e-6)))[..., None]
-        mixed = np.float32(color) * weight + target[..., :3] * (1.0 - weight)
+        mixed = np.array(color, np.float32) * weight + target[..., :3] * (1.0 - weight)
         touched = mask > 0
         target[touched, :3] = np.rint(mixed).astype(np.uint8)[touched]
         opacity = np.rint(255.0 * total).astype(np.uint8)

@@ -198,7 +198,8 @@ export function openDialog(title, body, buttons = [], { wide = false } = {}) {
     const close = iconButton("Close", "close", { onclick: () => finish(null) });
     form.append(
       h("div", { class: "dialog-head" }, heading, close),
-      h("div", { class: "dialog-body" }, body),
+      // what is only read is scrolled with keys, too
+      h("div", { class: "dialog-body", tabindex: buttons.length ? null : "0" }, body),
       ...(buttons.length ? [footer] : []),
     );
     dialog.addEventListener("close", () => {
