@@ -26,6 +26,7 @@ from studio_browser import FLAGS, Picture, Studio, wait_until
 LAPTOP, PHONE, SCREEN_4K = (1280, 800), (360, 740), (3840, 2160)
 STROKE_COLORS = "#27496d", "#a3352c"
 SECONDS = 120.0  # to wait for colours: a feature film is read first
+expect.set_options(timeout=1000 * SECONDS)
 
 
 class Camera:

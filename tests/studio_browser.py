@@ -53,6 +53,7 @@ class Thing:
     corners: tuple[tuple[int, int], ...]  # pixels
     luma: int
     background: int
+    grid: tuple[int, int] = (8, 11)  # of the background's patches
 
     @property
     def center(self) -> tuple[int, int]:
@@ -79,7 +80,7 @@ def _turns(angles: np.ndarray) -> Iterator[tuple[float, float]]:
 THINGS = (
     Thing(_circle(110, 110, 56), luma=190, background=80),
     Thing(((170, 60), (280, 60), (280, 180), (170, 180)), luma=60, background=150),
-    Thing(((160, 30), (260, 200), (60, 200)), luma=215, background=110),
+    Thing(((230, 30), (300, 200), (150, 200)), luma=70, background=165, grid=(30, 40)),
 )
 
 
@@ -89,9 +90,10 @@ def film_lumas(num_frames: int = SHOT_FRAMES, seed: int = 0) -> list[np.ndarray]
     lumas = []
     for thing in THINGS:
         soft = cv2.resize(
-            rng.random((5, 7), dtype=np.float32), (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC
+            rng.random(thing.grid, dtype=np.float32), (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC
         )
-        picture = thing.background + 30.0 * (soft - 0.5)
+        # clearly different views: a reference also serves shots that show the same one
+        picture = thing.background + 80.0 * (soft - 0.5)
         picture[thing.mask()] = thing.luma
         for _ in range(num_frames):
             noise = rng.normal(0.0, 1.5, picture.shape)

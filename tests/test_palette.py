@@ -23,6 +23,7 @@ from filmcolor.pipeline.options import ColorOptions
 from filmcolor.pipeline.photo import colorize_rgb
 from filmcolor.pipeline.run import Run, RunSettings
 from filmcolor.previews.clip import preview
+from filmcolor.shots.listing import iter_shots
 from filmcolor.types.film import FilmInfo, Part, TimeRange
 from filmcolor.video.frame_index import FrameIndex
 from filmcolor.video.probe import probe
@@ -159,11 +160,36 @@ def test_times_of_the_list_of_shots_are_its_frames(read: Read) -> None:
     assert read("[shots.2-3]").ranges[0][:2] == (20, 50)
 
 
+def test_a_table_for_the_film_is_the_grade_of_all_other_frames(read: Read) -> None:
+    palette = read("[film]\nwarmth = -0.5\n[shots.2]\nsaturation = 0.8\n[shots.3]\nwarmth = 0")
+    assert palette.base == Grade(1.2, -0.5)  # stronger than the command line
+    assert [palette.grade_of(n) for n in (0, 19, 20, 31, 32, 49)] == [
+        *[Grade(1.2, -0.5)] * 2,
+        *[Grade(0.8, -0.5)] * 2,  # what a shot omits is the film's
+        *[Grade(1.2, 0.0)] * 2,
+    ]
+    assert read("[film]").base == Grade(1.2, 0.1)
+
+
+def test_shots_that_are_known_need_no_pass(
+    film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    info = probe(film)
+    index, shots = FrameIndex.read(info), list(iter_shots(info))
+    path = tmp_path / "film.toml"
+    path.write_text("[shots.2]\nwarmth = 1\n")
+    wanted = read_palette(path, Grade(), info, index)
+    monkeypatch.setattr("filmcolor.guidance.palette_file.iter_shots", None)
+    assert read_palette(path, Grade(), info, index, shots) == wanted
+
+
 def test_digests_tell_palettes_apart(read: Read) -> None:
     texts = "[shots.1]", "[shots.2]", "[shots.1]\nwarmth = 1", ""
     digests = [read(text).digest for text in texts]
     assert len(set(digests)) == 4
     assert digests[-1] == ""
+    film = [read(f"[film]\nwarmth = {value}").digest for value in (0.2, 0.3)]
+    assert len({*digests, *film, read("[film]\nwarmth = 0.2\n[shots.1]").digest}) == 7
     assert read('[times."-0.833"]').digest == digests[0]  # the same frames
 
 
@@ -177,6 +203,9 @@ def test_digests_tell_palettes_apart(read: Read) -> None:
         ("[shots.1]\nwarmth = true", SettingsError, r"shots\.1\.warmth must be a number"),
         ("[shots.1]\nwarmth = 'x'", SettingsError, r"must be a number, not 'x'"),
         ("[scenes.1]", SettingsError, r"scenes is unknown; write \[shots\.3\]"),
+        ("[film]\nwarm = 1", SettingsError, r"film\.warm is no setting; choose from"),
+        ("[film]\nwarmth = 2", SettingsError, r"film\.warmth: warmth 2.0 must be -1 to 1"),
+        ("film = 3", SettingsError, r"film is unknown; write .* or \[film\] for all frames"),
         ("shots = 3", SettingsError, "shots is unknown"),
         ("[shots]\n3 = 1", SettingsError, r"shots\.3 is not a table; write a line: \[shots\.3\]"),
         ("[shots.x]", SettingsError, r"shots\.x is no shot number"),
@@ -297,6 +326,25 @@ def test_a_run_with_other_grades_is_another_run(
     other = replace(options, **change) if change else graded_look
     again = Run.prepare(film, output, RunSettings(other, Encoding(), TimeRange()))
     with pytest.raises(OutputError, match=f"of a run with .*{re.escape(word)} "), again.locked():
+        pass
+
+
+def test_a_run_with_another_grade_of_the_film_is_another_run(
+    film: Path, options: ColorOptions, tmp_path: Path
+) -> None:
+    output, path = tmp_path / "out.mkv", tmp_path / "film.toml"
+    own = replace(options, palette=str(path))
+    path.write_text("[film]\nwarmth = 0.2\n")
+    run = Run.prepare(film, output, RunSettings(own, Encoding(), TimeRange()))
+    with run.locked():
+        for _ in run.color(run.segments, Colorizer(own)):
+            pass
+    again = Run.prepare(film, output, RunSettings(own, Encoding(), TimeRange()))
+    with again.locked():
+        assert again.missing() == []
+    path.write_text("[film]\nwarmth = 0.3\n")
+    other = Run.prepare(film, output, RunSettings(own, Encoding(), TimeRange()))
+    with pytest.raises(OutputError, match=r"of a run with .*palette "), other.locked():
         pass
 
 

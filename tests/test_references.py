@@ -290,6 +290,20 @@ def test_one_frame_has_one_picture(read: Read, tmp_path: Path) -> None:
         read(*paths)
 
 
+def test_strokes_lie_over_the_reference_of_their_frame(read: Read, tmp_path: Path) -> None:
+    whole = saved(painted(5), tmp_path / "frame-5.png")
+    hint = saved(strokes((40, 30, 56, 34), color=(30, 140, 40)), tmp_path / "frame-5 strokes.png")
+    (below,), (above,) = read(whole), read(hints=(hint,))
+    (both,) = read(whole, hints=(hint,))
+    assert both.number == 5
+    assert both.coverage.min() == 1.0
+    wanted = below.ab + (above.ab - below.ab) * above.coverage[..., None]
+    assert np.abs(both.ab - wanted).max() < 1e-3
+    other = saved(strokes((10, 10, 26, 14)), tmp_path / "frame-5 more.png")
+    with pytest.raises(InputError, match=r"strokes\.png and .*more\.png are both of frame 5"):
+        read(whole, hints=(hint, other))
+
+
 def test_folders_without_pictures_and_times_without_sense(read: Read, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"holds no pictures in colour.*shots FILM --export"):
         read(tmp_path)

@@ -16,7 +16,7 @@ from filmcolor.guidance.reference_frames import find_frames, is_alike
 from filmcolor.guidance.reference_sources import list_pictures
 from filmcolor.guidance.references import Picture, Pictures, Reference, read_picture
 from filmcolor.types.film import FilmInfo
-from filmcolor.types.frames import FloatPlane, Gray
+from filmcolor.types.frames import Gray
 from filmcolor.video.decoder import read_luma
 from filmcolor.video.frame_index import FrameIndex
 from filmcolor.video.proxy import downscale, halve, proxy_size
@@ -175,5 +175,5 @@ def _over(strokes: Reference, below: Reference) -> Reference:
     rest = below.coverage * (1.0 - strokes.coverage)
     coverage = strokes.coverage + rest
     total = strokes.ab * strokes.coverage[..., None] + below.ab * rest[..., None]
-    ab: FloatPlane = total / np.maximum(coverage, np.float32(1e-6))[..., None]
+    ab = (total / np.maximum(coverage, 1e-6)[..., None]).astype(np.float32)
     return Reference(below.number, ab, coverage)

@@ -5,7 +5,7 @@ from contextlib import ExitStack, closing
 from copy import copy
 from dataclasses import replace
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 
@@ -28,7 +28,7 @@ from filmcolor.guidance.model_guide import (
 from filmcolor.guidance.propagation import ReferencePropagator
 from filmcolor.guidance.reference_shots import place_references
 from filmcolor.network.prediction_cache import PredictionCache
-from filmcolor.pipeline.film_cache import FilmCache
+from filmcolor.pipeline.film_cache import CACHE_BYTES, FilmCache, ProxySource
 from filmcolor.pipeline.models import load_predictor, settle
 from filmcolor.pipeline.options import ColorOptions
 from filmcolor.runtime.prefetch import Prefetch, in_bursts
@@ -98,7 +98,7 @@ class Colorizer:
         index: FrameIndex | None = None,
         guidance: Guidance | None = None,
         profiler: Profiler | None = None,
-        cache: FilmCache | None = None,
+        cache: ProxySource | None = None,
     ) -> Generator[ColorFrame, None, None]:
         """Yield a part's finished frames: the film's luma, and chroma planes for it.
 
@@ -124,7 +124,7 @@ class Colorizer:
         profiler: Profiler | None = None,
         kept_classes: frozenset[str] = frozenset(),
         guidance: Guidance | None = None,
-        cache: FilmCache | None = None,
+        cache: ProxySource | None = None,
     ) -> Generator[AbFrame, None, None]:
         """Yield a part's frames with their steadied ab.
 
@@ -178,7 +178,7 @@ class Colorizer:
         bounds: tuple[int, int | None],
         index: FrameIndex | None,
         profiler: Profiler | None,
-        cache: FilmCache | None,
+        cache: ProxySource | None,
     ) -> list[Guide]:
         """Return what replaces the network's colours in a part, in this order.
 
@@ -218,19 +218,21 @@ class Colorizer:
         return guides
 
     def with_cache(
-        self, info: FilmInfo, index: FrameIndex, **limits: Any
+        self, info: FilmInfo, index: FrameIndex, max_bytes: int = CACHE_BYTES
     ) -> "tuple[Colorizer, FilmCache]":
         """Return a colorizer of the same weights that keeps predictions, and a cache for a film.
 
         With both, a frame near others that were coloured before costs a fraction of its time.
-        `limits`: of `FilmCache`.
+        `max_bytes`: of the proxies in it.
         """
         colorizer = copy(self)
         colorizer.predictor = copy(self.predictor)
         colorizer.predictor.cache = PredictionCache(_PREDICTIONS_BYTES)
         is_classified = bool(self.options.kept_classes) and info.has_chroma
-        size = self.options.size
-        return colorizer, FilmCache(info, index, size, is_classified=is_classified, **limits)
+        cache = FilmCache(
+            info, index, self.options.size, is_classified=is_classified, max_bytes=max_bytes
+        )
+        return colorizer, cache
 
     def plan(self, guidance: Guidance, info: FilmInfo, part: Part, index: FrameIndex) -> Guidance:
         """Return guidance with what a model needs for a part, to colour pieces of it one by one."""

@@ -7,17 +7,40 @@ someone who scrubs through a film, decoding those again for each would take most
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
 
 from filmcolor.runtime.threads import num_decoder_threads
 from filmcolor.shots.source_chroma import add_chroma_thumbnails
 from filmcolor.types.film import FilmInfo
-from filmcolor.types.frames import LumaFrame, ProxyFrame
+from filmcolor.types.frames import ProxyFrame
 from filmcolor.video.decoder import read_luma
 from filmcolor.video.frame_index import FrameIndex
 from filmcolor.video.proxy import add_proxies
 
 _CHUNK = 16  # frames, read and kept together
-_MAX_BYTES = 256 << 20  # some hundred frames at 480p
+CACHE_BYTES = 256 << 20  # some hundred frames at 480p
+
+
+class ProxySource(Protocol):
+    """Reads the proxies of a film."""
+
+    def proxies(self, first: int, stop: int | None) -> Iterator[ProxyFrame]:
+        """Yield the proxies of frames first to stop (half-open), None for the film's end."""
+
+
+@dataclass(frozen=True, slots=True)
+class PatientSource:
+    """Reads from another source, and lets other work go first before each frame."""
+
+    source: ProxySource
+    wait: Callable[[], None]
+
+    def proxies(self, first: int, stop: int | None) -> Iterator[ProxyFrame]:
+        """Yield the source's frames."""
+        for frame in self.source.proxies(first, stop):
+            self.wait()
+            yield frame
 
 
 class FilmCache:
@@ -30,17 +53,15 @@ class FilmCache:
         size: int,
         *,
         is_classified: bool,
-        max_bytes: int = _MAX_BYTES,
-        wait: Callable[[], None] | None = None,
+        max_bytes: int = CACHE_BYTES,
     ) -> None:
         """Take a film and the short side that the network sees, in pixels.
 
         `is_classified`: frames have the film's chroma, and thumbnails of it. `max_bytes`: of all
-        frames that are kept. `wait`: called before each frame is read; lets other work go first.
+        frames that are kept.
         """
         self._info, self._index, self._size = info, index, size
         self._is_classified, self._max_bytes = is_classified, max_bytes
-        self._wait = wait
         self._lock = threading.Lock()
         self._chunks: OrderedDict[int, Sequence[ProxyFrame]] = OrderedDict()
         self._num_bytes = 0
@@ -87,16 +108,10 @@ class FilmCache:
         info = self._info
         num_threads = num_decoder_threads(info.bytes_per_frame)
         lumas = read_luma(info, first, stop, self._index, num_threads, self._is_classified)
-        frames = add_proxies(self._waiting(lumas), info, self._size)
+        frames = add_proxies(lumas, info, self._size)
         if self._is_classified:
             return iter(add_chroma_thumbnails(frames, info.coding))
         return frames
-
-    def _waiting(self, frames: Iterator[LumaFrame]) -> Iterator[LumaFrame]:
-        for frame in frames:
-            if self._wait:
-                self._wait()
-            yield frame
 
     def _has(self, chunk: int) -> bool:
         with self._lock:

@@ -17,7 +17,7 @@ from filmcolor.guidance.guidance import Guidance
 from filmcolor.guidance.reference_shots import near_references
 from filmcolor.guidance.references import Reference, digest_of
 from filmcolor.pipeline.colorizer import Colorizer, context_of
-from filmcolor.pipeline.film_cache import FilmCache
+from filmcolor.pipeline.film_cache import FilmCache, PatientSource, ProxySource
 from filmcolor.pipeline.models import settle
 from filmcolor.pipeline.options import ColorOptions
 from filmcolor.studio.errors import NotFoundError
@@ -79,7 +79,7 @@ class FilmColors:
         self._setup_lock = threading.Lock()
         self._latest: int | None = None  # the frame that was looked at last
         self._own: tuple[Colorizer, FilmCache] | None = None
-        self._background: tuple[Colorizer, FilmCache] | None = None
+        self._background: tuple[Colorizer, ProxySource] | None = None
         self._digests: tuple[Guidance | None, dict[int, str]] = (None, {})
 
     @property
@@ -93,7 +93,8 @@ class FilmColors:
         Raises NotFoundError for a frame that does not exist or cannot be decoded.
         """
         version = self.version
-        guidance = self._guidance()
+        with self._gate.urgent():
+            guidance = self._guidance()
         if side == COLOR:
             self._latest = number
         key = (number, GREY) if side == GREY else self._key(number, guidance)
@@ -187,7 +188,7 @@ class FilmColors:
             target=target,
             index=self._index,
             guidance=self._guidance(),
-            cache=cache,
+            cache=PatientSource(cache, self._gate.wait),
             **settings,
         )
         with closing(frames):
@@ -272,12 +273,10 @@ class FilmColors:
                 self._own = self._make_colorizer().with_cache(self._info, self._index)
             return self._own
 
-    def _in_background(self) -> tuple[Colorizer, FilmCache]:
+    def _in_background(self) -> tuple[Colorizer, ProxySource]:
         with self._setup_lock:
             if self._background is None:
                 colorizer = self._make_colorizer()
-                _, cache = colorizer.with_cache(
-                    self._info, self._index, max_bytes=_BACKGROUND_BYTES, wait=self._gate.wait
-                )
-                self._background = colorizer, cache
+                _, cache = colorizer.with_cache(self._info, self._index, _BACKGROUND_BYTES)
+                self._background = colorizer, PatientSource(cache, self._gate.wait)
             return self._background

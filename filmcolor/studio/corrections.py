@@ -9,71 +9,37 @@ A command that names a folder of its own, or a palette, has that edited instead.
 change in these files counts from the next look on.
 """
 
-import hashlib
-import json
 import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from io import BytesIO
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import cv2
-import numpy as np
-from PIL import Image
 
-import filmcolor.weights as weights_store
 from filmcolor.errors import FilmcolorError, InputError, SettingsError
-from filmcolor.guidance.colored_film import split_sources
-from filmcolor.guidance.guidance import Guidance, GuidanceReader
-from filmcolor.guidance.likeness_plan import analyse_with
-from filmcolor.guidance.picture_reader import GuideOf, PictureReader
-from filmcolor.guidance.references import MIN_OPACITY, MIN_OPAQUE
+from filmcolor.guidance.guidance import Guidance
+from filmcolor.guidance.picture_reader import GuideOf
 from filmcolor.guidance.shot_matching import Analyse
 from filmcolor.images.image_file import read_rgba
 from filmcolor.output.options import Encoding
-from filmcolor.pipeline.models import load_predictor
 from filmcolor.pipeline.options import ColorOptions
-from filmcolor.runtime.threads import thread_pools
 from filmcolor.shots.listing import Shot
 from filmcolor.studio.alike import Carried, KeyFrameOf, ShotComparison, over
 from filmcolor.studio.command import run_arguments, run_command, timecode
-from filmcolor.studio.correction_files import (
-    FileDigests,
-    OptionsFile,
-    PictureFolder,
-    choose_folder,
-)
+from filmcolor.studio.corrected_film import CorrectedFilm
+from filmcolor.studio.correction_checks import PictureChecks, suffix_of
+from filmcolor.studio.correction_files import PictureFolder
 from filmcolor.studio.errors import NotFoundError
 from filmcolor.studio.history import History
 from filmcolor.studio.pictures import shown_size
-from filmcolor.studio.shot_grades import GradeValues, ShotGrades
-from filmcolor.studio.strokes import Canvas, draw_on, read_canvas, write_canvas
+from filmcolor.studio.shot_grades import GradeValues, Shots, values_of
+from filmcolor.studio.strokes import Canvas, draw_on, encode_picture, read_canvas, write_canvas
 from filmcolor.types.film import FilmInfo, TimeRange
-from filmcolor.types.frames import FloatPlane, Gray
 from filmcolor.video.decoder import resolve
 from filmcolor.video.frame_index import FrameIndex
-from filmcolor.video.proxy import proxy_size
-from filmcolor.video.sequence_names import file_state
 
-_LOOK_SECONDS = 0.2  # between two looks at the files, where nothing was changed here
 _ALIKE_SECONDS = 8.0  # that a search for similar shots may take at a time
-_NUM_GUIDANCES = 4  # that are kept: an undone change comes back at once
-_SUFFIXES = {"PNG": ".png", "JPEG": ".jpg", "MPO": ".jpg", "TIFF": ".tif", "WEBP": ".webp"}
 _MEDIA_TYPES = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp"}  # of browsers
-_MARGIN = 2.0  # strokes must be that much more opaque than a run asks for: it averages otherwise
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Look:
-    """What the files hold, at one moment."""
-
-    time: float  # of a monotonic clock
-    options: ColorOptions
-    version: str
-    palette: str  # the file's text
 
 
 class Corrections:
@@ -108,43 +74,35 @@ class Corrections:
         self._shots = shots
         self._are_all = is_complete or self._ends_film
         self._key_frame_of = key_frame_of or self._middle_of
-        self._guide_of = guide_of
         self.folder = folder.absolute()
-        self._base = base = _absolute(base)
-        self._digests = FileDigests()
-        self._found: dict[Path, int | None] = {}  # frames that were searched for
-        hints, other_hints = choose_folder(base.hints, self.folder / "hints")
-        films, pictures = split_sources(base.references)
-        self._films = [str(path) for path in films]
-        references, other_references = choose_folder(pictures, self.folder / "references")
-        common = info, index, self._digests, self._found.get
-        self._hints = PictureFolder(hints, other_hints, *common)
-        self._references = PictureFolder(references, other_references, *common)
-        self._options_file = OptionsFile(self.folder / "options.json", base.match_shots)
-        palette = Path(base.palette) if base.palette else self.folder / "palette.toml"
-        if base.palette and not palette.is_file():
-            raise InputError(f"{palette} cannot be read (no such file); check the path")
-        self._grades = ShotGrades(palette, base.grade, info, index, shots, self._are_all)
+        self._lock = threading.RLock()  # the files and the history
+        self._film = CorrectedFilm(
+            info,
+            index,
+            self.folder,
+            base,
+            Shots(shots, self._are_all),
+            analyse=analyse,
+            guide_of=guide_of,
+            lock=self._lock,
+        )
+        self._hints, self._references = self._film.hints, self._film.references
+        self._grades = self._film.grades
         own = (self.folder / "hints", self.folder / "references", self.folder)
         self._history = History(own)
-        analyse = analyse or self._load_network()
-        self._reader = GuidanceReader(info, index, base.size, lambda: analyse, guide_of)
-        self._comparison = ShotComparison(info, index, base.size, analyse)
-        self._lock = threading.RLock()  # the files, the history, the latest look
-        self._reading = threading.Lock()  # the guidance
-        self._look: _Look | None = None
-        self._guidances: dict[str, Guidance | FilmcolorError] = {}  # by version
+        self._checks = PictureChecks(info, index, base.size, guide_of)
+        self._comparison = ShotComparison(info, index, base.size, self._film.analyse)
 
     # ------------------------------------------------------------ for the colours
 
     @property
     def version(self) -> str:
         """A digest of what decides the film's colours; it is the same again after an undo."""
-        return self._latest().version
+        return self._film.latest().version
 
     def options(self) -> ColorOptions:
         """Return the options of a run that gives the film with its corrections."""
-        return self._latest().options
+        return self._film.latest().options
 
     def guidance(self) -> Guidance:
         """Return the guidance of a run with these options.
@@ -153,53 +111,21 @@ class Corrections:
         film take a pass over it after each change of the pictures.
         Raises a FilmcolorError that names the file when one does not fit the film.
         """
-        return self._guidance(self._latest())
-
-    def _guidance(self, look: _Look) -> Guidance:
-        found = self._guidances.get(look.version)
-        if found is None:
-            with self._reading:
-                found = self._guidances.get(look.version)
-                if found is None:
-                    found = self._read_guidance(look)
-        if isinstance(found, FilmcolorError):
-            raise type(found)(*found.args)  # a new one: it is raised in several threads
-        return found
-
-    def _read_guidance(self, look: _Look) -> Guidance | FilmcolorError:
-        found: Guidance | FilmcolorError
-        options = look.options
-        try:
-            with thread_pools(is_network_busy=False):
-                found = self._reader.read(
-                    self._grades.palette(look.palette),
-                    options.references,
-                    options.hints,
-                    match_shots=options.match_shots,
-                )
-        except FilmcolorError as error:
-            found = error
-        for path in [*self._hints.own_files(), *self._references.own_files()]:
-            self._found[path] = self._reader.pictures.number_of(path)
-        if self._take_look().version == look.version:  # nothing was written meanwhile
-            while len(self._guidances) >= _NUM_GUIDANCES:
-                self._guidances.pop(next(iter(self._guidances)), None)
-            self._guidances[look.version] = found
-        return found
+        return self._film.guidance(self._film.latest())
 
     # ------------------------------------------------------------ what there is
 
     def state(self) -> dict[str, Any]:
         """Return the corrections object."""
         with self._lock:
-            look = self._take_look()
-            error, film_grade, groups = "", _values(self._base), list[dict[str, Any]]()
+            look = self._film.look()
+            error, film_grade, groups = "", values_of(self._film.base.grade), list[dict[str, Any]]()
             try:
                 film_grade = self._grades.film_grade(look.palette)
                 groups = self._grades.groups(look.palette)
             except FilmcolorError as problem:
                 error = str(problem)
-            guidance = self._guidances.get(look.version)
+            guidance = self._film.known_guidance(look)
             notes = list(guidance.notes) if isinstance(guidance, Guidance) else []
             if look.options.match_shots:
                 notes.append(
@@ -225,7 +151,7 @@ class Corrections:
 
     def shot_corrections(self, shots: Sequence[Shot]) -> list[dict[str, Any]]:
         """Return of each shot its frames with strokes and references, and its own grade."""
-        look = self._latest()
+        look = self._film.latest()
         with self._lock:
             frames = {"strokes": self._hints.frames(), "references": self._references.frames()}
             try:
@@ -258,7 +184,7 @@ class Corrections:
             if kind is not None:
                 return path.read_bytes(), f"image/{kind}"
         shown = cv2.cvtColor(read_rgba(path), cv2.COLOR_RGBA2BGRA)  # browsers show no TIFF
-        return _encode(shown), "image/png"
+        return encode_picture(shown), "image/png"
 
     def arguments(
         self,
@@ -316,7 +242,7 @@ class Corrections:
             path, old, others = self._slot(self._hints, frame)
             canvas = read_canvas(None if old is None else old.read_bytes(), self._size)
             draw_on(canvas, strokes)
-            is_left = self._check_opacity(canvas, strokes)
+            is_left = self._checks.has_strokes(canvas, strokes)
             contents: dict[Path, bytes | None] = dict.fromkeys(others)
             contents[path] = write_canvas(canvas) if is_left else None
             return self._write(f"strokes on frame {frame}", contents)
@@ -330,8 +256,8 @@ class Corrections:
 
         Raises InputError when it does not fit the frame.
         """
-        suffix = _suffix_of(data)
-        self._check_reference(frame, data, suffix)
+        suffix = suffix_of(data)
+        self._checks.check_reference(frame, data, suffix)
         with self._lock:
             _, old, others = self._slot(self._references, frame)
             contents: dict[Path, bytes | None] = dict.fromkeys(others)
@@ -352,7 +278,7 @@ class Corrections:
         if shots is not None:
             wanted = self._find_shots(shots)
         with self._lock:
-            text = self._palette_text()
+            text = self._film.palette_text()
             if shots is None:
                 label, text = "grade of the film", self._grades.with_film(text, grade)
             else:
@@ -363,9 +289,9 @@ class Corrections:
     def set_options(self, *, match_shots: bool) -> dict[str, Any]:
         """Set options of the whole film."""
         with self._lock:
-            content = self._options_file.content(match_shots)
+            content = self._film.options_file.content(match_shots)
             label = "matched shots" if match_shots else "unmatched shots"
-            return self._write(label, {self._options_file.path: content})
+            return self._write(label, {self._film.options_file.path: content})
 
     def apply(
         self, shot: int, shots: Sequence[int], *, grade: bool = False, colors: bool = False
@@ -382,7 +308,7 @@ class Corrections:
         contents: dict[Path, bytes | None] = {}
         with self._lock:
             if grade and targets:
-                text = self._palette_text()
+                text = self._film.palette_text()
                 (own,) = self._grades.by_shot(text, [source])
                 text = self._grades.with_shots(text, targets, own, alone=True)
                 contents.update(self._palette_file(text))
@@ -419,50 +345,9 @@ class Corrections:
     def _size(self) -> tuple[int, int]:
         return shown_size(self._info)
 
-    def _latest(self) -> _Look:
-        """Return what the files hold, or held a moment ago."""
-        look = self._look
-        if look is not None and time.monotonic() - look.time < _LOOK_SECONDS:
-            return look
-        return self._take_look()
-
-    def _take_look(self) -> _Look:
-        with self._lock:
-            palette = self._palette_text()
-            has_palette = self._grades.path.is_file()
-            options = replace(
-                self._base,
-                palette=str(self._grades.path) if has_palette else "",
-                hints=self._hints.sources,
-                references=(*self._references.sources, *self._films),
-                match_shots=self._options_file.match_shots,
-            )
-            parts = [
-                repr(replace(options, palette="", hints=(), references=())),
-                palette,
-                self._hints.state(),
-                self._references.state(),
-                [[path, file_state(Path(path))] for path in self._films],
-                self._grades.known_shots(palette),
-            ]
-            version = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:12]
-            self._look = _Look(time.monotonic(), options, version, palette)
-            return self._look
-
     def _write(self, label: str, contents: Mapping[Path, bytes | None]) -> dict[str, Any]:
         self._history.write(label, contents)
         return self.state()
-
-    def _palette_text(self) -> str:
-        path = self._grades.path
-        try:
-            return path.read_text(encoding="utf-8")
-        except FileNotFoundError:
-            return ""
-        except OSError as error:
-            raise InputError(f"{path} cannot be read ({error.strerror}); check the path") from error
-        except UnicodeDecodeError as error:
-            raise InputError(f"{path} is not UTF-8 text; a palette is a TOML file") from error
 
     def _palette_file(self, text: str) -> dict[Path, bytes | None]:
         return {self._grades.path: text.encode() if text.strip() else None}
@@ -490,39 +375,6 @@ class Corrections:
         with self._lock:
             _, _, _ = self._slot(folder, frame)  # it may be none of ours
             return self._write(f"{label} {frame}", dict.fromkeys(folder.own_pictures(frame)))
-
-    def _check_opacity(self, canvas: Canvas, strokes: Sequence[Mapping[str, Any]]) -> bool:
-        """Return whether anything is left of strokes that a run would see.
-
-        Raises SettingsError where they would have no effect, or hide the whole frame.
-        """
-        width, height = proxy_size(*self._info.display_size, self._base.size)
-        if self._info.quarter_turns % 2:
-            width, height = height, width
-        opacity = np.ascontiguousarray(canvas[..., 3])
-        share = cv2.resize(opacity, (width // 2, height // 2), interpolation=cv2.INTER_AREA) / 255.0
-        if share.mean() >= MIN_OPAQUE:
-            raise SettingsError(
-                "strokes would cover the whole frame; leave more of it free, or use a reference "
-                "picture"
-            )
-        if share.max() >= _MARGIN * MIN_OPACITY:
-            return True
-        if strokes and strokes[-1]["color"] is None:
-            return False  # crumbs
-        raise SettingsError("this stroke is too thin to colour anything; choose a wider brush")
-
-    def _check_reference(self, frame: int, data: bytes, suffix: str) -> None:
-        """Raise InputError where a run would not take a picture for a frame."""
-        with TemporaryDirectory(prefix="filmcolor-") as folder:
-            path = Path(folder) / f"frame-{frame:06}{suffix}"
-            path.write_bytes(data)
-            reader = PictureReader(self._info, self._index, self._base.size, self._guide_of)
-            try:
-                reader.check(reader.read_one(path))
-            except FilmcolorError as error:
-                message = str(error).replace(str(path), "the picture")
-                raise type(error)(message) from error
 
     # ------------------------------------------------------------ shots
 
@@ -568,9 +420,9 @@ class Corrections:
         path, old, others = self._slot(self._references, frame)
         if old is not None:
             picture = over(picture, read_canvas(old.read_bytes(), self._size))
-        data = _encode(picture)
+        data = encode_picture(picture)
         try:
-            self._check_reference(frame, data, ".png")
+            self._checks.check_reference(frame, data, ".png")
         except InputError:
             return {}
         return {**dict.fromkeys(others), path: data}
@@ -584,63 +436,6 @@ class Corrections:
             part = resolve(self._info, time_range, self._index)
             return TimeRange(first=part.first, stop=part.stop)
         return time_range
-
-    def _load_network(self) -> Analyse:
-        """Return what analyses pictures; the network is loaded when it is first needed."""
-        loaded: list[Analyse] = []
-
-        def analyse(luma: Gray) -> tuple[FloatPlane, FloatPlane]:
-            """Return ab and features of luma."""
-            if not loaded:
-                predictor = load_predictor(self._base)[0]
-                loaded.append(analyse_with(predictor, self._info, self._base.cast))
-            return loaded[0](luma)
-
-        return analyse
-
-
-def _absolute(base: ColorOptions) -> ColorOptions:
-    """Return options with absolute paths, so that their command works in any folder."""
-
-    def absolute(source: str) -> str:
-        return str(Path(source).absolute()) if source else ""
-
-    weights = base.weights
-    if weights not in weights_store.shipped() and Path(weights).exists():
-        weights = absolute(weights)
-    return replace(
-        base,
-        weights=weights,
-        model=absolute(base.model),
-        palette=absolute(base.palette),
-        references=tuple(map(absolute, base.references)),
-        hints=tuple(map(absolute, base.hints)),
-    )
-
-
-def _values(options: ColorOptions) -> dict[str, float]:
-    grade = options.grade
-    return {
-        "saturation": grade.saturation,
-        "warmth": grade.warmth,
-        "skin_protect": grade.skin_protect,
-    }
-
-
-def _suffix_of(data: bytes) -> str:
-    """Return the suffix of a picture file by its content. Raises InputError for other formats."""
-    try:
-        with Image.open(BytesIO(data)) as image:
-            name = image.format or "unknown"
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise InputError("this is not a picture; give a JPEG, PNG, TIFF or WebP") from error
-    if name not in _SUFFIXES:
-        raise InputError(f"pictures of the format {name} are not taken; save it as PNG or JPEG")
-    return _SUFFIXES[name]
-
-
-def _encode(canvas: Canvas) -> bytes:
-    return bytes(cv2.imencode(".png", canvas)[1])
 
 
 def _name_shots(numbers: Sequence[int]) -> str:

@@ -84,7 +84,7 @@ class OpenFilm:
         self._visible: tuple[int, ...] = ()
         self._thumbnails: dict[int, tuple[Hashable, str, bytes]] = {}  # key, version, JPEG
         self._undecodable: set[int] = set()  # shots
-        self._last_version = ""
+        self._last_version = self._worked_on = ""
         self._poster: bytes | None = None
         self._thread = threading.Thread(target=self._run, name="film", daemon=True)
         self._thread.start()
@@ -277,6 +277,10 @@ class OpenFilm:
     def _work(self) -> bool:
         """Colour ahead of what someone looks at, else a thumbnail; return whether any was left."""
         try:
+            self._note_corrections()
+            version, self._worked_on = self._worked_on, self.corrections.version
+            if version != self._worked_on:
+                return False  # whoever made the change asks for a frame first
             with self._gate.background:
                 return self.colors.fill(self._bounds_of) or self._color_next()
         except Exception:
@@ -292,7 +296,6 @@ class OpenFilm:
 
     def _color_next(self) -> bool:
         """Colour the thumbnail that is wanted most; return whether there was one."""
-        self._note_corrections()
         scanned = self._next_shot()
         if scanned is None:
             return False
@@ -356,6 +359,7 @@ class OpenFilm:
                     self._revisions[scanned.shot.number] = self._revision
 
     def _note_corrections(self) -> None:
+        """Note a change of the corrections for those who look."""
         version = self.corrections.version
         if version != self._last_version:
             self._last_version = version

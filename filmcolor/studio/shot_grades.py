@@ -57,11 +57,18 @@ class _Entry:
         return self.first <= shot.first and shot.stop <= self.stop
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Shots:
+    """The shots of a film, as far as they have been found."""
+
+    found: Callable[[], Sequence[Shot]]  # the last one may go on
+    are_all: Callable[[], bool]
+
+
 class ShotGrades:
     """A film's palette file, by its shots. Its methods take the file's text, "" for none.
 
-    `shots`: returns the shots that have been found; `is_complete`: whether these are all. Tables of
-    shots that have not been found yet are left out until they are.
+    Tables of shots that have not been found yet are left out until they are.
     """
 
     def __init__(
@@ -70,12 +77,11 @@ class ShotGrades:
         base: Grade,
         info: FilmInfo,
         index: FrameIndex,
-        shots: Callable[[], Sequence[Shot]],
-        is_complete: Callable[[], bool],
+        shots: Shots,
     ) -> None:
         self.path, self._base = path, base
         self._info, self._index = info, index
-        self._shots, self._is_complete = shots, is_complete
+        self._shots, self._is_complete = shots.found, shots.are_all
         self._times: dict[str, tuple[int, int]] = {}  # names of tables, where they cost something
 
     def palette(self, text: str) -> Palette:
@@ -90,8 +96,7 @@ class ShotGrades:
     def film_grade(self, text: str) -> dict[str, float]:
         """Return the grade of frames that no table of shots or times names."""
         settings = _film_settings(parse_tables(text, self.path))
-        grade = grade_with(settings, self._base)
-        return {name: getattr(grade, name) for name in RANGES}
+        return values_of(grade_with(settings, self._base))
 
     def by_shot(self, text: str, shots: Sequence[Shot]) -> list[dict[str, float]]:
         """Return the values of each shot that one table sets for the whole of it."""
@@ -247,6 +252,11 @@ class ShotGrades:
             if previous < time - ROUNDING:
                 return time
         return None
+
+
+def values_of(grade: Grade) -> dict[str, float]:
+    """Return the values of a grade by their names."""
+    return {name: getattr(grade, name) for name in RANGES}
 
 
 def _film_settings(tables: Sequence[Table]) -> Mapping[str, float]:

@@ -79,6 +79,11 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
+def encode_picture(canvas: Canvas) -> bytes:
+    """Return a picture in colours everywhere as PNG."""
+    return bytes(cv2.imencode(".png", canvas)[1])
+
+
 def draw_on(canvas: Canvas, strokes: Sequence[Mapping[str, Any]]) -> None:
     """Draw strokes on a picture. Raises SettingsError, before any is drawn, as `draw` does."""
     for color, points in [_parse(stroke) for stroke in strokes]:

@@ -293,7 +293,7 @@ async function start() {
     await watching;
     const [film] = store.films;
     const hash = film ? `#/film/${encodeURIComponent(film.id)}` : "#/";
-    history.replaceState(null, "", hash);
+    if (!location.hash) history.replaceState(null, "", hash); // nobody has gone elsewhere meanwhile
   }
   await show();
 }

@@ -78,7 +78,13 @@ class PhotoScreen {
 
   #build(root) {
     const { name, id } = this.photo;
-    const download = { class: "button button-primary", href: photoPath(id, "/download"), download: true };
+    const download = {
+      class: "button button-primary",
+      href: photoPath(id, "/download"),
+      download: true,
+      "aria-label": "Download", // the word is not shown on a phone
+      title: "Download",
+    };
     this.toggle = h("button", { type: "button", class: "button photo-toggle" }, icon("brush"), "Mend");
     this.toggle.addEventListener("click", () => this.#openPanel(!this.panel.classList.contains("is-open")));
     this.panel = h(
