@@ -119,7 +119,7 @@ class Studio:
         words = ["studio", *map(str, films), "--no-browser", "--port", "0"]
         words += ["--folder", str(folder), "--uploads", str(folder / "uploads"), *options]
         (folder / "uploads").mkdir(exist_ok=True)
-        places = {"HOME": "home", "XDG_STATE_HOME": "state", "XDG_CACHE_HOME": "cache"}
+        places = {"HOME": ".home", "XDG_STATE_HOME": ".state", "XDG_CACHE_HOME": ".cache"}
         env = {**os.environ, **{k: str(folder / v) for k, v in places.items()}}
         self.process = subprocess.Popen(
             [sys.executable, "-m", "filmcolor", *words],

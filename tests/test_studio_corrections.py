@@ -323,7 +323,8 @@ def test_strokes_lie_over_a_reference_of_their_frame(open_film: Open) -> None:
 @pytest.mark.parametrize(
     ("strokes", "words"),
     [
-        ([stroke((30, 20), width=0.2)], "too thin to colour anything; choose a wider brush"),
+        ([stroke((30, 20), width=0.2)], "it is too thin, or outside of the frame; choose a wider"),
+        ([stroke((500, 20))], "it is too thin, or outside of the frame; choose a wider"),
         ([stroke((50, 30), width=400)], "would cover the whole frame; leave more of it free"),
     ],
 )

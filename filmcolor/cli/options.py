@@ -192,7 +192,8 @@ guidance_options = combine(
         "--palette",
         metavar="TOML",
         section=REFERENCES,
-        help="A file with saturation, warmth and skin protection for single shots or times.",
+        help="A file with saturation, warmth and skin protection for the film, or for single shots "
+        "or times.",
     ),
 )
 source_options = combine(

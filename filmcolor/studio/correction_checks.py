@@ -60,9 +60,12 @@ class PictureChecks:
             )
         if share.max() >= _MARGIN * MIN_OPACITY:
             return True
-        if strokes and strokes[-1]["color"] is None:
+        if not strokes or strokes[-1]["color"] is None:
             return False  # crumbs
-        raise SettingsError("this stroke is too thin to colour anything; choose a wider brush")
+        raise SettingsError(
+            "this stroke colours nothing: it is too thin, or outside of the frame; choose a wider "
+            "brush"
+        )
 
     def check_reference(self, frame: int, data: bytes, suffix: str) -> None:
         """Raise InputError where a run would not take a picture for a frame."""

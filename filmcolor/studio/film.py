@@ -316,16 +316,15 @@ class OpenFilm:
         return True
 
     def _next_shot(self) -> ScannedShot | None:
-        shots = [s for s in self.scan.shots if s.is_final]
-        visible = set(self._visible)
-        for is_first in (True, False):
-            for scanned in shots:
-                number = scanned.shot.number
-                if (number in visible) is not is_first or number in self._undecodable:
-                    continue
-                entry = self._thumbnails.get(number)
-                if entry is None or entry[0] != self.colors.key(scanned.key_frame):
-                    return scanned
+        shots = {s.shot.number: s for s in self.scan.shots if s.is_final}
+        first = [shots.pop(number) for number in self._visible if number in shots]
+        for scanned in (*first, *shots.values()):
+            number = scanned.shot.number
+            if number in self._undecodable:
+                continue
+            entry = self._thumbnails.get(number)
+            if entry is None or entry[0] != self.colors.key(scanned.key_frame):
+                return scanned
         return None
 
     def _shot_json(self, scanned: ScannedShot) -> dict[str, Any]:

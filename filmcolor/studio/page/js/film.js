@@ -423,7 +423,7 @@ class FilmView {
     this.frames.want(this.#frame);
     clearTimeout(this.#timers.patience);
     const left = PATIENCE - (performance.now() - this.#wantedAt);
-    if (color && (grey || color.isCurrent)) {
+    if (color && (grey || (color.isCurrent && left <= 0))) {
       const mark = color.isCurrent && !this.#isRecoloring ? "" : "colouring anew…";
       this.viewer.setFrame(grey?.bitmap ?? color.bitmap, color.bitmap, mark);
     } else if (left > 0) this.#later("patience", left, () => this.#show());

@@ -111,8 +111,8 @@ class JobCard {
     return [
       h("p", { class: "path" }, job.output),
       job.error && h("p", { class: "problem" }, icon("alert"), h("span", {}, job.error)),
-      job.verdict && h("p", {}, job.verdict),
-      job.summary && h("p", { class: "muted small" }, job.summary),
+      job.verdict && h("p", { class: "job-verdict" }, job.verdict),
+      job.summary && h("p", { class: "muted small job-summary" }, job.summary),
       job.state === "done" &&
         !job.is_playable &&
         h("p", { class: "muted" }, "Browsers cannot play this kind of file. Open it in a video player."),

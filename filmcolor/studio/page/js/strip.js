@@ -160,7 +160,9 @@ export class Strip {
       option.remove();
       this.#options.delete(number);
     }
-    const seen = this.#shots.slice(first, last).map(({ number }) => number);
+    // the shot that is worked on comes first
+    const inView = this.#shots.slice(first, last).map(({ number }) => number);
+    const seen = this.#current ? [...new Set([this.#current, ...inView])] : inView;
     if (seen.join() === this.#seen) return;
     this.#seen = seen.join();
     clearTimeout(this.#timer);
