@@ -52,5 +52,5 @@ class PredictionCache:
 
 def _key(picture: Gray) -> bytes:
     digest = hashlib.blake2b(repr(picture.shape).encode(), digest_size=16)
-    digest.update(np.ascontiguousarray(picture))
+    digest.update(np.ascontiguousarray(picture).data)
     return digest.digest()

@@ -148,6 +148,7 @@ class Colorizer:
                 return stack.enter_context(Prefetch(items, _queue_length(info, limits), profiler))
 
             burst = _queue_length(info, _BURST, _BURST_BYTES)
+            proxies: Iterable[ProxyFrame]
             if cache is None:
                 num_threads = num_decoder_threads(info.bytes_per_frame)
                 lumas = read_luma(info, start, end, index, num_threads, is_classified)

@@ -34,7 +34,7 @@ from filmcolor.studio.pictures import (
 )
 from filmcolor.types.film import FilmInfo, Part
 from filmcolor.types.frames import ColorFrame, Gray, Picture
-from filmcolor.types.yuv import Coding, Subsampling
+from filmcolor.types.yuv import SUBSAMPLING_420, Coding, Subsampling
 from filmcolor.video.frame_index import FrameIndex
 
 _PICTURE_BYTES = 192 << 20  # of encoded frames: some thousands at 480p
@@ -174,14 +174,13 @@ class FilmColors:
         stop: int,
         *,
         target: Coding | None = None,
-        subsampling: Subsampling | None = None,
+        subsampling: Subsampling = SUBSAMPLING_420,
     ) -> Generator[ColorFrame, None, None]:
         """Yield finished frames first to stop (half-open), as a run gives them.
 
         `target`, `subsampling`: how they are coded, see `Colorizer.frames`.
         """
         colorizer, cache = self._tools()
-        settings = {} if subsampling is None else {"subsampling": subsampling}
         frames = colorizer.frames(
             self._info,
             Part(first, stop),
@@ -189,7 +188,7 @@ class FilmColors:
             index=self._index,
             guidance=self._guidance(),
             cache=PatientSource(cache, self._gate.wait),
-            **settings,
+            subsampling=subsampling,
         )
         with closing(frames):
             for frame in frames:
