@@ -42,8 +42,7 @@ class Camera:
         context = self.browser.new_context(viewport=viewport, **options)
         context.set_default_timeout(1000 * SECONDS)
         page = context.new_page()
-        page.goto(self.studio.address)
-        page.goto(f"{self.studio.root}/{screen}")
+        page.goto(self.studio.address + screen)
         expect(page.locator("#main h1")).to_be_visible()
         return page
 

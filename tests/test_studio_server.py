@@ -128,7 +128,9 @@ CALLS: dict[str, Any] = {
     "DELETE /api/photos/p1": ("photos.remove", "p1"),
 }
 PICTURES = [
-    line for line in REQUESTS if re.search(r"poster|thumbnail|image|s/7\?|^GET.*(strokes|nce)$", line)
+    line
+    for line in REQUESTS
+    if re.search(r"poster|thumbnail|image|s/7\?|^GET.*(strokes|nce)$", line)
 ]
 VIDEOS = [line for line in REQUESTS if re.search(r"/(video|download)$", line)]
 
@@ -206,7 +208,16 @@ def test_a_job_writes_only_where_the_person_chose(fake: SimpleNamespace, output:
 
 def test_a_suggested_output_is_of_the_purpose(fake: SimpleNamespace) -> None:
     assert fake.client.get("/api/films/f1/output?purpose=master").status_code == 200
-    assert fake.calls[-1] == ("jobs.suggest", fake.studio.films["f1"], "master")
+    nothing_else = None, None, None  # an output, a start and an end
+    assert fake.calls[-1] == ("jobs.suggest", fake.studio.films["f1"], "master", *nothing_else)
+    output = fake.studio.library.folders[0] / "o.mkv"
+    query = {"output": str(output), "start_seconds": "1.5", "end_seconds": "2"}
+    assert fake.client.get("/api/films/f1/output", params=query).status_code == 200
+    assert fake.calls[-1] == (
+        *("jobs.suggest", fake.studio.films["f1"], "share", output),
+        *(1.5, 2.0),
+    )
+    assert fake.client.get("/api/films/f1/output?output=/etc/o.mkv").status_code == 403
     assert fake.client.get("/api/films/f1/output?purpose=x").status_code == 400
 
 
