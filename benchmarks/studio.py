@@ -109,6 +109,7 @@ def main(film: Path, num_scrubs: int, num_memory: int, num_strokes: int, scan: b
             for side in ("grey", "color"):
                 wait_until(lambda side=side: has_thumbnail(studio, path, side), 120)
                 print_row(f"start to first thumbnail, {side}", [time.perf_counter() - start], "s")
+            print_row("memory with one frame in colour", [memory_of(studio)], "MiB")
             info = studio.get(path)
             if scan:
                 wait_until(lambda: studio.get(path)["scan"]["is_complete"], 3600)
@@ -124,9 +125,8 @@ def main(film: Path, num_scrubs: int, num_memory: int, num_strokes: int, scan: b
             for number in rng.integers(0, last, num_memory):
                 studio.ask("GET", f"{path}/frames/{number}?side=color")
                 memory.append(memory_of(studio))
-            half = len(memory) // 2
-            print_row("memory, first half of the frames", memory[:half], "MiB")
-            print_row("memory, second half of the frames", memory[half:], "MiB")
+            for quarter, values in enumerate(np.array_split(memory, 4), 1):
+                print_row(f"memory, quarter {quarter} of these frames", list(values), "MiB")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 """The files of the studio: what may be opened and written, recent films, uploads."""
 
 import json
-import os
 import shutil
 import sys
 from collections import namedtuple
@@ -20,7 +19,8 @@ from studio_client import make_fake, make_library
 from filmcolor.errors import InputError
 from filmcolor.studio import library as library_module
 from filmcolor.studio.errors import ForbiddenError, NotFoundError
-from filmcolor.studio.library import Library, safe_name
+from filmcolor.studio.file_names import safe_name
+from filmcolor.studio.library import Library
 
 needs_links = pytest.mark.skipif(sys.platform == "win32", reason="links need a privilege there")
 
@@ -302,7 +302,7 @@ def fake(tmp_path: Path) -> SimpleNamespace:
 def files(fake: SimpleNamespace) -> list[str]:
     """Return all names in the folder of uploads, hidden ones too."""
     folder = fake.studio.library.upload_folder
-    return sorted(os.listdir(folder)) if folder.exists() else []
+    return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
 
 
 def upload(fake: SimpleNamespace, name: str, content: Any, **headers: str) -> Any:
@@ -404,7 +404,7 @@ def test_a_disk_that_fills_during_an_upload_leaves_no_file(
     def open_full(path: Path, mode: str = "r", *args: Any, **kwargs: Any) -> Any:
         if path.name.endswith(".partial"):
             real_open(path, "wb").close()
-            return open("/dev/full", "wb", buffering=0)  # noqa: SIM115, PTH123
+            return open("/dev/full", "wb", buffering=0)  # noqa: PTH123
         return real_open(path, mode, *args, **kwargs)
 
     if not Path("/dev/full").exists():

@@ -1,7 +1,17 @@
 """The routes of the studio: what they call, what they answer, and what they refuse."""
 
 import errno
+import json
+import os
 import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from configparser import ConfigParser
+from fnmatch import fnmatch
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,11 +20,14 @@ import pytest
 
 pytest.importorskip("starlette")
 
+import media
 from starlette.routing import Route
 from studio_client import GRADE, PICTURE, REQUESTS, STROKES, make_fake, send
 
+from filmcolor.cli.main import cli
 from filmcolor.errors import InputError, OutputError, SettingsError
 from filmcolor.studio import (
+    address,
     routes_corrections,
     routes_files,
     routes_films,
@@ -492,3 +505,190 @@ def test_the_page_leads_to_no_other_file(fake: SimpleNamespace, path: str) -> No
     assert "create_app" not in answer.text
     assert "root:" not in answer.text
     assert answer.status_code in (400, 404) or answer.text == fake.client.get("/").text
+
+
+# ---------------------------------------------------------------- sockets and the command
+
+
+def test_the_usual_port_is_taken_first_and_another_one_after_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        monkeypatch.setattr(address, "PORT", free.getsockname()[1])
+    with address.bind("127.0.0.1", None) as first, address.bind("127.0.0.1", None) as second:
+        assert first.getsockname() == ("127.0.0.1", address.PORT)
+        assert second.getsockname()[1] != address.PORT
+        with pytest.raises(SettingsError, match=f"port {address.PORT} is in use.*--port"):
+            address.bind("127.0.0.1", address.PORT)
+
+
+def test_a_host_that_is_not_this_machine_is_refused() -> None:
+    for host in ("192.0.2.1", "no-such-host.invalid"):  # RFC 5737, RFC 6761
+        with pytest.raises(SettingsError, match="--host"):
+            address.bind(host, 0)
+
+
+@pytest.mark.parametrize(
+    ("host", "name"),
+    [
+        ("127.0.0.1", "127.0.0.1"),
+        ("localhost", "localhost"),
+        ("0.0.0.0", "127.0.0.1"),
+        ("::", "[::1]"),
+        ("::1", "[::1]"),
+    ],
+)
+def test_the_address_can_be_opened(host: str, name: str) -> None:
+    listener: Any = SimpleNamespace(getsockname=lambda: (host, 99))
+    assert address.address_of(listener, host, "t") == f"http://{name}:99/?token=t"
+
+
+class Running:
+    """A studio in a process of its own, with one film."""
+
+    def __init__(self, folder: Path, film: Path, *words: str) -> None:
+        self.folder = folder
+        self.process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "filmcolor", "studio", str(film)),
+                *("--no-browser", "--port", "0", "--folder", str(folder), *words),
+            ],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "XDG_STATE_HOME": str(folder / ".state"), "OMP_NUM_THREADS": "1"},
+        )
+        assert self.process.stdout is not None
+        self.address = self.process.stdout.readline().strip()
+        match = re.fullmatch(r"http://127\.0\.0\.1:(\d+)/\?token=([\w-]{40,})", self.address)
+        assert match, self.address
+        self.port, self.token = int(match[1]), match[2]
+
+    def get(self, path: str) -> bytes:
+        url = f"http://127.0.0.1:{self.port}{path}"
+        request = urllib.request.Request(url, headers={"Authorization": f"Bearer {self.token}"})
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return answer.read()
+
+    def begin_upload(self) -> socket.socket:
+        """Return a connection that has sent a part of a file."""
+        connection = socket.create_connection(("127.0.0.1", self.port))
+        head = (
+            "POST /api/uploads?name=part.mp4 HTTP/1.1",
+            f"Host: 127.0.0.1:{self.port}",
+            f"Authorization: Bearer {self.token}",
+            f"Content-Length: {10 << 20}",
+        )
+        connection.sendall("\r\n".join((*head, "", "")).encode() + bytes(3 << 20))
+        return connection
+
+    def uploads(self) -> list[str]:
+        return [path.name for path in self.folder.iterdir() if "part.mp4" in path.name]
+
+
+def wait_until(condition: Any) -> None:
+    end = time.monotonic() + 20.0
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT for one process there")
+def test_a_studio_serves_its_film_and_ends_at_once(tmp_path: Path) -> None:
+    film = media.make(tmp_path / "film.mp4", media.Film(media.shoot(6)))
+    studio = Running(tmp_path, film)
+    try:
+        assert b"<script" in studio.get("/")
+        wait_until(lambda: json.loads(studio.get("/api/films"))["films"])
+        (opened,) = json.loads(studio.get("/api/films"))["films"]
+        assert opened["path"] == str(film)
+        studio.begin_upload().close()  # a tab that is closed
+        with studio.begin_upload():
+            wait_until(lambda: len(studio.uploads()) == 1)  # the first one has gone
+            second = subprocess.run(  # the same state folder
+                [sys.executable, "-m", "filmcolor", "studio", "--no-browser"],
+                capture_output=True,
+                text=True,
+                env={**os.environ, "XDG_STATE_HOME": str(tmp_path / ".state")},
+                cwd=tmp_path,
+                timeout=60,
+            )
+            studio.process.send_signal(signal.SIGINT)
+            began = time.monotonic()
+            output, errors = studio.process.communicate(timeout=20)
+            seconds = time.monotonic() - began
+    finally:
+        studio.process.kill()
+    assert (second.returncode, second.stdout) == (1, "")
+    assert second.stderr.count("\n") == 1
+    assert "another studio" in second.stderr
+    assert studio.process.returncode == 0, errors
+    assert (output, errors) == ("", "")
+    assert seconds < 5.0
+    assert studio.uploads() == []
+
+
+def test_what_cannot_start_is_one_line(
+    type_command: Any, make_film: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    short, film = tmp_path / "token", make_film()
+    short.write_text("short\n")
+    with address.bind("127.0.0.1", 0) as taken:
+        port = taken.getsockname()[1]
+        cases = [
+            (1, "does not exist", (tmp_path / "missing.mp4",)),
+            (1, "in use", (film, "--port", port)),
+            (1, "--host", ("--host", "192.0.2.1")),
+            (1, "token", ("--token", "short")),
+            (1, "token", ("--token-file", short)),
+            (1, "--token-file", ("--token-file", tmp_path / "missing")),
+            (1, "--folder", ("--folder", tmp_path / "missing")),
+            (2, "one film", ("--corrections", tmp_path)),
+            (2, "not both", ("--token", "x" * 20, "--token-file", short)),
+            (2, "--port", ("--port", 65536)),
+        ]
+        for expected, word, words in cases:
+            code, output, error = type_command("studio", "--no-browser", *words)
+            assert (code, output) == (expected, ""), words
+            assert word in error, words
+            assert error.count("\n") == 1, words
+    monkeypatch.setitem(sys.modules, "tomlkit", None)  # as if it were not installed
+    code, output, error = type_command("studio", film)
+    assert (code, output) == (1, "")
+    assert error == "filmcolor: filmcolor studio needs: pip install 'filmcolor[studio]'\n"
+
+
+# ---------------------------------------------------------------- the container
+
+
+def test_the_container_copies_what_exists_and_starts_what_can_be_typed() -> None:
+    lines = (ROOT / "Dockerfile").read_text(encoding="utf-8").replace("\\\n", " ").splitlines()
+    steps = [line.split(None, 1) for line in lines if line and not line.startswith("#")]
+    copied = [words.split()[:-1] for step, words in steps if step == "COPY"]
+    assert [sources[0] for sources in copied] == [".", "--from=build"]
+    (command,) = (json.loads(words) for step, words in steps if step == "CMD")
+    assert command[:2] == ["filmcolor", "studio"]
+    parameters = cli.commands["studio"].make_context("studio", command[2:]).params
+    assert (parameters["host"], parameters["no_browser"]) == ("0.0.0.0", True)
+    (volumes,) = (json.loads(words) for step, words in steps if step == "VOLUME")
+    assert str(parameters["folders"][0]) in volumes
+    assert ["EXPOSE", str(parameters["port"])] in steps
+    assert parameters["port"] == address.PORT
+    user = next(n for n, (step, _) in enumerate(steps) if step == "USER")
+    assert steps[user][1] != "root"
+    assert not any(step in ("RUN", "COPY") for step, _ in steps[user:])
+
+
+def test_the_container_is_built_from_all_that_the_package_needs() -> None:
+    ignored = (ROOT / ".dockerignore").read_text(encoding="utf-8").split()
+    needed = {"setup.py", "setup.cfg", "pyproject.toml", "MANIFEST.in", "README.md", "LICENSE"}
+    needed |= {"filmcolor", "train", "weights"}
+    assert all((ROOT / name).exists() for name in needed)
+    assert not [name for name in needed for pattern in ignored if fnmatch(name, pattern)]
+    assert "[studio]" in (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    settings = ConfigParser()
+    settings.read(ROOT / "setup.cfg", encoding="utf-8")
+    assert "studio" in settings["options.extras_require"]

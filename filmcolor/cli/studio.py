@@ -129,22 +129,25 @@ def studio(
     token = _make_token(token, token_file)
 
     with signals_as_interrupt(), suppress(KeyboardInterrupt):
+        from filmcolor.runtime.platform import state_folder
         from filmcolor.studio.address import address_of, bind
+        from filmcolor.studio.state_lock import lock_state
 
-        library = _make_library(films, folders, uploads, host)
+        state = state_folder() / _STATE
+        lock_state(state).release()  # before the browser is opened
+        library = _make_library(films, folders, uploads, host, state)
         with bind(host, port) as listener:
             address = address_of(listener, host, token)
             _warn_about_host(host)
             click.echo(address)
             if not no_browser:
                 _open_browser(address)
-            from filmcolor.runtime.platform import state_folder  # the browser starts meanwhile
-            from filmcolor.studio.server import serve
+            from filmcolor.studio.server import serve  # slow: the browser starts meanwhile
             from filmcolor.studio.studio import Studio
 
             opened = Studio(
                 library,
-                state_folder() / _STATE,
+                state,
                 options=make_color_options(params),
                 corrections_folder=corrections,
             )
@@ -158,15 +161,17 @@ def studio(
 
 
 def _make_library(
-    films: Sequence[Path], folders: Sequence[Path], uploads: Path | None, host: str
+    films: Sequence[Path],
+    folders: Sequence[Path],
+    uploads: Path | None,
+    host: str,
+    state: Path,
 ) -> "Library":
-    from filmcolor.runtime.platform import state_folder
     from filmcolor.studio.library import Library
     from filmcolor.studio.security import is_loopback
 
     if not folders and is_loopback(host):
         folders = _usual_folders()
-    state = state_folder() / _STATE
     upload_folder = uploads or (folders[0] if folders else state / "films")
     return Library(folders, upload_folder, state, films)
 

@@ -15,8 +15,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from filelock import FileLock, Timeout
-
 from filmcolor.errors import FilmcolorError, OutputError, SettingsError
 from filmcolor.files import check_target, make_folder
 from filmcolor.output.image_formats import is_image_output
@@ -37,6 +35,7 @@ from filmcolor.studio.job import (
 )
 from filmcolor.studio.job_process import PROGRAM
 from filmcolor.studio.job_runner import JobRunner
+from filmcolor.studio.state_lock import lock_state
 from filmcolor.types.film import FilmInfo, TimeRange
 from filmcolor.video.decoder import resolve
 from filmcolor.video.frame_index import FrameIndex
@@ -106,20 +105,8 @@ class JobQueue:
         written.
         """
         self._folder, self._program = state_folder, program
+        self._lock = lock_state(state_folder)
         make_folder(state_folder / "jobs")
-        self._lock = FileLock(state_folder / "queue.lock", blocking=False, thread_local=False)
-        try:
-            self._lock.acquire()
-        except Timeout:
-            raise ConflictError(
-                f"another studio is using {state_folder}; open its page, or end it first"
-            ) from None
-        except NotImplementedError:
-            pass  # some network drives have no locks
-        except OSError as error:
-            raise OutputError(
-                f"{state_folder} cannot be written ({error.strerror}); check its permissions"
-            ) from error
         self._jobs = load_jobs(self._path)
         self._changed = threading.Condition(threading.RLock())
         self._runner = JobRunner(program, self._log_path, self._changed, self._try_to_save)

@@ -11,7 +11,6 @@ import re
 import shutil
 import stat
 import threading
-import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -20,6 +19,7 @@ from typing import Any
 from filmcolor.errors import InputError, OutputError
 from filmcolor.files import atomic_write, make_folder
 from filmcolor.studio.errors import DiskFullError, ForbiddenError, NotFoundError, TooLargeError
+from filmcolor.studio.file_names import safe_name
 from filmcolor.video.film_names import FILM_SUFFIXES
 from filmcolor.video.sequence_names import (
     find_sequence,
@@ -32,10 +32,7 @@ MAX_UPLOAD_BYTES = 64 << 30  # a feature film as its archive keeps it
 _FREE_BYTES = 256 << 20  # that an upload leaves on the disk
 _MAX_RECENT = 20
 _MIN_SEQUENCE = 24  # images: numbered photographs are no film
-_MAX_NAME = 180  # bytes, of the 255 that a file may have: outputs have longer names
 _RECENT = "recent.json"
-_RESERVED = re.compile(r"(?i:con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])")  # by Windows
-_FORBIDDEN = re.compile(r'[<>:"|?*]')  # by Windows
 
 
 class Library:
@@ -253,29 +250,6 @@ class Library:
                 number += 1
             self._names_in_use.add(candidate)
         return candidate
-
-
-def safe_name(name: str, default: str = "film") -> str:
-    """Return a file's name without what could lead elsewhere or what some system refuses.
-
-    The part after the last slash, without control characters, leading dots, the characters and
-    names that Windows reserves; the suffix stays. `default`: where nothing is left.
-    """
-    name = unicodedata.normalize("NFC", re.split(r"[/\\]", name)[-1])
-    name = "".join(c for c in name if c.isprintable())
-    name = _FORBIDDEN.sub("_", name).strip(" ").lstrip(". ").rstrip(". ")
-    stem, dot, suffix = name.rpartition(".")
-    if not dot or len(suffix) > 10:
-        stem, dot, suffix = name, "", ""
-    stem = _cut(stem, _MAX_NAME - len(f"{dot}{suffix}".encode())).rstrip(". ") or default
-    if _RESERVED.fullmatch(stem.partition(".")[0].strip()):
-        stem = f"_{stem}"
-    return f"{stem}{dot}{suffix}"
-
-
-def _cut(text: str, num_bytes: int) -> str:
-    """Return the beginning of a text, at most some bytes in UTF-8."""
-    return text.encode()[:num_bytes].decode("utf-8", "ignore")
 
 
 def _parse(text: str) -> Path:

@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from filmcolor.files import atomic_write, make_folder
-from filmcolor.studio.library import safe_name
+from filmcolor.studio.file_names import safe_name
 
 MAX_CHANGES = 100  # that undo goes back
 _STATE = "photo.json"

@@ -4,7 +4,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
-from filmcolor.studio.library import safe_name
+from filmcolor.studio.file_names import safe_name
 from filmcolor.studio.photos import DEFAULT_SIZE, MAX_PICTURE_BYTES, PhotoDesk
 from filmcolor.studio.requests import (
     grade,

@@ -192,6 +192,7 @@ class JobCard {
     video.addEventListener("error", () => {
       fill(problem, icon("alert"), `This browser does not play the file. It is at ${this.job.output}`);
     });
+    video.addEventListener("loadedmetadata", () => video.scrollIntoView({ block: "nearest" }));
     fill(this.player, video, problem);
     this.player.hidden = false;
     video.focus();
