@@ -118,6 +118,9 @@ def shoot_queue(camera: Camera) -> None:
     dialog = page.get_by_role("dialog")
     expect(dialog.get_by_label("Save as")).not_to_have_value("")
     camera.shoot(page, "render")
+    page.set_viewport_size({"width": PHONE[0], "height": PHONE[1]})
+    camera.shoot(page, "phone-render")
+    page.set_viewport_size({"width": LAPTOP[0], "height": LAPTOP[1]})
     dialog.get_by_role("button", name="Start").click()
     bar = page.get_by_role("progressbar", name=re.compile("^Progress"))
     expect(bar.or_(page.get_by_text("Finished")).first).to_be_visible()
@@ -147,6 +150,8 @@ def shoot_photos(camera: Camera, film: Path) -> None:
     camera.shoot(page, "photograph")
     page.set_viewport_size({"width": PHONE[0], "height": PHONE[1]})
     camera.shoot(page, "phone-photograph")
+    page.get_by_role("button", name="Mend").click()
+    camera.shoot(page, "phone-photograph-correcting")
 
 
 def shoot_start(camera: Camera) -> None:

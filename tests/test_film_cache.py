@@ -14,10 +14,14 @@ from filmcolor.network.prediction_cache import PredictionCache
 from filmcolor.pipeline.colorizer import Colorizer
 from filmcolor.pipeline.film_cache import FilmCache
 from filmcolor.pipeline.options import ColorOptions
+from filmcolor.runtime.byte_cache import ByteCache
+from filmcolor.shots.detector import mark_cuts
 from filmcolor.types.film import Part
 from filmcolor.types.frames import ColorFrame
+from filmcolor.video.decoder import read_luma
 from filmcolor.video.frame_index import FrameIndex
 from filmcolor.video.probe import probe
+from filmcolor.video.proxy import add_proxies
 
 NUM_FRAMES = 70
 
@@ -41,12 +45,13 @@ def test_frames_in_any_order_equal_those_of_the_whole(film: Path, options: Color
     colorizer = Colorizer(options)
     shape = next(iter(colorizer.ab_frames(info, Part(0, 1), index))).guide.shape
     reference = Reference(12, np.full((*shape, 2), 40.0, np.float32), np.ones(shape, np.float32))
-    for guidance in (
-        Guidance(Palette(options.grade)),
-        Guidance(Palette(options.grade), (reference,)),
-    ):
+    cached, cache = colorizer.with_cache(info, index)  # of all guidances, one after the other
+    other = Reference(
+        60, -reference.ab, np.tile(np.linspace(0, 1, shape[1], dtype=np.float32), (shape[0], 1))
+    )
+    for references in ((), (reference,), (reference, other), (other,)):
+        guidance = Guidance(Palette(options.grade), references)
         whole = list(colorizer.frames(info, index=index, guidance=guidance))
-        cached, cache = colorizer.with_cache(info, index)
         for first, stop in ((35, 36), (3, 5), (69, 70), (38, 43), (0, 70), (12, 13)):
             part = list(
                 cached.frames(info, Part(first, stop), index=index, guidance=guidance, cache=cache)
@@ -100,3 +105,29 @@ def test_predictions_are_kept_by_picture() -> None:
     for _ in range(2):
         ab, _ = tiny.predict(pictures, predict)
         assert ab[:, 0, 0, 0].tolist() == [0.0, 2.0, 4.0, 6.0]
+
+
+def test_a_cache_is_bounded_by_bytes() -> None:
+    cache = ByteCache[int, str](10)
+    for key in range(4):
+        cache.put(key, "value", 4)
+    assert [key in cache for key in range(4)] == [False, False, True, True]
+    assert cache.get(2) == "value" and cache.get(0) is None
+    cache.put(9, "other", 6)
+    assert 2 in cache and 3 not in cache
+    cache.put(5, "large", 100)  # one that is larger than the limit is kept alone
+    assert 5 in cache and 9 not in cache
+    cache.put(5, "small", 1)
+    cache.put(6, "small", 9)
+    assert 5 in cache and 6 in cache
+
+
+def test_the_cuts_of_a_cache_are_those_of_the_film(film: Path) -> None:
+    info, index = probe(film), FrameIndex.read(probe(film))
+    cache = FilmCache(info, index, 64, is_classified=False)
+    for first, stop in ((0, 70), (1, 41), (1, 40), (41, 70), (40, 41), (10, 300)):
+        whole = add_proxies(read_luma(info), info, 64)
+        cuts = [f.source.number for f in mark_cuts(whole) if f.is_cut]
+        assert list(cache.cuts(first, stop)) == [n for n in cuts if first <= n < stop]
+    frame = cache.frame(33)
+    assert frame is not None and frame.source.number == 33 and cache.frame(70) is None

@@ -26,7 +26,6 @@ from filmcolor.studio.gate import Gate
 from filmcolor.studio.pictures import (
     COLOR,
     GREY,
-    PictureCache,
     jpeg,
     shown_picture,
     shown_size,
@@ -296,18 +295,6 @@ def test_pictures_are_upright_with_square_pixels(tmp_path: Path, options: ColorO
     assert top > 200 > bottom or bottom > 200 > top
     poster = read_poster(info)
     assert poster is not None and poster.shape == (48, 64)
-
-
-def test_a_picture_cache_is_bounded() -> None:
-    cache = PictureCache(10)
-    for key in range(4):
-        cache.put(key, bytes(4))
-    assert [cache.has(key) for key in range(4)] == [False, False, True, True]
-    cache.get(2)
-    cache.put(9, bytes(6))
-    assert cache.has(2) and not cache.has(3)
-    cache.put(5, bytes(100))  # one larger than all is kept alone
-    assert cache.has(5) and not cache.has(9)
 
 
 def test_swatches_are_the_main_colours_of_a_picture() -> None:

@@ -496,6 +496,56 @@ def test_two_tabs_keep_the_strokes_of_both(open_film: Open, studio: Studio, film
         assert redness(frame, ground.mask(4)) < -15
 
 
+def test_a_pen_paints_as_wide_as_it_is_pressed(
+    open_film: Open, studio: Studio, film_path: str
+) -> None:
+    page = open_film()
+    go_to_shot(page, 2)
+    wait_for_frame(page, studio, film_path)
+    choose_brush(page, BLUE)
+    page.get_by_test_id("brush-size").fill("70")
+    pen = page.context.new_cdp_session(page)
+
+    def draw(y: float, force: float) -> None:
+        places = [page.picture.at(x, y) for x in (195, 210, 225, 240, 255)]
+        kinds = ["mousePressed", *["mouseMoved"] * (len(places) - 2), "mouseReleased"]
+        with page.expect_response(lambda r: r.request.method == "POST" and "strokes" in r.url):
+            for kind, (left, top) in zip(kinds, places, strict=True):
+                event = {"x": left, "y": top, "button": "left", "buttons": 1, "clickCount": 1}
+                event |= {"pointerType": "pen", "force": force}
+                pen.send("Input.dispatchMouseEvent", {"type": kind, **event})
+
+    draw(90, 0.3)
+    draw(150, 0.9)
+    png = studio.ask("GET", f"{film_path}/frames/{shown_frame(page)}/strokes")
+    with Image.open(BytesIO(png)) as image:
+        opacity = np.asarray(image.getchannel("A")) > 128
+    thin, thick = (int(part.any(axis=1).sum()) for part in (opacity[:120], opacity[120:]))
+    assert 2.0 * thin < thick < 4.5 * thin
+
+
+def test_the_picture_is_enlarged_and_moved(open_film: Open, studio: Studio, film_path: str) -> None:
+    page = open_film()
+    go_to_shot(page, 2)
+    whole = wait_for_frame(page, studio, film_path)
+    middle = WIDTH / 2, HEIGHT / 2
+    page.mouse.move(*page.picture.at(*middle))
+    page.mouse.wheel(0, -900)  # about five times as large around the pointer
+
+    def color_at(x: float, y: float) -> np.ndarray:
+        return page.picture.read()[round(y) - 2 : round(y) + 3, round(x) - 2 : round(x) + 3]
+
+    inside_square = whole[120, 225].mean()  # now in the middle of the right half
+    studio_browser.wait_until(lambda: abs(color_at(300, 120).mean() - inside_square) < 12)
+    page.mouse.down()
+    page.mouse.move(*page.picture.at(60, 120), steps=5)
+    page.mouse.up()
+    studio_browser.wait_until(lambda: abs(color_at(160, 120).mean() - inside_square) < 12)
+    page.evaluate("document.activeElement.blur()")
+    page.keyboard.press("0")
+    assert np.abs(wait_for_frame(page, studio, film_path) - whole).mean() < 3
+
+
 # ---------------------------------------------------------------- playing and running
 
 
@@ -695,6 +745,26 @@ def test_a_dropped_film_is_sent_with_a_progress_bar_and_opened(
     assert identifier not in films
 
 
+def test_what_cannot_be_opened_is_explained(open_page: Open, folder: Path) -> None:
+    page = open_page("#/")
+    page.watch.allowed += ["404", "422"]
+    page.get_by_label("Path of a film").fill(str(folder / "no such film.mp4"))
+    page.get_by_role("button", name="Open", exact=True).click()
+    expect(page.get_by_role("alert").filter(has_text="no such film.mp4")).to_be_visible()
+
+    drop(page, "#main", "notes.mp4", b"only words " * 50, "video/mp4")
+    row = page.get_by_role("list", name="Files on their way").get_by_role("listitem")
+    expect(row).to_contain_text("notes.mp4")
+    dismiss = row.get_by_role("button", name="Dismiss notes.mp4")
+    expect(dismiss).to_be_visible()
+    assert len(row.inner_text()) > len("notes.mp4") + 20  # what is wrong, in words
+    dismiss.click()
+    expect(row).to_have_count(0)
+    drop(page, "#main", "notes.jpg", b"only words", "image/jpeg")
+    expect(row).to_contain_text("notes.jpg is not a picture; give a JPEG, PNG or TIFF")
+    assert page.url.endswith("#/")
+
+
 # ---------------------------------------------------------------- sizes, keys, accessibility
 
 
@@ -834,6 +904,7 @@ def test_axe_finds_nothing_wrong_in_dialogs_and_on_a_phone(
         page.goto(f"{studio.root}/{screen}")
         expect(page.get_by_text("portrait.jpg").first).to_be_visible()
         assert violations(page) == [], screen
+        assert page.evaluate(OUT_OF_REACH) == [], screen
     studio.ask("DELETE", f"/api/photos/{photo['id']}")
 
 

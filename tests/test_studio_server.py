@@ -22,10 +22,21 @@ pytest.importorskip("starlette")
 
 import media
 from starlette.routing import Route
-from studio_client import GRADE, PICTURE, REQUESTS, STROKES, make_fake, send
+from studio_client import (
+    GRADE,
+    KNOWN,
+    PICTURE,
+    REQUESTS,
+    STROKES,
+    make_client,
+    make_fake,
+    make_library,
+    send,
+)
 
 from filmcolor.cli.main import cli
 from filmcolor.errors import InputError, OutputError, SettingsError
+from filmcolor.pipeline.options import ColorOptions
 from filmcolor.studio import (
     address,
     routes_corrections,
@@ -36,6 +47,7 @@ from filmcolor.studio import (
 )
 from filmcolor.studio.errors import ConflictError, NotFoundError
 from filmcolor.studio.requests import MAX_JSON_BYTES
+from filmcolor.studio.studio import Studio
 
 ROOT = Path(__file__).parent.parent
 MODULES = (routes_files, routes_films, routes_corrections, routes_jobs, routes_photos)
@@ -584,7 +596,7 @@ class Running:
         return connection
 
     def uploads(self) -> list[str]:
-        return [path.name for path in self.folder.iterdir() if "part.mp4" in path.name]
+        return [path.name for path in self.folder.iterdir() if "part" in path.name]
 
 
 def wait_until(condition: Any) -> None:
@@ -604,9 +616,11 @@ def test_a_studio_serves_its_film_and_ends_at_once(tmp_path: Path) -> None:
         wait_until(lambda: json.loads(studio.get("/api/films"))["films"])
         (opened,) = json.loads(studio.get("/api/films"))["films"]
         assert opened["path"] == str(film)
-        studio.begin_upload().close()  # a tab that is closed
         with studio.begin_upload():
-            wait_until(lambda: len(studio.uploads()) == 1)  # the first one has gone
+            wait_until(studio.uploads)
+        wait_until(lambda: not studio.uploads())  # the tab is closed
+        with studio.begin_upload():
+            wait_until(studio.uploads)
             second = subprocess.run(  # the same state folder
                 [sys.executable, "-m", "filmcolor", "studio", "--no-browser"],
                 capture_output=True,
@@ -659,6 +673,39 @@ def test_what_cannot_start_is_one_line(
     code, output, error = type_command("studio", film)
     assert (code, output) == (1, "")
     assert error == "filmcolor: filmcolor studio needs: pip install 'filmcolor[studio]'\n"
+
+
+@pytest.mark.slow
+def test_two_tabs_work_on_films_with_corrections_of_their_own(
+    tmp_path: Path, options: ColorOptions
+) -> None:
+    library = make_library(tmp_path)
+    first, second = (library.folders[0] / name for name in ("first.mp4", "second.mp4"))
+    for film in (first, second):
+        media.make(film, media.Film(media.shoot(6)))
+    folders = {first: tmp_path / "mended"}
+    studio = Studio(library, tmp_path / "state", options=options, corrections_folders=folders)
+    try:
+        tabs = [make_client(studio, **KNOWN) for _ in range(2)]
+        films = [
+            tab.post("/api/films", json={"path": str(path)}).json()
+            for tab, path in zip(tabs, (first, second))
+        ]
+        again = tabs[1].post("/api/films", json={"path": str(first)}).json()
+        assert again["id"] == films[0]["id"] != films[1]["id"]
+        paths = [f"/api/films/{film['id']}" for film in films]
+        wait_until(lambda: all(tabs[0].get(p).json()["state"] == "ready" for p in paths))
+        for n, tab in enumerate(tabs):  # one film, two tabs, two frames
+            answer = tab.post(f"{paths[0]}/frames/{n}/strokes", json=STROKES)
+            assert answer.status_code == 200, answer.text
+        states = [tabs[0].get(f"{path}/corrections").json() for path in paths]
+        assert [state["strokes"] for state in states] == [[0, 1], []]
+        wanted = [str(tmp_path / "mended"), str(second) + ".corrections"]
+        assert [state["folder"] for state in states] == wanted
+        recent = tabs[1].get("/api/studio").json()["recent"]
+        assert [film["name"] for film in recent] == ["first.mp4", "second.mp4"]
+    finally:
+        studio.close()
 
 
 # ---------------------------------------------------------------- the container

@@ -149,7 +149,7 @@ def studio(
                 library,
                 state,
                 options=make_color_options(params),
-                corrections_folder=corrections,
+                corrections_folders={} if corrections is None else {films[0]: corrections},
             )
             try:
                 opened.warm_up()

@@ -20,10 +20,11 @@ clearly more similar and its distance is under 1.6: frames of one shot up to 40 
 0.7 to 1.9 (median 1.1), other shots 1.7 to 3.2. Nothing is propagated along motion across a cut.
 """
 
+import hashlib
 import math
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -34,6 +35,7 @@ import torch
 from filmcolor.guidance.guides import Guide
 from filmcolor.guidance.reference_shots import MAX_NEIGHBORS, ReferenceFrame
 from filmcolor.kernels.ops import warp
+from filmcolor.runtime.byte_cache import ByteCache
 from filmcolor.temporal.anchors import AnchorRequests
 from filmcolor.temporal.flow import FINE, find_tracked_flows, is_inside
 from filmcolor.types.frames import (
@@ -61,6 +63,37 @@ _STRIDE = 4  # samples between those that are compared to choose a reference
 _MEDIAN = 3  # samples: isolated matches are outliers
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class GuidedColors:
+    """What references have for an anchor: ab (h, w, 2) by similarity and by motion.
+
+    `similarity`, `certainty` (h, w): how much each counts, 0 to 1.
+    """
+
+    similar: FloatPlane
+    similarity: FloatPlane
+    moved: FloatPlane
+    certainty: FloatPlane
+
+    @classmethod
+    def of(
+        cls, frame: TrackedFrame, features: FloatPlane, pairs: "Sequence[_Pair]"
+    ) -> "GuidedColors | None":
+        """Return the colours of an anchor's references, None without any."""
+        if not pairs:
+            return None
+        return cls(*_by_similarity(frame, features, pairs), *_by_motion(frame, pairs))
+
+    @property
+    def num_bytes(self) -> int:
+        """Of all planes."""
+        planes = self.similar, self.similarity, self.moved, self.certainty
+        return sum(plane.nbytes for plane in planes)
+
+
+_NOTHING = GuidedColors(*(np.zeros((0, 0), np.float32) for _ in range(4)))  # no reference serves
+
+
 class ReferencePropagator(Guide):
     """Gives the anchors of a film the colours of its references."""
 
@@ -72,6 +105,7 @@ class ReferencePropagator(Guide):
         features_of: Callable[[Gray], FloatPlane],
         start: int = 0,
         num_neighbors: int = MAX_NEIGHBORS,
+        memory: ByteCache[Hashable, GuidedColors] | None = None,
     ) -> None:
         """Take references in order of their frames.
 
@@ -79,7 +113,10 @@ class ReferencePropagator(Guide):
         from which on `watch_cuts` sees the cuts; the references know those before it.
         `num_neighbors`: references on either side of a frame, of whatever shot, that may serve it;
         with 0 only those of its own shot do, and no others are compared.
+        `memory`: keeps what the film's anchors were given, for the next time.
         """
+        self._memory = memory
+        self._digests = {placed: _digest_of(placed) for placed in references} if memory else {}
         self._num_neighbors = num_neighbors
         self._references = references
         self._numbers = [placed.reference.number for placed in references]
@@ -141,14 +178,33 @@ class ReferencePropagator(Guide):
             confidence = np.maximum(reference.coverage, base)
             given = _mix(ab, reference.ab, reference.coverage)
             return replace(predicted, ab=given, confidence=confidence, pinned=reference.coverage)
-        pairs = self._pairs(frame, features)
-        if not pairs:
+        guided = self._colors(frame, features)
+        if guided is None:
             return predicted
-        similar, similarity = _by_similarity(frame, features, pairs)
-        moved, certainty = _by_motion(frame, pairs)
-        ab = _mix(_mix(ab, similar, similarity), moved, certainty)
-        confidence = base + _BY_SIMILARITY * similarity + _BY_MOTION * certainty
+        ab = _mix(_mix(ab, guided.similar, guided.similarity), guided.moved, guided.certainty)
+        confidence = base + _BY_SIMILARITY * guided.similarity + _BY_MOTION * guided.certainty
         return replace(predicted, ab=ab, confidence=confidence)
+
+    def _colors(self, frame: TrackedFrame, features: FloatPlane) -> "GuidedColors | None":
+        """Return the colours that references have for an anchor, None without any."""
+        if self._memory is None:
+            return GuidedColors.of(frame, features, self._pairs(frame, features))
+        number = frame.source.number
+        own = self._of_shot(number)
+        near = self._near(number)
+        key = number, *((self._digests[placed], placed in own) for placed in [*own, *near])
+        guided = self._memory.get(key)
+        if guided is None:
+            guided = GuidedColors.of(frame, features, self._pairs(frame, features))
+            if guided is None:
+                guided = _NOTHING
+            self._memory.put(key, guided, guided.num_bytes)
+        return None if guided is _NOTHING else guided
+
+    def _near(self, number: int) -> Sequence[ReferenceFrame]:
+        """Return the references around a frame, of whatever shot."""
+        index, num = bisect_right(self._numbers, number), self._num_neighbors
+        return self._references[max(0, index - num) : index + num]
 
     def _pairs(self, frame: TrackedFrame, features: FloatPlane) -> list["_Pair"]:
         """Return an anchor's references: the nearest of its shot on either side.
@@ -159,10 +215,7 @@ class ReferencePropagator(Guide):
         number = frame.source.number
         own = self._of_shot(number)
         pairs = [_Pair(frame, features, rows, p, self._features(p), 1.0) for p in own]
-        index = bisect_right(self._numbers, number)
-        num = self._num_neighbors
-        near = self._references[max(0, index - num) : index + num]
-        others = [placed for placed in near if placed not in own]
+        others = [placed for placed in self._near(number) if placed not in own]
         if not others:
             return pairs
         least = min((pair.distance for pair in pairs), default=_OTHER_VIEW + _MARGIN)
@@ -310,6 +363,15 @@ def _payload(placed: ReferenceFrame) -> FloatPlane:
     payload: FloatPlane = np.dstack([placed.reference.ab, np.ones_like(coverage)])
     payload *= coverage[..., None]
     return payload
+
+
+def _digest_of(placed: ReferenceFrame) -> bytes:
+    """Return a digest of a reference's frame and colours."""
+    reference = placed.reference
+    digest = hashlib.blake2b(str(reference.number).encode(), digest_size=16)
+    for plane in (reference.ab, reference.coverage):
+        digest.update(np.ascontiguousarray(plane).data)
+    return digest.digest()
 
 
 def _mix(ab: FloatPlane, other: FloatPlane, share: FloatPlane) -> FloatPlane:

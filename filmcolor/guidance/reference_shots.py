@@ -17,7 +17,14 @@ MAX_NEIGHBORS = 4  # references before a frame, and after it, that may serve it
 _FRAMES_BACK = 64  # read at first on the way back to a cut; doubled each time
 
 
-Proxies = Callable[[int, int], Iterable[ProxyFrame]]  # of frames first to stop, half-open
+class ShotSource(Protocol):
+    """Reads frames and cuts of a film, in any order."""
+
+    def frame(self, number: int, /) -> ProxyFrame | None:
+        """Return a frame, None where it cannot be decoded."""
+
+    def cuts(self, first: int, stop: int, /) -> Iterator[int]:
+        """Yield the numbers from first to stop (half-open) at which a shot begins."""
 
 
 class GivenColors(Protocol):
@@ -71,19 +78,20 @@ def place_references(
     start: int = 0,
     stop: int | None = None,
     index: FrameIndex | None = None,
-    proxies: Proxies | None = None,
+    source: ShotSource | None = None,
 ) -> list[PlacedReference]:
     """Return the references that may serve frames start to stop (half-open), in order.
 
     Reads the frames between a reference and the beginning of its shot, or the previous reference;
-    for references before `start`, those from there to `start`. `proxies`: reads the film's frames,
-    where it has some already. Raises InputError when a reference's
+    for references before `start`, those from there to `start`. `source`: reads the film's frames,
+    where some are known already. Raises InputError when a reference's
     frame cannot be decoded.
     """
     near = near_references(references, start, stop)
-    if proxies is None:
-        proxies = _read_with(info, short_side, index or FrameIndex.read(info))
-    reader = _Reader(info, proxies, {r.number for r in near})
+    if source is None:
+        index = index or FrameIndex.read(info)
+        source = _Film(info, short_side, index, {r.number for r in near})
+    reader = _Reader(info, source)
     placed: list[PlacedReference] = []
     for reference in near:
         number = reference.number
@@ -110,39 +118,70 @@ def near_references(
     return [*before[-MAX_NEIGHBORS:], *inside, *after[:MAX_NEIGHBORS]]
 
 
-def _read_with(info: FilmInfo, short_side: int, index: FrameIndex) -> Proxies:
-    def proxies(first: int, stop: int) -> Iterator[ProxyFrame]:
-        return add_proxies(read_luma(info, first, stop, index), info, short_side)
+def find_cuts(
+    proxies: Callable[[int, int], Iterable[ProxyFrame]], first: int, stop: int
+) -> Iterator[int]:
+    """Yield the numbers from first to stop (half-open) at which a shot begins.
 
-    return proxies
+    `proxies`: returns frames first to stop (half-open) of the film.
+    """
+    for frame in mark_cuts(proxies(max(0, first - CONTEXT_FRAMES), stop + CONTEXT_FRAMES)):
+        number = frame.source.number
+        if number >= stop:
+            return
+        if frame.is_cut and number >= first:
+            yield number
 
 
-class _Reader:
-    """Reads a film's proxies in any order, and keeps those of references."""
+class _Film:
+    """Reads a film's frames and cuts, and keeps the frames of references."""
 
-    def __init__(self, info: FilmInfo, proxies: Proxies, numbers: set[int]) -> None:
-        self._info, self._proxies = info, proxies
+    def __init__(
+        self, info: FilmInfo, short_side: int, index: FrameIndex, numbers: set[int]
+    ) -> None:
+        self._info, self._short_side, self._index = info, short_side, index
         self._numbers = numbers
         self._kept: dict[int, ProxyFrame] = {}
 
-    def frame(self, number: int) -> ProxyFrame:
-        """Return the frame of a reference."""
+    def frame(self, number: int) -> ProxyFrame | None:
         if number not in self._kept:
             for _ in self._frames(number, number + 1):
                 pass
-        if number not in self._kept:
+        return self._kept.get(number)
+
+    def cuts(self, first: int, stop: int) -> Iterator[int]:
+        return find_cuts(self._frames, first, stop)
+
+    def _frames(self, first: int, stop: int) -> Iterator[ProxyFrame]:
+        lumas = read_luma(self._info, first, stop, self._index)
+        for frame in add_proxies(lumas, self._info, self._short_side):
+            if frame.source.number in self._numbers:
+                self._kept[frame.source.number] = frame
+            yield frame
+
+
+class _Reader:
+    """Finds the frames of references, and the bounds of their shots."""
+
+    def __init__(self, info: FilmInfo, source: ShotSource) -> None:
+        self._info, self._source = info, source
+
+    def frame(self, number: int) -> ProxyFrame:
+        """Return the frame of a reference."""
+        frame = self._source.frame(number)
+        if frame is None:
             raise InputError(
                 f"{self._info.path}: frame {number} has a reference but cannot be decoded; "
                 "choose another frame"
             )
-        return self._kept[number]
+        return frame
 
     def cut_before(self, number: int, floor: int) -> int:
         """Return the first frame of a frame's shot, or a frame at or before `floor`."""
         first, num = number, _FRAMES_BACK
         while first > floor:
             last, first = first, max(0, first - num)
-            cuts = list(self._cuts(first + 1, last + 1))
+            cuts = list(self._source.cuts(first + 1, last + 1))
             if cuts:
                 return cuts[-1]
             num *= 2
@@ -150,20 +189,4 @@ class _Reader:
 
     def cut_after(self, number: int, stop: int) -> int | None:
         """Return the first cut after a frame and before `stop`, None without one."""
-        return next(self._cuts(number + 1, stop), None)
-
-    def _cuts(self, first: int, stop: int) -> Iterator[int]:
-        """Yield the numbers from first to stop (half-open) at which a shot begins."""
-        frames = self._frames(max(0, first - CONTEXT_FRAMES), stop + CONTEXT_FRAMES)
-        for frame in mark_cuts(frames):
-            number = frame.source.number
-            if number >= stop:
-                return
-            if frame.is_cut and number >= first:
-                yield number
-
-    def _frames(self, first: int, stop: int) -> Iterator[ProxyFrame]:
-        for frame in self._proxies(first, stop):
-            if frame.source.number in self._numbers:
-                self._kept[frame.source.number] = frame
-            yield frame
+        return next(self._source.cuts(number + 1, stop), None)

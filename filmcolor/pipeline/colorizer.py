@@ -211,11 +211,9 @@ class Colorizer:
         if guidance.references:
             with section(profiler, "references"):
                 size, references = self.options.size, guidance.references
-                proxies = cache.proxies if cache else None
-                placed = place_references(
-                    info, references, size, first_sure_cut, end, index, proxies
-                )
-            guides.append(ReferencePropagator(placed, features_of, first_sure_cut))
+                placed = place_references(info, references, size, first_sure_cut, end, index, cache)
+            memory = cache.guided if cache else None
+            guides.append(ReferencePropagator(placed, features_of, first_sure_cut, memory=memory))
         return guides
 
     def with_cache(

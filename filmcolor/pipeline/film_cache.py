@@ -4,12 +4,13 @@ A frame's colour depends on about 150 frames around it. Where frames are asked f
 someone who scrubs through a film, decoding those again for each would take most of the time.
 """
 
-import threading
-from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from filmcolor.guidance.propagation import GuidedColors
+from filmcolor.guidance.reference_shots import ShotSource, find_cuts
+from filmcolor.runtime.byte_cache import ByteCache
 from filmcolor.runtime.threads import num_decoder_threads
 from filmcolor.shots.source_chroma import add_chroma_thumbnails
 from filmcolor.types.film import FilmInfo
@@ -19,11 +20,18 @@ from filmcolor.video.frame_index import FrameIndex
 from filmcolor.video.proxy import add_proxies
 
 _CHUNK = 16  # frames, read and kept together
+_BLOCK = 64  # frames whose cuts are found together
+_FRAME_BYTES = 24 << 20  # of frames with references
+_GUIDED_BYTES = 96 << 20  # of anchors' colours: some hundred
 CACHE_BYTES = 256 << 20  # some hundred frames at 480p
 
 
-class ProxySource(Protocol):
-    """Reads the proxies of a film."""
+class ProxySource(ShotSource, Protocol):
+    """Reads a film's proxies and cuts, and keeps the colours that references give its anchors."""
+
+    @property
+    def guided(self) -> ByteCache[Hashable, GuidedColors]:
+        """The colours of anchors, by what decides them."""
 
     def proxies(self, first: int, stop: int | None) -> Iterator[ProxyFrame]:
         """Yield the proxies of frames first to stop (half-open), None for the film's end."""
@@ -36,6 +44,21 @@ class PatientSource:
     source: ProxySource
     wait: Callable[[], None]
 
+    @property
+    def guided(self) -> ByteCache[Hashable, GuidedColors]:
+        """The source's."""
+        return self.source.guided
+
+    def frame(self, number: int) -> ProxyFrame | None:
+        """Return the source's frame."""
+        self.wait()
+        return self.source.frame(number)
+
+    def cuts(self, first: int, stop: int) -> Iterator[int]:
+        """Yield the source's cuts."""
+        self.wait()
+        return self.source.cuts(first, stop)
+
     def proxies(self, first: int, stop: int | None) -> Iterator[ProxyFrame]:
         """Yield the source's frames."""
         for frame in self.source.proxies(first, stop):
@@ -44,7 +67,10 @@ class PatientSource:
 
 
 class FilmCache:
-    """The latest proxies of one film, in chunks of consecutive frames; safe to use from threads."""
+    """The latest proxies of one film, in chunks of consecutive frames; safe to use from threads.
+
+    `guided`: what references have given to anchors, see `ReferencePropagator`.
+    """
 
     def __init__(
         self,
@@ -61,10 +87,11 @@ class FilmCache:
         frames that are kept.
         """
         self._info, self._index, self._size = info, index, size
-        self._is_classified, self._max_bytes = is_classified, max_bytes
-        self._lock = threading.Lock()
-        self._chunks: OrderedDict[int, Sequence[ProxyFrame]] = OrderedDict()
-        self._num_bytes = 0
+        self._is_classified = is_classified
+        self._chunks = ByteCache[int, Sequence[ProxyFrame]](max_bytes)
+        self._frames = ByteCache[int, ProxyFrame](_FRAME_BYTES)  # with references
+        self._cuts: dict[int, tuple[int, ...]] = {}  # by block
+        self.guided = ByteCache[Hashable, GuidedColors](_GUIDED_BYTES)
 
     def proxies(self, first: int, stop: int | None) -> Iterator[ProxyFrame]:
         """Yield the proxies of frames first to stop (half-open), None for the film's end.
@@ -77,18 +104,39 @@ class FilmCache:
             return
         chunk, last = first // _CHUNK, (end - 1) // _CHUNK
         while chunk <= last:
-            frames = self._get(chunk)
+            frames = self._chunks.get(chunk)
             if frames is not None:
                 yield from (f for f in frames if first <= f.source.number < end)
                 chunk += 1
                 continue
             missing = chunk
-            while missing <= last and not self._has(missing):
+            while missing <= last and missing not in self._chunks:
                 missing += 1
             for frame in self._read_chunks(chunk, missing):
                 if first <= frame.source.number < end:
                     yield frame
             chunk = missing
+
+    def frame(self, number: int) -> ProxyFrame | None:
+        """Return a frame, None where it cannot be decoded; it is kept apart from its chunk."""
+        frame = self._frames.get(number)
+        if frame is None:
+            frame = next(self.proxies(number, number + 1), None)
+            if frame is not None:
+                self._frames.put(number, frame, _num_bytes(frame))
+        return frame
+
+    def cuts(self, first: int, stop: int) -> Iterator[int]:
+        """Yield the numbers from first to stop (half-open) at which a shot begins."""
+        for block in range(first // _BLOCK, -(-stop // _BLOCK)):
+            cuts = self._cuts.get(block)
+            if cuts is None:
+                cuts = tuple(find_cuts(self.proxies, block * _BLOCK, (block + 1) * _BLOCK))
+                self._cuts[block] = cuts
+            yield from (cut for cut in cuts if first <= cut < stop)
+
+    def _keep(self, chunk: int, frames: Sequence[ProxyFrame]) -> None:
+        self._chunks.put(chunk, frames, sum(map(_num_bytes, frames)))
 
     def _read_chunks(self, first: int, stop: int) -> Iterator[ProxyFrame]:
         """Yield the frames of some chunks, and keep those chunks that are read whole."""
@@ -96,12 +144,12 @@ class FilmCache:
         current = first
         for frame in self._read(first * _CHUNK, stop * _CHUNK):
             while frame.source.number >= (current + 1) * _CHUNK:
-                self._put(current, frames)
+                self._keep(current, frames)
                 current, frames = current + 1, []
             frames.append(frame)
             yield frame
         for chunk in range(current, stop):
-            self._put(chunk, frames)
+            self._keep(chunk, frames)
             frames = []
 
     def _read(self, first: int, stop: int | None) -> Iterator[ProxyFrame]:
@@ -112,27 +160,6 @@ class FilmCache:
         if self._is_classified:
             return iter(add_chroma_thumbnails(frames, info.coding))
         return frames
-
-    def _has(self, chunk: int) -> bool:
-        with self._lock:
-            return chunk in self._chunks
-
-    def _get(self, chunk: int) -> Sequence[ProxyFrame] | None:
-        with self._lock:
-            frames = self._chunks.get(chunk)
-            if frames is not None:
-                self._chunks.move_to_end(chunk)
-            return frames
-
-    def _put(self, chunk: int, frames: Sequence[ProxyFrame]) -> None:
-        with self._lock:
-            if chunk in self._chunks:
-                return
-            self._chunks[chunk] = frames
-            self._num_bytes += sum(map(_num_bytes, frames))
-            while self._num_bytes > self._max_bytes and len(self._chunks) > 1:
-                _, oldest = self._chunks.popitem(last=False)
-                self._num_bytes -= sum(map(_num_bytes, oldest))
 
 
 def _num_bytes(frame: ProxyFrame) -> int:

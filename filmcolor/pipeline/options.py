@@ -33,8 +33,8 @@ class ColorOptions:
     `weights`: a shipped name or a file. `device`: "auto", "cpu", "cuda" or "mps". `size`: short
     side that the network sees, 32 to 2048 pixels. `saturation`, `warmth` and `skin_protect`: see
     `Grade`; a saturation of None is 1.15, or 1 with a model. `palette` is a TOML file with those of
-    the film, or of some shots or times. `surfaces`, 0 to 1: how far the pixels of one surface agree on a colour.
-    `cast`: "keep", or "reduce" for less of the warm tint that lies over whole pictures.
+    the film, or of some shots or times. `surfaces`, 0 to 1: how far the pixels of one surface agree
+    on a colour. `cast`: "keep", or "reduce" for less of the warm tint over whole pictures.
     `references`, `hints`: pictures and strokes with given colours. `match_shots`: things have one
     colour in all shots that show them. `model`: an ONNX file, a
     colorizer whose colours take the place of the network's. `anchors`: how often it runs, "shot"

@@ -20,12 +20,12 @@ from filmcolor.pipeline.colorizer import Colorizer, context_of
 from filmcolor.pipeline.film_cache import FilmCache, PatientSource, ProxySource
 from filmcolor.pipeline.models import settle
 from filmcolor.pipeline.options import ColorOptions
+from filmcolor.runtime.byte_cache import ByteCache
 from filmcolor.studio.errors import NotFoundError
 from filmcolor.studio.gate import Gate
 from filmcolor.studio.pictures import (
     COLOR,
     GREY,
-    PictureCache,
     jpeg,
     luma_picture,
     show,
@@ -74,7 +74,7 @@ class FilmColors:
         """
         self._info, self._index, self._corrections = info, index, corrections
         self._make_colorizer, self._gate, self._model_folder = colorizer, gate, model_folder
-        self._pictures = PictureCache(_PICTURE_BYTES)
+        self._pictures = ByteCache[Hashable, bytes](_PICTURE_BYTES)
         self._lock = threading.Lock()  # held while a person's frame is coloured
         self._setup_lock = threading.Lock()
         self._latest: int | None = None  # the frame that was looked at last
@@ -105,7 +105,7 @@ class FilmColors:
                 if not data:
                     picture = self._grey(number) if side == GREY else self._color(number, guidance)
                     data = jpeg(picture)
-                    self._pictures.put(key, data)
+                    self._keep(key, data)
         return data, version
 
     def picture(self, number: int) -> Picture:
@@ -129,7 +129,7 @@ class FilmColors:
         if frame is None:
             raise self._missing(number)
         picture = shown_picture(frame, self._info, COLOR)
-        self._pictures.put(key, jpeg(picture))
+        self._keep(key, jpeg(picture))
         return thumbnail_jpeg(picture), key
 
     def fill(self, shot_of: Callable[[int], tuple[int, int]]) -> bool:
@@ -151,17 +151,17 @@ class FilmColors:
         first, stop = max(first, latest - _FILL_BEFORE), min(stop, latest + _FILL_AFTER)
         guidance = self._guidance()
         keys = {n: self._key(n, guidance) for n in range(first, stop)}
-        missing = [n for n, key in keys.items() if not self._pictures.has(key)]
+        missing = [n for n, key in keys.items() if key not in self._pictures]
         if not missing:
             return False
         for frame in self.frames(missing[0], missing[-1] + 1):
             data = jpeg(shown_picture(frame, self._info, COLOR))
-            self._pictures.put(keys[frame.number], data)
+            self._keep(keys[frame.number], data)
             missing = [n for n in missing if n != frame.number]
             if self._latest != latest:
                 return True  # someone looks elsewhere
         for number in missing:  # it cannot be decoded
-            self._pictures.put(keys[number], b"")
+            self._keep(keys[number], b"")
         return True
 
     def key(self, number: int) -> Hashable:
@@ -205,6 +205,9 @@ class FilmColors:
         """Return the low-res luma (h, w) to which strokes on a frame spread; None without one."""
         frame = next(self._tools()[1].proxies(number, number + 1), None)
         return None if frame is None else frame.guide
+
+    def _keep(self, key: Hashable, data: bytes) -> None:
+        self._pictures.put(key, data, len(data))
 
     def _color(self, number: int, guidance: Guidance) -> Picture:
         colorizer, cache = self._tools()

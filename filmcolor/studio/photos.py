@@ -25,12 +25,13 @@ from filmcolor.guidance.grading import RANGES
 from filmcolor.pipeline.colorizer import Colorizer
 from filmcolor.pipeline.options import ColorOptions
 from filmcolor.pipeline.photo import colorize_photo, photo_path
+from filmcolor.runtime.byte_cache import ByteCache
 from filmcolor.studio import photo_store
 from filmcolor.studio.errors import NotFoundError
 from filmcolor.studio.photo_store import Edit, StoredPhoto
 from filmcolor.studio.photo_strokes import draw_on_photo
 from filmcolor.studio.photo_view import LARGEST, PhotoView
-from filmcolor.studio.pictures import COLOR, GREY, SIDES, PictureCache
+from filmcolor.studio.pictures import COLOR, GREY, SIDES
 from filmcolor.studio.swatches import FIXED, colors_of
 from filmcolor.version import __version__
 
@@ -59,7 +60,7 @@ class PhotoDesk:
         stored = sorted(photo_store.load_photos(folder), key=lambda photo: photo.added)
         self._photos = {photo.id: photo for photo in stored}
         self._views: OrderedDict[str, PhotoView] = OrderedDict()
-        self._jpegs = PictureCache(_CACHE_BYTES)
+        self._jpegs = ByteCache[Any, bytes](_CACHE_BYTES)
         self._changing = RLock()  # the photographs and their edits
         self._computing = Lock()  # one picture at a time: it may take gigabytes
 
@@ -117,7 +118,7 @@ class PhotoDesk:
         if data is None:
             with self._computing:
                 data = self._jpegs.get(key) or self._render(photo, edit, side, size)
-                self._jpegs.put(key, data)
+                self._jpegs.put(key, data, len(data))
         return data
 
     def strokes(self, photo_id: str) -> bytes:

@@ -1,9 +1,5 @@
 """Finished frames as JPEGs: upright, with square pixels."""
 
-from collections import OrderedDict
-from collections.abc import Hashable
-from threading import Lock
-
 import cv2
 import numpy as np
 
@@ -79,33 +75,3 @@ def _encode(picture: Picture, quality: int) -> bytes:
     if not is_encoded:
         raise RuntimeError(f"OpenCV cannot write a JPEG of {picture.shape}")
     return data.tobytes()
-
-
-class PictureCache:
-    """The latest encoded pictures, up to a number of bytes; safe to use from threads."""
-
-    def __init__(self, max_bytes: int) -> None:
-        self._max_bytes, self._num_bytes = max_bytes, 0
-        self._lock = Lock()
-        self._entries: OrderedDict[Hashable, bytes] = OrderedDict()
-
-    def get(self, key: Hashable) -> bytes | None:
-        """Return a picture, None if it is not kept."""
-        with self._lock:
-            data = self._entries.get(key)
-            if data is not None:
-                self._entries.move_to_end(key)
-            return data
-
-    def has(self, key: Hashable) -> bool:
-        """Return whether a picture is kept."""
-        with self._lock:
-            return key in self._entries
-
-    def put(self, key: Hashable, data: bytes) -> None:
-        """Keep a picture, and forget the oldest ones where there is no room."""
-        with self._lock:
-            self._num_bytes += len(data) - len(self._entries.pop(key, b""))
-            self._entries[key] = data
-            while self._num_bytes > self._max_bytes and len(self._entries) > 1:
-                self._num_bytes -= len(self._entries.popitem(last=False)[1])

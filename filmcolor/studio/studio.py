@@ -1,6 +1,7 @@
 """Everything that is open in the studio: films, photographs, and the queue of runs."""
 
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,15 +27,16 @@ class Studio:
         state_folder: Path,
         *,
         options: ColorOptions | None = None,
-        corrections_folder: Path | None = None,
+        corrections_folders: Mapping[Path, Path] | None = None,
     ) -> None:
         """Open the queue of the last time.
 
         `options`: how films and photographs are coloured before any correction.
-        `corrections_folder`: of the one film; beside each film by default.
+        `corrections_folders`: of some films, by the film's path; beside each film by default.
         """
         self.library, self.options = library, options or ColorOptions()
-        self._corrections_folder = corrections_folder
+        folders = corrections_folders or {}
+        self._corrections_folders = {film_id(film): f for film, f in folders.items()}
         self._lock = threading.Lock()
         self._colorizer: Colorizer | None = None
         self._colorizer_lock = threading.Lock()
@@ -84,7 +86,7 @@ class Studio:
                 film = OpenFilm(
                     path,
                     self.options,
-                    self._corrections_folder,
+                    self._corrections_folders.get(film_id(path)),
                     self.colorizer,
                     self.gate,
                     self._look_at,
