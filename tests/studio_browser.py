@@ -150,7 +150,9 @@ class Studio:
             address = lines.get(timeout=_START_SECONDS).strip()
         except queue.Empty:
             address = ""
-        assert address.startswith("http"), f"no address: {''.join(self.errors)}"
+        if not address.startswith("http"):
+            self.process.kill()
+            raise AssertionError(f"no address: {''.join(self.errors)}")
         return address
 
     def ask(self, method: str, path: str, body: Any = None) -> bytes:

@@ -897,6 +897,12 @@ def test_axe_finds_nothing_wrong_in_dialogs_and_on_a_phone(
         page.keyboard.press("Escape")
         expect(dialog).to_be_hidden()
     page.set_viewport_size({"width": 360, "height": 640})
+    page.get_by_role("button", name="Colour the film…").click()
+    close = page.get_by_role("button", name="Close", exact=True).bounding_box()
+    assert close["x"] > 260
+    assert close["y"] < 80
+    assert violations(page) == []
+    page.keyboard.press("Escape")
     page.get_by_test_id("mend-toggle").click()
     assert violations(page) == []
     photo = json.loads(studio.ask("POST", "/api/photos?name=portrait.jpg", photograph()))

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 FILES, SERVER = "Files", "Server"
 _MIN_TOKEN = 16  # characters
 _LOOPBACK = "127.0.0.1"
+_NUM_ARENAS = 2  # of memory, for all threads
 _STATE = "studio"  # below the user's folder of states
 
 
@@ -129,10 +130,11 @@ def studio(
     token = _make_token(token, token_file)
 
     with signals_as_interrupt(), suppress(KeyboardInterrupt):
-        from filmcolor.runtime.platform import state_folder
+        from filmcolor.runtime.platform import limit_memory_arenas, state_folder
         from filmcolor.studio.address import address_of, bind
         from filmcolor.studio.state_lock import lock_state
 
+        limit_memory_arenas(_NUM_ARENAS)
         state = state_folder() / _STATE
         lock_state(state).release()  # before the browser is opened
         library = _make_library(films, folders, uploads, host, state)

@@ -4,6 +4,7 @@ Only this module uses them; its callers need not know the system they run on. It
 Linux, macOS and Windows.
 """
 
+import ctypes
 import os
 import select
 import signal
@@ -17,6 +18,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+_M_ARENA_MAX = -8  # of glibc's malloc.h
 # sent to end a process that should clean up first: by `kill`, or when its terminal is closed
 if sys.platform == "win32":
     STOP_SIGNALS = (signal.SIGTERM, signal.SIGBREAK)
@@ -112,6 +114,17 @@ def _wait_for_reader_end(descriptor: int) -> None:
         poll.register(descriptor, 0)  # no event but an error or the end
         poll.poll()
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
+
+
+def limit_memory_arenas(num: int) -> None:
+    """Let all threads of this process share `num` pools of memory; only glibc has such pools.
+
+    By default it has eight for each core, and what many threads have freed stays in theirs: in the
+    studio 0.6 GB of 1.7 GB.
+    """
+    if sys.platform == "linux":
+        with suppress(OSError, AttributeError):  # another C library
+            ctypes.CDLL(None).mallopt(_M_ARENA_MAX, num)
 
 
 def sync_folder(path: Path) -> None:
