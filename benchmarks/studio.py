@@ -45,7 +45,8 @@ def print_row(name: str, values: list[float], unit: str = "ms") -> None:
     """Print a measurement's median and 95th percentile."""
     scale = 1000.0 if unit == "ms" else 1.0
     median, high = (scale * float(np.percentile(values, share)) for share in (50, 95))
-    click.echo(f"| {name} | {median:.0f} | {high:.0f} | {unit} | {len(values)} |")
+    digits = 1 if unit == "s" else 0
+    click.echo(f"| {name} | {median:.{digits}f} | {high:.{digits}f} | {unit} | {len(values)} |")
 
 
 def has_thumbnail(studio: Studio, film: str, side: str) -> bool:
