@@ -24,7 +24,15 @@ import studio_browser
 from studio_browser import FLAGS, Picture, Studio, wait_until
 
 LAPTOP, PHONE, SCREEN_4K = (1280, 800), (360, 740), (3840, 2160)
-STROKE_COLORS = "#27496d", "#a3352c"
+SHOT = 3  # of the film, from 0, or its last one
+# colour, from and to, as shares of the frame's width and height: suit and wall in the demo film
+STROKES = (
+    ("#c8602a", (0.20, 0.72), (0.32, 0.86)),
+    ("#c8602a", (0.05, 0.86), (0.14, 0.95)),
+    ("#c8602a", (0.53, 0.82), (0.56, 0.90)),
+    ("#c8602a", (0.67, 0.76), (0.70, 0.84)),
+    ("#c9b79c", (0.66, 0.25), (0.68, 0.45)),
+)
 SECONDS = 120.0  # to wait for colours: a feature film is read first
 expect.set_options(timeout=1000 * SECONDS)
 
@@ -76,16 +84,15 @@ def shoot_film(camera: Camera) -> None:
     """Photograph the film: looked at, corrected, on a phone, on a large screen."""
     page = camera.open_film()
     shots = page.get_by_role("option")
-    shots.nth(min(2, shots.count() - 1)).click()
+    shots.nth(min(SHOT, shots.count() - 1)).click()
     camera.wait(page)
     camera.shoot(page, "film")
 
     picture = Picture(page, camera.info["width"], camera.info["height"])
     width, height = picture.size
-    for number, color in enumerate(STROKE_COLORS):
+    for color, *ends in STROKES:
         page.get_by_test_id("color").fill(color)
-        left = (0.35 + 0.25 * number) * width
-        points = [(left, 0.6 * height), (left + 0.05 * width, 0.72 * height)]
+        points = [(x * width, y * height) for x, y in ends]
         with page.expect_response(lambda r: r.request.method == "POST"):
             picture.drag(*points)
     camera.wait(page)

@@ -17,7 +17,11 @@ _CODECS = {
     "av1": "AV1",
     "dvvideo": "DV",
     "mjpeg": "Motion JPEG",
+    "subrip": "SubRip",
+    "pcm_s16le": "PCM, 16 bits",
+    "pcm_s24le": "PCM, 24 bits",
 }
+_TYPES = {"audio": "sound", "subtitle": "subtitles", "attachment": "a file"}
 
 
 def facts_of(info: FilmInfo, index: FrameIndex | None) -> list[str]:
@@ -44,4 +48,6 @@ def _facts(info: FilmInfo, index: FrameIndex | None) -> Iterator[str]:
         yield f"shown {info.orientation}"
     for stream in info.streams:
         if stream.index != info.video_index:
-            yield f"{stream.name} {stream.detail}".strip()
+            codec = _CODECS.get(stream.codec, stream.codec.upper())
+            language = "" if stream.language in (None, "", "und") else f" ({stream.language})"
+            yield f"{_TYPES.get(stream.type, stream.type)}: {codec}{language}"
