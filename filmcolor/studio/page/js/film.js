@@ -22,6 +22,7 @@
 //   button       "Undo" [undo], "Redo" [redo], "Clear this frame", "Use a picture…"
 //                [picture-input: its file field], "Remove it", "Reset saturation", …,
 //                "Shots like this one…"; "Try again" [retry-strokes], "Discard" [discard-strokes]
+//   button       "Go to frame 134" for other corrected frames of the shot
 //   checkbox     "Show strokes", "Same colours in all shots" [match-shots]
 //   radio        "this shot", "whole film"
 //   dialog       "Shots like this one": checkbox "Shot 5, 0:31 to 0:40", button "Apply" [alike]
@@ -29,12 +30,15 @@
 import { chooseAlike } from "./alike.js";
 import { api, connection } from "./api.js";
 import { Changes } from "./changes.js";
-import { announce, button, fill, h, icon } from "./dom.js";
-import { Frames } from "./frames.js";
+import { fill, h } from "./dom.js";
+import { takePictures } from "./drops.js";
+import { FilmHead } from "./film-head.js";
+import { FrameView } from "./frame-view.js";
 import { Gestures } from "./gestures.js";
 import { Keys } from "./keys.js";
 import { MendPanel } from "./mend.js";
 import { Player } from "./player.js";
+import { ShotList } from "./shot-list.js";
 import { Strip } from "./strip.js";
 import { Strokes } from "./strokes.js";
 import { Timeline } from "./timeline.js";
@@ -44,8 +48,6 @@ export { KEYS } from "./keys.js";
 
 const ASK_OFTEN = 1000; // milliseconds between two looks for news while shots are being made
 const ASK_SELDOM = 2000;
-const PATIENCE = 150; // milliseconds for which the frame before stays, instead of a grey one
-const REST = 350; // milliseconds without a change after which what comes next is prepared
 const SOON = 10; // seconds that "ten seconds from here" has
 
 const wait = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
@@ -58,12 +60,9 @@ export function openFilm(root, filmId, context) {
 class FilmView {
   #path;
   #film = null;
-  #shots = [];
-  #revision = 0;
-  #isComplete = false;
+  #shots = new ShotList();
   #corrections = null;
   #frame = -1;
-  #wantedAt = 0;
   #stoppedAt = -1; // where playing was paused
   #isClosed = false;
   #timers = {};
@@ -82,7 +81,8 @@ class FilmView {
     this.#isClosed = true;
     this.#askAgain();
     Object.values(this.#timers).forEach(clearTimeout);
-    const parts = [this.keys, this.player, this.strip, this.timeline, this.viewer, this.frames];
+    document.removeEventListener("visibilitychange", this.seen);
+    const parts = [this.keys, this.player, this.strip, this.timeline, this.viewer, this.frameView];
     for (const part of parts) part?.close();
   }
 
@@ -90,17 +90,19 @@ class FilmView {
   refresh() {
     this.#askAgain();
     if (this.strokes?.failed.length) this.strokes.retry();
-    if (this.#film && this.#frame >= 0) this.#show();
+    this.frameView.update();
   }
 
   // ------------------------------------------------------------ building
 
   #build() {
     this.viewer = new Viewer();
-    this.frames = new Frames(encodeURIComponent(this.filmId), {
-      onArrive: (frame, side, version) => this.#arrived(frame, side, version),
-      onError: (error, frame) => this.#frameFailed(error, frame),
-      keep: (bitmap) => this.viewer.shows(bitmap),
+    this.frameView = new FrameView(encodeURIComponent(this.filmId), this.viewer, {
+      isBusy: () => this.changes.numPending > 0,
+      isPlaying: () => this.player.isPlaying,
+      onRest: (frame) => this.#fetchSwatches(frame),
+      onNews: () => this.#askAgain(), // changed in another tab or program
+      onError: (error) => this.context.toast(error.message, "error"),
     });
     this.changes = new Changes(
       (corrections) => this.#corrected(corrections),
@@ -132,26 +134,11 @@ class FilmView {
       },
       onError: (error) => this.#failed(error),
     });
-    this.title = h("h1", { class: "film-name", tabindex: "-1" });
-    this.facts = h("p", { class: "film-facts muted" });
-    this.notes = h("details", { class: "film-notes", hidden: true });
-    const soon = button("Ten seconds from here…", {
-      picture: "play",
-      title: "Colour ten seconds from this frame into a film, to try it out",
-    });
-    soon.addEventListener("click", () => this.#renderSoon());
-    const all = button("Colour the film…", { kind: "primary", picture: "film" });
-    all.addEventListener("click", () => this.#render());
+    this.head = new FilmHead({ onAll: () => this.#render(), onSoon: () => this.#renderSoon() });
     this.element = h(
       "div",
       { class: "film" },
-      h(
-        "header",
-        { class: "film-head" },
-        h("div", { class: "film-title" }, this.title, this.facts),
-        this.notes,
-        h("div", { class: "film-actions" }, soon, all),
-      ),
+      this.head.element,
       h(
         "div",
         { class: "film-main" },
@@ -162,7 +149,9 @@ class FilmView {
       ),
       this.mend.element,
     );
-    this.#takePictures();
+    takePictures(this.viewer.element, (file) => this.#usePicture(file));
+    this.seen = () => document.hidden || this.#askAgain();
+    document.addEventListener("visibilitychange", this.seen);
   }
 
   #mendActions() {
@@ -184,13 +173,14 @@ class FilmView {
       grade: (name, shots, grade) => {
         const key = `${name} ${shots}`;
         this.changes.latest(key, () => api.put(`${path}/grades`, { shots, grade }));
-        this.#showMark();
+        this.frameView.mark();
       },
       picture: (file) => this.#usePicture(file),
       removePicture: () => {
         const frame = this.#frame;
         this.#change(() => api.del(`${path}/frames/${frame}/reference`));
       },
+      go: (frame) => this.#stopAndGo(frame),
       alike: () => this.#alike(),
       match: (isOn) => this.#change(() => api.put(`${path}/options`, { match_shots: isOn })),
     };
@@ -220,7 +210,7 @@ class FilmView {
       end() {
         const stroke = view.strokes.end();
         if (stroke) view.#uncover(stroke);
-        view.#showMark();
+        view.frameView.mark();
       },
       cancel: () => view.strokes.cancel(),
       pick(x, y) {
@@ -228,28 +218,6 @@ class FilmView {
         if (color) brush.setColor(color);
       },
     };
-  }
-
-  #takePictures() {
-    const { element } = this.viewer;
-    const hasFiles = (event) => event.dataTransfer?.types.includes("Files");
-    for (const type of ["dragenter", "dragover"]) {
-      element.addEventListener(type, (event) => {
-        if (!hasFiles(event)) return;
-        event.preventDefault();
-        element.classList.add("is-target");
-      });
-    }
-    element.addEventListener("dragleave", (event) => {
-      if (!element.contains(event.relatedTarget)) element.classList.remove("is-target");
-    });
-    element.addEventListener("drop", (event) => {
-      element.classList.remove("is-target");
-      const file = [...(event.dataTransfer?.files ?? [])].find(({ type }) => type.startsWith("image/"));
-      if (!file) return; // a film: the page opens it
-      event.preventDefault();
-      this.#usePicture(file);
-    });
   }
 
   // ------------------------------------------------------------ news from the server
@@ -278,9 +246,7 @@ class FilmView {
   async #watch() {
     while (!this.#isClosed) {
       if (!document.hidden && connection.state !== "locked") await this.#ask();
-      const isWaiting = !this.#isComplete || this.#shots.some(({ thumbnail }) => !thumbnail.color);
-      const isStale = this.#shots.some(({ thumbnail }) => thumbnail.color !== this.frames.version);
-      const pause = isWaiting || isStale ? ASK_OFTEN : ASK_SELDOM;
+      const pause = this.#shots.isSettled(this.frameView.version) ? ASK_SELDOM : ASK_OFTEN;
       await Promise.race([wait(pause), new Promise((resolve) => (this.#askAgain = resolve))]);
     }
   }
@@ -290,17 +256,17 @@ class FilmView {
     try {
       const [film, news] = await Promise.all([
         api.get(this.#path),
-        api.get(`${this.#path}/shots?since=${this.#revision}`),
+        api.get(`${this.#path}/shots?since=${this.#shots.revision}`),
       ]);
       if (this.#isClosed) return;
       // while a change is on its way, the version may be that of before
       const isVersionSure = count === this.changes.count && !this.changes.numPending;
-      const isNew = isVersionSure && film.version !== this.frames.version;
+      const isNew = isVersionSure && film.version !== this.frameView.version;
       const needsCorrections = !this.#corrections || isNew;
       const corrections = needsCorrections ? await api.get(`${this.#path}/corrections`) : null;
       if (this.#isClosed) return;
       this.#film = film;
-      this.#takeShots(news);
+      if (this.#shots.take(news) || !this.element.isConnected) this.#layShots();
       const isStillSure = count === this.changes.count && !this.changes.numPending;
       if (corrections && (isStillSure || !this.#corrections)) this.#corrected(corrections);
       if (!this.element.isConnected) this.#open();
@@ -310,42 +276,26 @@ class FilmView {
     }
   }
 
-  #takeShots({ revision, is_complete: isComplete, shots }) {
-    this.#revision = revision;
-    this.#isComplete = isComplete;
-    if (!shots.length && this.#shots.length) return;
-    const known = new Map(this.#shots.map((shot) => [shot.number, shot]));
-    for (const shot of shots) known.set(shot.number, shot);
-    this.#shots = [...known.values()].sort((a, b) => a.number - b.number);
-    this.#layShots();
-  }
-
   #layShots() {
     const { width, height, num_frames: numFrames } = this.#film;
-    this.strip.setShots(this.#shots, width / height);
-    this.timeline.setShots(this.#shots, numFrames);
+    this.frameView.numFrames = numFrames;
+    this.strip.setShots(this.#shots.all, width / height);
+    this.timeline.setShots(this.#shots.all, numFrames);
     this.strip.setCurrent(this.#shot?.number ?? 0);
     if (this.#frame >= 0 && !this.player.isActive) this.#showPlace();
   }
 
   /** Shows the film for the first time. */
   #open() {
-    const { name, facts, notes, width, height } = this.#film;
-    this.title.textContent = this.title.title = name;
-    this.facts.textContent = this.facts.title = facts.join(" · ");
-    this.notes.hidden = !notes.length;
-    fill(
-      this.notes,
-      h("summary", {}, icon("alert"), `${notes.length} ${notes.length === 1 ? "note" : "notes"}`),
-      h("ul", {}, notes.map((line) => h("li", {}, line))),
-    );
+    const { width, height } = this.#film;
+    this.head.setFilm(this.#film);
     this.viewer.setSize(width, height);
     this.strokes.setSize(width, height);
     this.mend.brush.setFrameHeight(height);
     fill(this.root, this.element);
     this.keys = new Keys(this.#keyActions());
     const stored = Number(sessionStorage.getItem(`frame of ${this.filmId}`) ?? NaN);
-    const first = this.#shots[0]?.key_frame ?? 0;
+    const first = this.#shots.all[0]?.key_frame ?? 0;
     this.#goTo(Number.isInteger(stored) && stored < this.#film.num_frames ? stored : first);
     this.#layShots();
   }
@@ -353,26 +303,11 @@ class FilmView {
   // ------------------------------------------------------------ the frame that is shown
 
   get #shot() {
-    return this.#shotAt(this.#frame);
+    return this.#shots.at(this.#frame);
   }
 
-  #shotAt(frame) {
-    let [low, high] = [0, this.#shots.length - 1];
-    while (low <= high) {
-      const middle = (low + high) >> 1;
-      const shot = this.#shots[middle];
-      if (frame < shot.first) high = middle - 1;
-      else if (frame >= shot.stop) low = middle + 1;
-      else return shot;
-    }
-    return null;
-  }
-
-  #seconds(frame) {
-    const shot = this.#shotAt(frame);
-    if (!shot) return frame / this.#film.frame_rate;
-    const share = (frame - shot.first) / (shot.stop - shot.first);
-    return shot.start_seconds + share * (shot.end_seconds - shot.start_seconds);
+  get #seconds() {
+    return this.#shots.seconds(this.#frame, this.#film.frame_rate);
   }
 
   #stopAndGo(frame) {
@@ -385,10 +320,8 @@ class FilmView {
   }
 
   #skip(shots) {
-    const index = this.#shots.indexOf(this.#shot);
-    if (index < 0) return;
-    const shot = this.#shots[Math.min(Math.max(index + shots, 0), this.#shots.length - 1)];
-    this.#goToShot(shot);
+    const shot = this.#shots.after(this.#frame, shots);
+    if (shot) this.#goToShot(shot);
   }
 
   #goToShot(shot) {
@@ -399,76 +332,21 @@ class FilmView {
     const last = Math.max(this.#film.num_frames - 1, 0);
     const target = Math.min(Math.max(Math.round(frame) || 0, 0), last);
     if (target === this.#frame && !isForced) return this.#showPlace();
-    const isForward = target >= this.#frame;
     this.#frame = target;
     this.#stoppedAt = -1;
-    this.#wantedAt = performance.now();
     sessionStorage.setItem(`frame of ${this.filmId}`, String(target));
     this.#showPlace();
     this.strip.setCurrent(this.#shot?.number ?? 0);
-    this.#show();
+    this.frameView.show(target);
     this.#showCorrections();
-    this.#later("prepare", REST, () => this.#prepare(isForward));
   }
 
   #showPlace() {
-    this.timeline.setFrame(this.#frame, this.#seconds(this.#frame), this.#shot);
+    this.timeline.setFrame(this.#frame, this.#seconds, this.#shot);
   }
 
-  /** Shows what is there of the frame, and asks for the rest. */
-  #show() {
-    if (this.player.isPlaying) return; // the clip is shown
-    const grey = this.frames.peek(this.#frame, "grey");
-    const color = this.frames.peek(this.#frame, "color");
-    this.frames.want(this.#frame);
-    clearTimeout(this.#timers.patience);
-    const left = PATIENCE - (performance.now() - this.#wantedAt);
-    if (color && (grey || (color.isCurrent && left <= 0))) {
-      const mark = color.isCurrent && !this.#isRecoloring ? "" : "colouring anew…";
-      this.viewer.setFrame(grey?.bitmap ?? color.bitmap, color.bitmap, mark);
-    } else if (left > 0) this.#later("patience", left, () => this.#show());
-    else if (grey) this.viewer.setFrame(grey.bitmap, null, "colouring…");
-    else this.viewer.setMark("loading…");
-  }
-
-  get #isRecoloring() {
-    return this.changes.numPending > 0;
-  }
-
-  #showMark() {
-    if (this.#isRecoloring) this.viewer.setMark("colouring anew…");
-  }
-
-  #arrived(frame, side, version) {
-    if (version !== this.frames.version && side === "color" && !this.changes.numPending) {
-      this.#askAgain(); // changed in another tab or program
-    }
-    if (frame !== this.#frame) return;
-    this.#show();
-    if (side === "grey") return;
-    if (performance.now() - this.#wantedAt > 1500) announce(`Frame ${frame} in colour`);
-    this.#later("prepare", REST, () => this.#prepare(true));
-  }
-
-  #frameFailed(error, frame) {
-    if (frame !== this.#frame) return;
-    this.viewer.setMark("not shown");
-    this.context.toast(error.message, "error");
-  }
-
-  /** Fetches what is likely to be wanted next, once the frame itself is there. */
-  #prepare(isForward) {
-    if (!this.frames.peek(this.#frame, "color")?.isCurrent || this.player.isActive) return;
-    const last = this.#film.num_frames - 1;
-    const steps = isForward ? [1, -1, 2, 3] : [-1, 1, -2, -3];
-    const frames = steps.map((step) => this.#frame + step).filter((n) => n >= 0 && n <= last);
-    this.frames.prepare(frames);
-    this.#fetchSwatches();
-  }
-
-  async #fetchSwatches() {
+  async #fetchSwatches(frame) {
     const number = this.#shot?.number ?? 0;
-    const frame = this.#frame;
     if (this.#swatchesOf === number) return;
     this.#swatchesOf = number;
     await this.#quietly(async () => {
@@ -482,24 +360,25 @@ class FilmView {
   #change(send) {
     this.mend.grade.flush();
     const done = this.changes.run(send);
-    this.#showMark();
+    this.frameView.mark();
     return done;
   }
 
   #undo() {
     if (this.strokes.failed.length) this.strokes.discard(true);
-    else this.#change(() => api.post(`${this.#path}/undo`));
+    else if (this.#corrections?.undo || this.changes.numPending) {
+      this.#change(() => api.post(`${this.#path}/undo`));
+    }
   }
 
   #corrected(corrections) {
     if (this.#isClosed) return;
-    const isNew = corrections.version !== this.frames.version;
+    const isNew = corrections.version !== this.frameView.version;
     this.#corrections = corrections;
-    this.frames.version = corrections.version;
+    this.frameView.version = corrections.version;
     if (this.#frame < 0) return;
-    if (isNew) this.#wantedAt = performance.now();
     this.#showCorrections();
-    this.#show();
+    this.frameView.update();
     if (isNew) this.#askAgain();
   }
 
@@ -542,7 +421,7 @@ class FilmView {
   async #alike() {
     const shot = this.#shot;
     if (!shot) return;
-    const shotOf = (number) => this.#shots.find((each) => each.number === number);
+    const shotOf = (number) => this.#shots.get(number);
     const chosen = await chooseAlike(encodeURIComponent(this.filmId), shot, shotOf);
     if (!chosen) return;
     const path = `${this.#path}/shots/${shot.number}/apply`;
@@ -560,7 +439,7 @@ class FilmView {
     // a shot that was chosen, and not scrubbed, plays from its beginning
     const isChosen = this.#frame === shot.key_frame && this.#frame !== this.#stoppedAt;
     const { frame_rate: rate } = this.#film;
-    const settings = { rate, version: this.frames.version };
+    const settings = { rate, version: this.frameView.version };
     this.player.play(this.#frame, shot, { ...settings, isWhole: isChosen });
   }
 
@@ -571,11 +450,11 @@ class FilmView {
   }
 
   #render() {
-    this.context.openRender(this.filmId, { start_seconds: this.#seconds(this.#frame) });
+    this.context.openRender(this.filmId, { start_seconds: this.#seconds });
   }
 
   #renderSoon() {
-    const start = this.#seconds(this.#frame); // in seconds of the film
+    const start = this.#seconds;
     const end = Math.min(start + SOON, this.#film.duration_seconds);
     const range = { start_seconds: start, end_seconds: end };
     this.context.openRender(this.filmId, range);
@@ -617,7 +496,7 @@ class FilmView {
   #failed(error) {
     if (this.#isClosed || error.name === "AbortError") return;
     if (error.status !== 0) this.context.toast(error.message, "error"); // 0: the line at the top
-    this.#show();
+    this.frameView.update();
     this.#showCorrections();
   }
 

@@ -1,17 +1,20 @@
 // The panel to mend colours: brush, picture, sliders, other shots, and the command that does it.
 
 import { Brush } from "./brush.js";
-import { button, commandLine, h } from "./dom.js";
+import { button, commandLine, fill, h } from "./dom.js";
 import { Grade } from "./grade.js";
 
 /**
  * `actions`: `undo()`, `redo()`, `clear()`, `strokes()`, `retry()`, `discard()`, `brush()` (another
  * tool, colour or size), `grade(name, shots, grade)`, `picture(file)`, `removePicture()`,
- * `alike()`, `match(isOn)`.
+ * `go(frame)`, `alike()`, `match(isOn)`.
  */
 export class MendPanel {
   constructor(actions) {
+    this.actions = actions;
     this.brush = new Brush(actions, () => actions.brush());
+    this.others = h("div", { class: "row corrected", hidden: true });
+    this.brush.element.append(this.others);
     this.grade = new Grade(actions.grade);
     this.command = commandLine("", "the command");
     this.folder = h("p", { class: "path" });
@@ -54,6 +57,7 @@ export class MendPanel {
     const hasStrokes = corrections.strokes.includes(frame);
     const hasPicture = corrections.references.includes(frame);
     this.brush.update({ undo, redo, hasStrokes, numFailed });
+    this.#showOthers(corrections, shot, frame);
     this.grade.update(corrections, shot, isBusy);
     this.pictureNote.hidden = !hasPicture;
     this.removePicture.hidden = !hasPicture;
@@ -63,6 +67,21 @@ export class MendPanel {
     const isEmpty = !undo && !redo && !corrections.strokes.length && !corrections.references.length;
     const text = isEmpty ? "Corrections are going to be in" : "Corrections are in";
     this.folder.textContent = `${text} ${folder}`;
+  }
+
+  /** Shows the other frames of the shot that have strokes or a picture, to go to them. */
+  #showOthers({ strokes, references }, shot, frame) {
+    const isOther = (each) => each !== frame && shot && each >= shot.first && each < shot.stop;
+    const all = [...new Set([...strokes, ...references])].sort((a, b) => a - b).filter(isOther);
+    if (this.others.dataset.frames === all.join()) return;
+    this.others.dataset.frames = all.join();
+    this.others.hidden = !all.length;
+    const buttons = all.map((each) => {
+      const go = button(String(each), { kind: "quiet", "aria-label": `Go to frame ${each}` });
+      go.addEventListener("click", () => this.actions.go(each));
+      return go;
+    });
+    fill(this.others, h("span", { class: "muted small" }, "Corrected frames:"), buttons);
   }
 
   #picturePart(actions) {
