@@ -41,6 +41,30 @@ try:
 except FilmcolorError as error:
     sys.exit(f"filmcolor: {error}")
 """
+_PROGRAM = """
+import time
+from fractions import Fraction
+from filmcolor.segments import segment
+segment._SECONDS = Fraction(1, 3)
+write = segment.SegmentWriter.write
+def slow_write(self, frame):
+    with open({frames!r}, "a") as file:
+        print(frame.number, file=file)
+    time.sleep({pause!r} if frame.number >= {at!r} else 0.0)
+    write(self, frame)
+segment.SegmentWriter.write = slow_write
+from filmcolor.cli.main import main
+main()
+"""
+
+
+def slow_program(frames: Path, pause: float, at: int = 0) -> list[str]:
+    """Return a program that is `filmcolor` in segments of SEGMENT_SECONDS.
+
+    `frames`: a file that it appends the number of each frame to. `pause`: seconds that each frame
+    from number `at` on takes longer.
+    """
+    return [sys.executable, "-c", _PROGRAM.format(frames=str(frames), pause=pause, at=at)]
 
 
 def run_command(film: Path, output: Path, pause: float = 0.0, limit: int = 0) -> list[str]:

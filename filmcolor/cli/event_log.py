@@ -44,7 +44,7 @@ class EventLog:
             self.failed(film, str(error))
             raise
         except KeyboardInterrupt as interrupt:
-            self.write("interrupted", film=str(film), kept=str(interrupt))
+            self.interrupted(film=str(film), kept=str(interrupt))
             raise
 
     def finished(self, film: Path, report: "Report") -> None:
@@ -63,6 +63,11 @@ class EventLog:
     def failed(self, film: Path, error: str) -> None:
         """Log that a film failed, with the reason."""
         self.write("failed", film=str(film), error=error)
+
+    def interrupted(self, **details: str) -> None:
+        """Log that the work on a film, or on several, was interrupted."""
+        with suppress(KeyboardInterrupt):  # raised where stdout has no reader any more
+            self.write("interrupted", **details)
 
     def write(self, event: str, **details: Any) -> None:
         """Append an event, and print it. Raises OutputError when that is impossible."""

@@ -33,6 +33,6 @@ def signals_as_interrupt() -> Iterator[None]:
 
 def report_interrupt(log: EventLog, summary: str) -> None:
     """Log and print that a batch was interrupted, what it has done, and how to go on."""
-    log.write("interrupted", summary=summary)
+    log.interrupted(summary=summary)
     remedy = "the same command with --skip-existing goes on"
     click.echo(escape_controls(f"filmcolor: interrupted; {summary}; {remedy}"), err=True)

@@ -4,8 +4,10 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from filmcolor.output.audio_conversion import SampleReader
+from filmcolor.output.audio_samples import convert_samples
 from filmcolor.output.audio_target import AudioTarget
 from filmcolor.types.film import FilmInfo, StreamInfo
 from filmcolor.types.frames import FloatPlane
@@ -54,8 +56,9 @@ def _read(
         if context is None:
             return None if lead is not None else np.zeros((2, num_samples), np.float32)
         is_mono = context.layout.nb_channels == 1  # a mix to stereo would be softer
-        target = AudioTarget("aac", "flt", RATE, "mono" if is_mono else "stereo")
-        values = np.zeros((target.num_channels, num_samples), np.float32)
+        # integers, so that FFmpeg's mix of many channels stays within full scale
+        target = AudioTarget("aac", "s32", RATE, "mono" if is_mono else "stereo")
+        values = np.zeros((target.num_channels, num_samples), np.int32)
         if lead is not None:
             container.seek(int(lead * _MICROSECONDS), backward=True)
         reader = SampleReader(source, target)
@@ -73,11 +76,12 @@ def _read(
         else:
             for samples in reader.read(None):
                 _put(values, samples.start - first, samples.values)
-    return values.repeat(2, axis=0) if is_mono else values
+    sound: FloatPlane = convert_samples(values, "flt")
+    return sound.repeat(2, axis=0) if is_mono else sound
 
 
-def _put(values: FloatPlane, position: int, samples: FloatPlane) -> None:
+def _put(values: NDArray[np.int32], position: int, samples: NDArray[np.int32]) -> None:
     """Put samples at a position, as far as they are in the range."""
     low, high = max(0, position), min(values.shape[1], position + samples.shape[1])
     if low < high:
-        values[:, low:high] = samples[:, low - position : high - position].clip(-1.0, 1.0)
+        values[:, low:high] = samples[:, low - position : high - position]

@@ -95,6 +95,7 @@ class Clips:
         self._waiting: list[str] = []  # the latest request is last
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
+        self._is_superseded = False  # a request came after the one that is being made
         self._is_closed = False
         self._folder = TemporaryDirectory(prefix="filmcolor-clips-", ignore_cleanup_errors=True)
 
@@ -117,6 +118,7 @@ class Clips:
                 if identifier in self._waiting:
                     self._waiting.remove(identifier)
                 self._waiting.append(identifier)
+                self._is_superseded = True
                 for forgotten in self._waiting[:-_MAX_WAITING]:
                     del self._clips[forgotten]
                 del self._waiting[:-_MAX_WAITING]
@@ -193,7 +195,7 @@ class Clips:
                 self._changed.wait_for(lambda: self._waiting or self._is_closed)
                 if self._is_closed:
                     return
-                identifier = self._waiting.pop()
+                identifier, self._is_superseded = self._waiting.pop(), False
                 clip = self._clips[identifier]
                 clip.state = COLORING
             state, error = READY, ""
@@ -231,7 +233,7 @@ class Clips:
                     self._check_version(clip)  # colours were decided with the first frame
                 writer.write(frame)
                 clip.done += 1
-                if self._waiting or self._is_closed:
+                if self._is_superseded or self._is_closed:
                     raise _InterruptedError
             writer.finish()
         partial.replace(clip.path)

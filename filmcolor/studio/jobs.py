@@ -326,6 +326,7 @@ class JobQueue:
                 self._running = None
                 if job.id in self._discarded and job.state != DONE:
                     discard_segments(job.output_path)
+                    job.done = 0
                 self._discarded.discard(job.id)
                 self._try_to_save()
                 self._changed.notify_all()

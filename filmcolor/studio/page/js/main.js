@@ -20,10 +20,11 @@
 // The line at the top ("The studio has stopped. …") and failures have the role alert.
 
 import { api, connection } from "./api.js";
-import { announce, fill, h, button, iconButton, icon, toast } from "./dom.js";
+import { announce, fill, h, toast } from "./dom.js";
+import { buildHeader, updateHeader } from "./header.js";
 import { openHelp } from "./help.js";
 import { openRender } from "./render.js";
-import { isActive, store } from "./store.js";
+import { store } from "./store.js";
 import { uploads } from "./uploads.js";
 
 const main = document.getElementById("main");
@@ -100,6 +101,7 @@ async function show() {
   main.scrollTop = 0;
   screenTitle = found?.[1] ?? "Not found";
   updateHeader();
+  updateTitle();
   try {
     if (!found) fill(root, missing("There is nothing here", "This address is not one of the studio's."));
     else {
@@ -118,97 +120,13 @@ async function show() {
   if (number > 1) (root.querySelector("h1[tabindex]") ?? main).focus({ preventScroll: true });
 }
 
-// Header
-
-const tabs = h("ul");
-const queueCount = h("span", { class: "count", hidden: true });
-const queueLink = h("a", { href: "#/queue" }, icon("queue"), h("span", { class: "name" }, "Queue"));
-const progressLine = h("div", { class: "header-progress", hidden: true });
-
-function buildHeader() {
-  const place = (hash, picture, name) =>
-    h("li", {}, h("a", { href: hash, title: name }, icon(picture), h("span", { class: "name" }, name)));
-  queueLink.append(queueCount);
-  const help = iconButton("Help", "help", { title: "Help (?)", onclick: openHelp });
-  const brand = { class: "brand", href: "#/", "aria-label": "filmcolor: open a film" };
-  const places = [place("#/", "plus", "Open a film"), place("#/photos", "photo", "Photographs")];
-  document.getElementById("header").append(
-    h("a", brand, h("img", { src: "favicon.svg", alt: "" }), h("span", {}, "filmcolor")),
-    h("nav", { class: "tabs", "aria-label": "Films" }, tabs),
-    h(
-      "nav",
-      { class: "places", "aria-label": "Studio" },
-      h("ul", {}, places, h("li", {}, queueLink), h("li", {}, help)),
-    ),
-    progressLine,
-  );
-}
-
-function updateHeader() {
-  const here = location.hash || "#/";
-  const known = new Map([...tabs.children].map((tab) => [tab.dataset.id, tab]));
-  for (const film of store.films) {
-    const tab = known.get(film.id) ?? buildTab(film);
-    known.delete(film.id);
-    if (!tab.isConnected) tabs.append(tab);
-    sessionStorage.setItem(`film ${film.id}`, film.path);
-  }
-  for (const [, tab] of known) tab.remove();
-  tabs.parentElement.hidden = !store.films.length;
-  for (const link of document.querySelectorAll("#header nav a")) {
-    if (link.getAttribute("href") === here) link.setAttribute("aria-current", "page");
-    else link.removeAttribute("aria-current");
-  }
-  const tab = tabs.querySelector('[aria-current="page"]');
-  if (tab && updateHeader.shown !== here) tab.scrollIntoView({ block: "nearest", inline: "nearest" });
-  updateHeader.shown = here;
-  updateQueueLink();
-  updateTitle();
-}
-
-function buildTab({ id, name }) {
-  const href = `#/film/${encodeURIComponent(id)}`;
-  const close = iconButton(`Close ${name}`, "close", { onclick: () => closeFilm(id, href) });
-  return h(
-    "li",
-    { class: "tab", dataset: { id } },
-    h("a", { href, title: name }, icon("film"), h("span", {}, name)),
-    close,
-  );
-}
-
-async function closeFilm(id, href) {
-  const others = store.films.filter((film) => film.id !== id);
-  const isShown = location.hash === href;
-  sessionStorage.removeItem(`film ${id}`);
-  if (isShown) navigate(others.length ? `#/film/${encodeURIComponent(others[0].id)}` : "#/");
-  try {
-    await api.del(`/api/films/${encodeURIComponent(id)}`);
-  } catch (error) {
-    toast(error.message, "error");
-  }
-  await store.refresh();
-  if (!isShown) main.focus();
-}
-
-function updateQueueLink() {
-  const number = store.jobs.filter(isActive).length;
-  const job = store.jobs.find(({ state }) => state === "running");
-  fill(queueCount, String(number));
-  queueCount.hidden = !number;
-  queueLink.setAttribute("aria-label", number ? `Queue: ${number} job${number > 1 ? "s" : ""}` : "Queue");
-  queueLink.title = queueLink.getAttribute("aria-label");
-  progressLine.hidden = !job?.total;
-  if (job?.total) progressLine.style.transform = `scaleX(${job.done / job.total})`;
-}
+// What belongs to no screen
 
 function updateTitle() {
   const job = store.jobs.find(({ state, total }) => state === "running" && total);
   const part = job && `${Math.floor((100 * job.done) / job.total)} % – ${job.film_name}`;
   document.title = part || `${screenTitle} – filmcolor`;
 }
-
-// What belongs to no screen
 
 function updateBanner() {
   const banner = document.getElementById("banner");
@@ -267,9 +185,13 @@ function onEnded({ detail: job }) {
 }
 
 async function start() {
-  buildHeader();
-  store.addEventListener("films", updateHeader);
-  store.addEventListener("jobs", updateHeader);
+  buildHeader(navigate);
+  for (const type of ["films", "jobs"]) {
+    store.addEventListener(type, () => {
+      updateHeader();
+      updateTitle();
+    });
+  }
   store.addEventListener("ended", onEnded);
   connection.addEventListener("change", () => {
     updateBanner();
