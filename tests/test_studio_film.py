@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from media import Film, shoot
 
+from filmcolor.errors import SettingsError
 from filmcolor.guidance.grading import Grade, Palette
 from filmcolor.guidance.guidance import Guidance
 from filmcolor.guidance.references import Reference
@@ -61,6 +62,9 @@ class Corrections:
     def set(self, guidance: Guidance) -> None:
         self._guidance = guidance
         self.version = str(int(self.version) + 1)
+
+    def snapshot(self) -> tuple[str, ColorOptions, Guidance]:
+        return self.version, self._options, self._guidance
 
     def options(self) -> ColorOptions:
         return self._options
@@ -258,6 +262,42 @@ def test_the_key_of_a_frame_holds_the_references_that_may_serve_it(
     assert len(set(keys)) == len(keys)
     corrections.set(Guidance(base))
     assert colors.key(5) == keys[0] != colors.key(6)
+
+
+@pytest.mark.slow
+def test_a_change_while_a_frame_is_coloured_is_not_kept_as_the_frame_before(
+    colors: FilmColors, corrections: Corrections, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = corrections.guidance()
+    exact = colors.jpeg(110, COLOR)[0]
+    after = Guidance(Palette(Grade(saturation=0.0)))
+    fresh = FilmColors(colors._info, colors._index, corrections, colors._make_colorizer, Gate())
+    fresh.jpeg(108, COLOR)
+    original = fresh._frames
+
+    def change(*args: object, **settings: object) -> Iterator[object]:
+        corrections.set(after)  # between the keys and the colours
+        return original(*args, **settings)
+
+    monkeypatch.setattr(fresh, "_frames", change)
+    fresh.fill(lambda _: (105, 115))
+    corrections.set(before)
+    assert fresh.jpeg(110, COLOR)[0] == exact
+
+
+def test_grey_frames_need_no_guidance(
+    colors: FilmColors, corrections: Corrections, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = colors.jpeg(3, GREY)[0]
+
+    def refuse() -> None:
+        raise SettingsError("palette.toml is broken")
+
+    monkeypatch.setattr(corrections, "snapshot", refuse)
+    assert colors.jpeg(3, GREY)[0] == expected
+    with pytest.raises(SettingsError, match="broken"):
+        colors.jpeg(3, COLOR)
+    assert not colors.fill(lambda _: (0, 30))
 
 
 @pytest.mark.slow

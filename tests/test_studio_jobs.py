@@ -137,7 +137,7 @@ class FakeRuns:
         path = Path(f"{self._script}.runs")
         return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
-    def kill_server(self, path: Path) -> None:
+    def kill_server(self) -> None:
         """Leave a queue as a killed server does: with a job that runs."""
         self.queue.close()
         content = json.loads((self.folder / "queue.json").read_text())
@@ -481,7 +481,7 @@ def test_a_run_that_outlasts_its_server_is_waited_for(
     fake.script = HANG
     job = fake.queue.add(film, "share", tmp_path / "out.mp4")
     wait_for_progress(fake.queue, job["id"])
-    fake.kill_server(tmp_path)
+    fake.kill_server()
     with Journal(tmp_path / "out.mp4"):  # as that run holds it
         fake.open()
         time.sleep(0.3)
@@ -502,7 +502,7 @@ def test_a_run_that_stops_after_its_server_is_taken_up_again(
     fake.script = HANG
     job = fake.queue.add(film, "share", tmp_path / "out.mp4")
     wait_for_progress(fake.queue, job["id"])
-    fake.kill_server(tmp_path)
+    fake.kill_server()
     fake.script = "finish()"
     with Journal(tmp_path / "out.mp4"):
         fake.open()

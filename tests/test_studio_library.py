@@ -141,6 +141,42 @@ def test_films_outside_are_the_same_whether_they_exist_or_not(library: Library) 
         library.check(str(library.folders[0] / "missing.mp4"))
 
 
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"#EXTM3U\n#EXT-X-VERSION:3\nfile:///secret/film.ts\n",
+        b"\n  ffconcat version 1.0\nfile /secret/film.ts\n",
+        b'\xef\xbb\xbf<?xml version="1.0"?><MPD></MPD>',
+        b'<?xml version="1.0"?><CompositionPlaylist/>',
+    ],
+)
+def test_lists_of_other_files_are_not_opened(library: Library, tmp_path: Path, head: bytes) -> None:
+    for folder in (tmp_path / "films", library.upload_folder):
+        folder.mkdir(exist_ok=True)
+        path = folder / "list.ts"
+        path.write_bytes(head)
+        with pytest.raises(ForbiddenError, match="list of other files"):
+            library.check(str(path))
+        path.write_bytes(b"G" + head)
+        assert library.check(str(path)) == path
+
+
+@needs_links
+def test_images_of_a_sequence_do_not_lead_out(library: Library, tmp_path: Path) -> None:
+    outside = tmp_path / "outside.png"
+    outside.write_bytes(b"content")
+    frames = tmp_path / "films" / "frames"
+    frames.mkdir()
+    for number in range(30):
+        (frames / f"p{number:03}.png").write_bytes(b"content")
+    pattern = frames / "p%03d.png"
+    assert library.check(str(pattern)) == pattern
+    (frames / "p007.png").unlink()
+    (frames / "p007.png").symlink_to(outside)
+    with pytest.raises(ForbiddenError, match="p007"):
+        library.check(str(pattern))
+
+
 @needs_links
 def test_links_do_not_lead_out(library: Library, tmp_path: Path) -> None:
     folder = library.folders[0]

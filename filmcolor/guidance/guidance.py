@@ -136,7 +136,8 @@ class GuidanceReader:
         return self._films[key]
 
     def _plan_likeness(self, pictures: Pictures, digest: str, is_matched: bool) -> LikenessPlan:
-        key = digest, is_matched and digest_of(pictures.references), is_matched
+        names = tuple(exemplar.name for exemplar in pictures.lookalikes)  # its matches have them
+        key = digest, names, is_matched and digest_of(pictures.references), is_matched
         if key not in self._likeness:
             if len(self._likeness) >= _NUM_PLANS:
                 del self._likeness[next(iter(self._likeness))]

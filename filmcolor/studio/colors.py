@@ -8,14 +8,15 @@ bytes without colouring anything.
 import threading
 from collections.abc import Callable, Generator, Hashable
 from contextlib import closing
-from dataclasses import astuple, replace
+from dataclasses import astuple, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
 from filmcolor.errors import FilmcolorError
 from filmcolor.guidance.guidance import Guidance
 from filmcolor.guidance.reference_shots import near_references
-from filmcolor.guidance.references import Reference, digest_of
+from filmcolor.guidance.references import digest_of
 from filmcolor.pipeline.colorizer import Colorizer, context_of
 from filmcolor.pipeline.film_cache import FilmCache, PatientSource, ProxySource
 from filmcolor.pipeline.models import settle
@@ -49,11 +50,44 @@ class Corrected(Protocol):
     def version(self) -> str:
         """Changes when any colour of the film may change."""
 
-    def options(self) -> ColorOptions:
-        """Return the options of a run with the corrections."""
+    def snapshot(self) -> tuple[str, ColorOptions, Guidance]:
+        """Return the version, and the options and guidance of a run, of one moment."""
 
-    def guidance(self) -> Guidance:
-        """Return the guidance of a run with the corrections."""
+
+@dataclass(frozen=True, eq=False)
+class _Look:
+    """What decides a film's colours, at one moment."""
+
+    info: FilmInfo
+    version: str
+    options: ColorOptions
+    guidance: Guidance
+
+    def key(self, number: int) -> Hashable:
+        """Return what decides the colours of a frame: the grades and references near it."""
+        context = context_of(Part(number, number + 1), self.info, self.options)
+        start, stop = context.first, context.stop
+        assert stop is not None
+        guidance = self.guidance
+        grades = tuple(
+            (first, end, astuple(grade))
+            for first, end, grade in guidance.palette.ranges
+            if first < stop and start < end
+        )
+        near = near_references(guidance.references, start, stop)
+        likeness = guidance.likeness
+        is_global = guidance.colored_films or likeness.given or likeness.automatic
+        return (
+            number,
+            astuple(guidance.palette.base),
+            grades,
+            tuple(self._digests[reference.number] for reference in near),
+            self.version if is_global else "",
+        )
+
+    @cached_property
+    def _digests(self) -> dict[int, str]:
+        return {r.number: digest_of((r,)) for r in self.guidance.references}
 
 
 class FilmColors:
@@ -80,7 +114,7 @@ class FilmColors:
         self._latest: int | None = None  # the frame that was looked at last
         self._own: tuple[Colorizer, FilmCache] | None = None
         self._background: tuple[Colorizer, ProxySource] | None = None
-        self._digests: tuple[Guidance | None, dict[int, str]] = (None, {})
+        self._latest_look: _Look | None = None
 
     @property
     def version(self) -> str:
@@ -92,43 +126,37 @@ class FilmColors:
 
         Raises NotFoundError for a frame that does not exist or cannot be decoded.
         """
-        version = self.version
+        if side == GREY:
+            return self._kept((number, GREY), lambda: self._grey(number)), self.version
         with self._gate.urgent():
-            guidance = self._guidance()
-        if side == COLOR:
-            self._latest = number
-        key = (number, GREY) if side == GREY else self._key(number, guidance)
+            look = self._look()
+        self._latest = number
+        return self._kept(look.key(number), lambda: self._color(number, look)), look.version
+
+    def _kept(self, key: Hashable, make: Callable[[], Picture]) -> bytes:
+        """Return a picture as a JPEG, made if it is not kept."""
         data = self._pictures.get(key)
         if not data:
             with self._gate.urgent(), self._lock:
                 data = self._pictures.get(key)
                 if not data:
-                    picture = self._grey(number) if side == GREY else self._color(number, guidance)
-                    data = jpeg(picture)
+                    data = jpeg(make())
                     self._keep(key, data)
-        return data, version
+        return data
 
     def picture(self, number: int) -> Picture:
         """Return R'G'B' (H, W, 3) of a frame in colour, as shown."""
         with self._gate.urgent(), self._lock:
-            return self._color(number, self._guidance())
+            return self._color(number, self._look())
 
     def thumbnail(self, number: int) -> tuple[bytes, Hashable]:
         """Return a small JPEG of a frame in colour, and the key of its colours.
 
         Made in the background: the work stands back while someone waits for a frame.
         """
-        guidance = self._guidance()
-        key = self._key(number, guidance)
-        colorizer, cache = self._in_background()
-        frames = colorizer.frames(
-            self._info, Part(number, number + 1), index=self._index, guidance=guidance, cache=cache
-        )
-        with closing(frames):
-            frame = next(frames, None)
-        if frame is None:
-            raise self._missing(number)
-        picture = shown_picture(frame, self._info, COLOR)
+        look = self._look()
+        key = look.key(number)
+        picture = self._color(number, look, self._in_background())
         self._keep(key, jpeg(picture))
         return thumbnail_jpeg(picture), key
 
@@ -149,12 +177,12 @@ class FilmColors:
 
     def _fill(self, latest: int, first: int, stop: int) -> bool:
         first, stop = max(first, latest - _FILL_BEFORE), min(stop, latest + _FILL_AFTER)
-        guidance = self._guidance()
-        keys = {n: self._key(n, guidance) for n in range(first, stop)}
+        look = self._look()
+        keys = {n: look.key(n) for n in range(first, stop)}
         missing = [n for n, key in keys.items() if key not in self._pictures]
         if not missing:
             return False
-        for frame in self.frames(missing[0], missing[-1] + 1):
+        for frame in self._frames(missing[0], missing[-1] + 1, look):
             data = jpeg(shown_picture(frame, self._info, COLOR))
             self._keep(keys[frame.number], data)
             missing = [n for n in missing if n != frame.number]
@@ -166,7 +194,7 @@ class FilmColors:
 
     def key(self, number: int) -> Hashable:
         """Return what decides a frame's colours: frames with equal keys look the same."""
-        return self._key(number, self._guidance())
+        return self._look().key(number)
 
     def frames(
         self,
@@ -180,13 +208,23 @@ class FilmColors:
 
         `target`, `subsampling`: how they are coded, see `Colorizer.frames`.
         """
+        yield from self._frames(first, stop, self._look(), target, subsampling)
+
+    def _frames(
+        self,
+        first: int,
+        stop: int,
+        look: "_Look",
+        target: Coding | None = None,
+        subsampling: Subsampling = SUBSAMPLING_420,
+    ) -> Generator[ColorFrame, None, None]:
         colorizer, cache = self._tools()
         frames = colorizer.frames(
             self._info,
             Part(first, stop),
             target=target,
             index=self._index,
-            guidance=self._guidance(),
+            guidance=look.guidance,
             cache=PatientSource(cache, self._gate.wait),
             subsampling=subsampling,
         )
@@ -209,10 +247,16 @@ class FilmColors:
     def _keep(self, key: Hashable, data: bytes) -> None:
         self._pictures.put(key, data, len(data))
 
-    def _color(self, number: int, guidance: Guidance) -> Picture:
-        colorizer, cache = self._tools()
+    def _color(
+        self, number: int, look: "_Look", tools: tuple[Colorizer, ProxySource] | None = None
+    ) -> Picture:
+        colorizer, cache = tools or self._tools()
         frames = colorizer.frames(
-            self._info, Part(number, number + 1), index=self._index, guidance=guidance, cache=cache
+            self._info,
+            Part(number, number + 1),
+            index=self._index,
+            guidance=look.guidance,
+            cache=cache,
         )
         with closing(frames):
             frame = next(frames, None)
@@ -231,43 +275,18 @@ class FilmColors:
             f"{self._info.path}: frame {number} does not exist or cannot be decoded; choose another"
         )
 
-    def _guidance(self) -> Guidance:
-        guidance = self._corrections.guidance()
-        options = self._corrections.options()
+    def _look(self) -> "_Look":
+        """Return what decides the colours now: one reading, for a frame and for its key."""
+        version, options, guidance = self._corrections.snapshot()
+        with self._setup_lock:
+            if self._latest_look is None or self._latest_look.version != version:
+                self._latest_look = _Look(self._info, version, options, guidance)
+            look = self._latest_look
         if options.model:
             anchors = settle(options).anchors
-            return replace(guidance, model_folder=self._model_folder, anchors=anchors)
-        return guidance
-
-    def _key(self, number: int, guidance: Guidance) -> Hashable:
-        options = self._corrections.options()
-        context = context_of(Part(number, number + 1), self._info, options)
-        start, stop = context.first, context.stop
-        assert stop is not None
-        grades = tuple(
-            (first, end, astuple(grade))
-            for first, end, grade in guidance.palette.ranges
-            if first < stop and start < end
-        )
-        references = tuple(
-            self._digest(r, guidance) for r in near_references(guidance.references, start, stop)
-        )
-        likeness = guidance.likeness
-        is_global = guidance.colored_films or likeness.given or likeness.automatic
-        version = self._corrections.version if is_global else ""
-        return (number, astuple(guidance.palette.base), grades, references, version)
-
-    def _digest(self, reference: Reference, guidance: Guidance) -> str:
-        """Return the digest of a reference; those of the latest guidance are kept."""
-        latest, digests = self._digests
-        if latest is not guidance and (
-            latest is None or latest.references is not guidance.references
-        ):
-            digests = {}
-            self._digests = guidance, digests
-        if reference.number not in digests:
-            digests[reference.number] = digest_of((reference,))
-        return digests[reference.number]
+            guidance = replace(guidance, model_folder=self._model_folder, anchors=anchors)
+            return replace(look, guidance=guidance)
+        return look
 
     def _tools(self) -> tuple[Colorizer, FilmCache]:
         with self._setup_lock:

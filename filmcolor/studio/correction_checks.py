@@ -22,15 +22,23 @@ _SUFFIXES = {"PNG": ".png", "JPEG": ".jpg", "MPO": ".jpg", "TIFF": ".tif", "WEBP
 _MARGIN = 2.0  # strokes must be that much more opaque than a run asks for: it averages otherwise
 
 
+_MAX_PIXELS = 100_000_000  # of a reference picture: more needs gigabytes to read
+
+
 def suffix_of(data: bytes) -> str:
     """Return the suffix of a picture file by its content. Raises InputError for other formats."""
     try:
         with Image.open(BytesIO(data)) as image:
-            name = image.format or "unknown"
+            name, num_pixels = image.format or "unknown", image.width * image.height
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise InputError("this is not a picture; give a JPEG, PNG, TIFF or WebP") from error
     if name not in _SUFFIXES:
         raise InputError(f"pictures of the format {name} are not taken; save it as PNG or JPEG")
+    if num_pixels > _MAX_PIXELS:
+        raise InputError(
+            f"the picture has {num_pixels // 1_000_000} megapixels, and at most "
+            f"{_MAX_PIXELS // 1_000_000} are taken; make a smaller copy"
+        )
     return _SUFFIXES[name]
 
 

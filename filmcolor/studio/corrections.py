@@ -104,6 +104,11 @@ class Corrections:
         """Return the options of a run that gives the film with its corrections."""
         return self._film.latest().options
 
+    def snapshot(self) -> tuple[str, ColorOptions, Guidance]:
+        """Return the version, the options and the guidance of one moment. Raises as `guidance`."""
+        look = self._film.latest()
+        return look.version, look.options, self._film.guidance(look)
+
     def guidance(self) -> Guidance:
         """Return the guidance of a run with these options.
 

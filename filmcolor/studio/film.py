@@ -31,6 +31,7 @@ from filmcolor.video.frame_index import FrameIndex
 from filmcolor.video.poster import read_poster
 
 OPENING, READY, FAILED = "opening", "ready", "failed"
+_CLOSING_SECONDS = 3.0  # that closing waits for work in the background
 _IDLE_SECONDS = 0.5  # between two looks for thumbnails to colour
 _NICENESS = 10
 _log = logging.getLogger(__name__)
@@ -92,7 +93,7 @@ class OpenFilm:
     def close(self) -> None:
         """Stop everything that goes on for the film; its files stay."""
         self._is_closed.set()
-        self._thread.join()
+        self._thread.join(_CLOSING_SECONDS)
         if self.state == READY:
             self.clips.close()
             self.scan.close()
@@ -123,12 +124,19 @@ class OpenFilm:
             "num_frames": num_frames,
             "frame_rate": float(self.info.frame_rate),
             "duration_seconds": float(num_frames / self.info.frame_rate),
-            "version": self.corrections.version if is_ready else "",
+            "version": self._version() if is_ready else "",
             "scan": {
                 "is_complete": is_ready and self.scan.is_complete,
                 "num_frames": self.scan.num_frames if is_ready else 0,
             },
         }
+
+    def _version(self) -> str:
+        """Return the version of the colours, "" where the corrections' files cannot be read."""
+        try:
+            return self.corrections.version
+        except FilmcolorError:
+            return ""
 
     def poster(self) -> bytes:
         """Return a frame of the film in grey, a JPEG, also while the film is being opened."""
@@ -280,9 +288,12 @@ class OpenFilm:
             self._note_corrections()
             version, self._worked_on = self._worked_on, self.corrections.version
             if version != self._worked_on:
+                self._undecodable.clear()
                 return False  # whoever made the change asks for a frame first
             with self._gate.background:
                 return self.colors.fill(self._bounds_of) or self._color_next()
+        except FilmcolorError:  # of the corrections' files, which the page shows
+            return False
         except Exception:
             _log.exception("%s", self.path)
             return False
@@ -303,9 +314,11 @@ class OpenFilm:
         try:
             version = self.corrections.version
             data, key = self.colors.thumbnail(scanned.key_frame)
-        except FilmcolorError:
+        except NotFoundError:
             self._undecodable.add(number)
             return True
+        except FilmcolorError:  # of the corrections' files: once they are mended, it goes on
+            return False
         except Exception:
             _log.exception("%s, shot %d", self.path, number)
             self._undecodable.add(number)

@@ -113,7 +113,8 @@ class History:
     def _make(self, changes: Sequence[_Change]) -> None:
         made: list[_Change] = []
         try:
-            for change in changes:
+            # files are removed last: a crash in between leaves too many, not too few
+            for change in sorted(changes, key=lambda change: change.after is None):
                 _write(change.path, change.after)
                 made.append(change)
         except BaseException:

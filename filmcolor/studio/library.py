@@ -20,6 +20,7 @@ from filmcolor.errors import InputError, OutputError
 from filmcolor.files import atomic_write, make_folder
 from filmcolor.studio.errors import DiskFullError, ForbiddenError, NotFoundError, TooLargeError
 from filmcolor.studio.file_names import safe_name
+from filmcolor.video.demux import names_other_files
 from filmcolor.video.film_names import FILM_SUFFIXES
 from filmcolor.video.sequence_names import (
     find_sequence,
@@ -32,6 +33,7 @@ MAX_UPLOAD_BYTES = 64 << 30  # a feature film as its archive keeps it
 _FREE_BYTES = 256 << 20  # that an upload leaves on the disk
 _MAX_RECENT = 20
 _MIN_SEQUENCE = 24  # images: numbered photographs are no film
+_HEAD_BYTES = 4096  # in which a list of files shows what it is
 _RECENT = "recent.json"
 
 
@@ -85,7 +87,31 @@ class Library:
             )
         if not (path.exists() or is_pattern(path)):
             raise NotFoundError(f"{path} does not exist; check the name")
+        self._check_content(path, real)
         return real if ".." in path.parts else path
+
+    def _check_content(self, path: Path, real: Path) -> None:
+        """Raise ForbiddenError for what leads to files that may not be opened.
+
+        Playlists name other files, and the images of a sequence may be links.
+        """
+        if real in self._films:
+            return
+        if real.is_file():
+            with suppress(OSError), real.open("rb") as file:
+                if names_other_files(file.read(_HEAD_BYTES)):
+                    raise ForbiddenError(
+                        f"{path} is a list of other files; open one of those, or name the list "
+                        "when starting the studio"
+                    )
+        elif files := find_sequence(path):
+            folder = path if path.is_dir() else path.parent
+            for name in files.names:
+                image = folder / name
+                if image.is_symlink() and not self._is_inside(_real(image)):
+                    raise ForbiddenError(
+                        f"{image} leads to a file that is in none of the studio's folders"
+                    )
 
     def check_output(self, text: str, film: Path) -> Path:
         """Return the path of a file to write: beside its film, or in the studio's folders.

@@ -32,6 +32,11 @@ _PLAYLIST = re.compile(
 _STILL_SUFFIXES = frozenset({".avif", ".heic", ".heif", ".hif", ".psd", ".svg"})
 
 
+def names_other_files(head: bytes) -> bool:
+    """Return whether the first bytes of a file are those of a playlist, or of any XML."""
+    return bool(_PLAYLIST.match(head)) or head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<")
+
+
 def open_film(path: Path) -> InputContainer:
     """Open a film for reading, or an image sequence; the caller closes it.
 

@@ -67,6 +67,7 @@ class JobCard {
     this.player = h("div", { class: "player", hidden: true });
     this.buttons = h("div", { class: "row" });
     this.more = h("div");
+    this.playButton = button("Play", { picture: "play", kind: "primary", onclick: () => this.#play() });
     this.element = h(
       "li",
       {},
@@ -141,11 +142,10 @@ class JobCard {
       button(text, { picture, kind, ...label(text), onclick: () => this.#do(run) });
     const change = (what) => () => api.post(this.#path(`/${what}`));
     const has = (...states) => states.includes(job.state);
+    this.#namePlayButton();
     const hadFocus = this.buttons.contains(document.activeElement);
     fill(this.buttons, [
-      has("done") &&
-        job.is_playable &&
-        button("Play", { picture: "play", kind: "primary", ...label("Play"), onclick: () => this.#play() }),
+      has("done") && job.is_playable && this.playButton,
       has("done") && this.#link("Download", "download", this.#path("/download"), { download: true }),
       has("running", "waiting") && act("Pause", "pause", change("pause")),
       has("paused") && act("Resume", "play", change("resume"), "primary"),
@@ -195,6 +195,7 @@ class JobCard {
     video.addEventListener("loadedmetadata", () => video.scrollIntoView({ block: "nearest" }));
     fill(this.player, video, problem);
     this.player.hidden = false;
+    this.#namePlayButton();
     video.focus();
     video.scrollIntoView({ block: "nearest" });
   }
@@ -202,6 +203,13 @@ class JobCard {
   #closePlayer() {
     fill(this.player);
     this.player.hidden = true;
+    this.#namePlayButton();
+  }
+
+  #namePlayButton() {
+    const name = this.player.hidden ? "Play" : "Close the player";
+    fill(this.playButton, icon(this.player.hidden ? "play" : "close"), name);
+    this.playButton.setAttribute("aria-label", `${name}: ${this.job.film_name}`);
   }
 }
 

@@ -89,8 +89,8 @@ class RenderForm {
     this.element = h(
       "div",
       { class: "stack render-form" },
-      h("fieldset", {}, h("legend", {}, "What for"), h("div", { class: "choices purposes" }, cards)),
       h("fieldset", {}, h("legend", {}, "How much"), h("div", { class: "choices" }, this.#parts()), this.times),
+      h("fieldset", {}, h("legend", {}, "What for"), h("div", { class: "choices purposes" }, cards)),
       h("div", { class: "field" }, h("label", { for: "save-as" }, "Save as"), this.save, this.saveNote),
       this.forceRow,
       h("details", {}, h("summary", {}, "The same in a terminal"), this.command),
