@@ -24,7 +24,7 @@ from filmcolor.output.verify import verify
 from filmcolor.pipeline.options import ColorOptions
 from filmcolor.segments.journal import Journal
 from filmcolor.studio import job as job_module
-from filmcolor.studio.command import run_arguments, run_command
+from filmcolor.studio.command import run_arguments
 from filmcolor.studio.errors import ConflictError, NotFoundError
 from filmcolor.studio.job import Speed
 from filmcolor.studio.jobs import JobQueue
@@ -88,9 +88,6 @@ class Corrections:
             time_range=TimeRange(start_seconds, end_seconds),
             force=force,
         )
-
-    def command(self, *settings: Any) -> str:
-        return run_command(self.arguments(*settings))
 
 
 @dataclass

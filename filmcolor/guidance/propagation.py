@@ -116,7 +116,8 @@ class ReferencePropagator(Guide):
         `memory`: keeps what the film's anchors were given, for the next time.
         """
         self._memory = memory
-        self._digests = {placed: _digest_of(placed) for placed in references} if memory else {}
+        is_kept = memory is not None
+        self._digests = {placed: _digest_of(placed) for placed in references if is_kept}
         self._num_neighbors = num_neighbors
         self._references = references
         self._numbers = [placed.reference.number for placed in references]

@@ -149,7 +149,7 @@ class Corrections:
                 "match_shots": look.options.match_shots,
                 "undo": self._history.undo_label,
                 "redo": self._history.redo_label,
-                "command": self.command(),
+                "command": run_command(self.arguments()),
                 "notes": notes,
                 "error": error,
             }
@@ -211,17 +211,6 @@ class Corrections:
             time_range=self._exact_range(TimeRange(start_seconds, end_seconds)),
             force=force,
         )
-
-    def command(
-        self,
-        output: Path | None = None,
-        purpose: str = "share",
-        start_seconds: float | None = None,
-        end_seconds: float | None = None,
-        force: bool = False,
-    ) -> str:
-        """Return the command with these arguments, as it is typed into a terminal."""
-        return run_command(self.arguments(output, purpose, start_seconds, end_seconds, force))
 
     def alike(self, shot: int) -> dict[str, Any]:
         """Return the shots that look like one, the surest first.

@@ -21,6 +21,7 @@ from filmcolor.output.image_formats import is_image_output
 from filmcolor.output.options import Encoding, OutputPlan
 from filmcolor.output.plan import plan_output
 from filmcolor.segments.journal import discard_segments
+from filmcolor.studio.command import run_command
 from filmcolor.studio.errors import ConflictError, NotFoundError
 from filmcolor.studio.job import (
     DONE,
@@ -56,16 +57,6 @@ class Corrected(Protocol):
         force: bool = False,
     ) -> list[str]:
         """Return what follows `filmcolor run` in the command that gives the film."""
-
-    def command(
-        self,
-        output: Path | None = None,
-        purpose: str = "share",
-        start_seconds: float | None = None,
-        end_seconds: float | None = None,
-        force: bool = False,
-    ) -> str:
-        """Return the same as it is typed into a terminal."""
 
 
 class JobFilm(Protocol):
@@ -131,7 +122,9 @@ class JobQueue:
         return {
             "output": str(path),
             "exists": path.exists(),
-            "command": film.corrections.command(path, purpose, start_seconds, end_seconds),
+            "command": run_command(
+                film.corrections.arguments(path, purpose, start_seconds, end_seconds)
+            ),
             "folder": str(path.parent),
         }
 
@@ -160,15 +153,15 @@ class JobQueue:
         check_target(path, film.path, force)
         if start_seconds is not None or end_seconds is not None:
             resolve(film.info, TimeRange(start_seconds, end_seconds), film.index)
-        settings = path, purpose, start_seconds, end_seconds, force
+        arguments = film.corrections.arguments(path, purpose, start_seconds, end_seconds, force)
         job = Job(
             id=uuid.uuid4().hex[:12],
             film=film.id,
             film_name=film.path.name,
             output=str(path),
             purpose=purpose,
-            arguments=film.corrections.arguments(*settings),
-            command=film.corrections.command(*settings),
+            arguments=arguments,
+            command=run_command(arguments),
         )
         with self._changed:
             self._check_output(job)
