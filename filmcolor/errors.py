@@ -5,6 +5,9 @@
     │   └── RangeError      the requested range is not in the film
     ├── OutputError         the result cannot be written            (also OSError)
     │   └── ContainerError  the container cannot hold a stream
+    ├── PlanError           a plan is of another film, version or weights, or damaged
+    │   └── MissingPiecesError  pieces of a plan are not finished yet
+    ├── StorageError        storage is out of reach for now; try again
     ├── WeightsError        weights are missing, broken, or for another network
     ├── SettingsError       an option has a meaningless value       (also ValueError)
     └── VerifyError         the finished film differs from its source
@@ -32,6 +35,21 @@ class OutputError(FilmcolorError, OSError):
 
 class ContainerError(OutputError):
     """The container cannot hold a stream that belongs in it."""
+
+
+class StorageError(FilmcolorError):
+    """A store of films and pieces cannot be reached now, or gave broken data; try again later.
+
+    Neither ValueError nor OSError: code that goes on without a file must not go on without this.
+    """
+
+
+class PlanError(FilmcolorError):
+    """The plan of a film cannot be used here."""
+
+
+class MissingPiecesError(PlanError):
+    """Pieces of a plan are not finished yet."""
 
 
 class WeightsError(FilmcolorError):

@@ -28,10 +28,12 @@ from filmcolor.pipeline import workers
 from filmcolor.pipeline.batch import colorize, colorize_many
 from filmcolor.pipeline.colorizer import Colorizer
 from filmcolor.pipeline.options import ColorOptions
+from filmcolor.pipeline.pieces import PieceColorizer, run_film
 from filmcolor.pipeline.report import Report
-from filmcolor.pipeline.run import Run, color_missing, run_film
+from filmcolor.pipeline.run import Run
 from filmcolor.pipeline.workers import Outcome
 from filmcolor.segments import segment
+from filmcolor.segments.journal import Segment
 from filmcolor.types.film import TimeRange
 
 pytestmark = pytest.mark.slow
@@ -338,19 +340,24 @@ def test_films_side_by_side_are_as_films_one_by_one_though_processes_are_killed(
         assert all(np.array_equal(a, b) for a, b in zip(actual, expected))
 
 
-def fail_after_a_frame(run: Run, colorizer: Colorizer, _: Any, *rest: Any) -> None:
+def fail_after_a_frame(
+    self: PieceColorizer, run: Run, piece: Segment, _: Any, last: Segment | None = None
+) -> int:
     """Colour one frame, then raise the error that a file beside the film names."""
     name = run.info.path.with_suffix(".error").read_text()
 
-    def advance(done: int, total: int | None) -> None:
+    def advance(done: int) -> None:
         raise getattr(errors, name)(f"{run.info.path} fails; try another film")
 
-    color_missing(run, colorizer, advance, *rest)
+    return color_piece(self, run, piece, advance, last)
+
+
+color_piece = PieceColorizer.color
 
 
 def work_and_fail(pipe: Connection, settings: workers.RunSettings, num_workers: int) -> None:
     """A worker in which every task fails after one frame."""
-    workers.color_missing = fail_after_a_frame
+    PieceColorizer.color = fail_after_a_frame  # type: ignore[method-assign]
     workers.work(pipe, settings, num_workers)
 
 
@@ -372,7 +379,7 @@ def test_an_error_in_a_process_keeps_its_class(
     film.with_suffix(".error").write_text(error_class.__name__)
     monkeypatch.setattr(segment, "_SECONDS", Fraction(1, 8))  # of two segments, one a process
     monkeypatch.setattr(workers, "work", work_and_fail)
-    monkeypatch.setattr("filmcolor.pipeline.run.color_missing", fail_after_a_frame)
+    monkeypatch.setattr(PieceColorizer, "color", fail_after_a_frame)
     messages = []
     for jobs in (1, 2):
         with pytest.raises(error_class, match=r"fails; try another film") as error:
@@ -489,7 +496,7 @@ def test_a_worker_ends_when_its_parent_is_gone(
 ) -> None:
     film, output = make_film(lumas=media.shoot(400)), tmp_path / "out.mp4"
     settings = workers.RunSettings(options, Encoding(), TimeRange(), force=False)
-    worker = workers._Worker(settings, 1, workers.Task(film, output))
+    worker = workers._Worker("worker", settings, 1, workers.Task(film, output))
     wait_until(lambda: bool(partials(tmp_path)))
     worker.pipe.close()  # as when a process ends
     worker.process.join(PATIENCE_SECONDS)

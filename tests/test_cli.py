@@ -897,7 +897,7 @@ def test_films_in_processes_get_plain_lines_too(
     ("seconds", "expected"), [(0.4, "0:00"), (92.0, "1:32"), (3599.6, "1:00:00"), (7265, "2:01:05")]
 )
 def test_the_time_left_is_written_as_clocks_do(seconds: float, expected: str) -> None:
-    assert progress._format_duration(seconds) == expected
+    assert progress.format_duration(seconds) == expected
 
 
 def test_a_length_that_is_unknown_is_left_out(

@@ -29,6 +29,7 @@ from filmcolor.network.predictor import Predictor
 from filmcolor.output.options import Encoding
 from filmcolor.pipeline.colorizer import Colorizer
 from filmcolor.pipeline.options import ColorOptions
+from filmcolor.pipeline.pieces import PieceColorizer, color_missing
 from filmcolor.pipeline.run import Run, RunSettings
 from filmcolor.types.film import Part, TimeRange
 from filmcolor.types.frames import Gray
@@ -437,8 +438,7 @@ def test_another_film_in_color_makes_another_run(
     directed = replace(small, references=(str(path),))
     run = run_of(film, directed)
     with run.locked():
-        for _ in run.color(run.segments, Colorizer(directed)):
-            pass
+        color_missing(run, PieceColorizer(Colorizer(directed)))
     with run_of(film, directed).locked():
         pass  # the same film resumes
     write(path, range(60), chroma=lambda _: (9, 0))

@@ -32,6 +32,7 @@ from filmcolor.pipeline import workers
 from filmcolor.pipeline.batch import colorize
 from filmcolor.pipeline.colorizer import Colorizer
 from filmcolor.pipeline.options import ColorOptions
+from filmcolor.pipeline.pieces import PieceColorizer
 from filmcolor.segments import segment
 from filmcolor.segments.journal import Journal
 
@@ -305,20 +306,20 @@ def test_a_pickle_beside_the_segments_is_not_read(
 
 def work_and_die_once(pipe: Connection, settings: workers.RunSettings, num_workers: int) -> None:
     """A worker of segments that is killed in the middle of its first task."""
-    color_missing = workers.color_missing
+    color = PieceColorizer.color
 
-    def fatal(run: Any, colorizer: Any, progress: Any, segments: Any) -> None:
-        marker = run.info.path.with_suffix(f".{segments[0].number}")
+    def fatal(self: PieceColorizer, run: Any, piece: Any, progress: Any, last: Any) -> int:
+        marker = run.info.path.with_suffix(f".{piece.number}")
 
-        def advance(done: int, total: int | None) -> None:
-            progress(done, total)
-            if done % NUM_FRAMES == SEGMENT_FRAMES + 4 and not marker.exists():
+        def advance(done: int) -> None:
+            progress(done)
+            if done == 4 and piece.number in (1, run.segments[-1].number) and not marker.exists():
                 marker.touch()
                 os.kill(os.getpid(), signal.SIGKILL)
 
-        color_missing(run, colorizer, advance, segments)
+        return color(self, run, piece, advance, last)
 
-    workers.color_missing = fatal
+    PieceColorizer.color = fatal  # type: ignore[method-assign]
     workers.work(pipe, settings, num_workers)
 
 

@@ -1,6 +1,5 @@
 """Guidance is read before a run and is part of the run's identity."""
 
-import pickle
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -21,6 +20,7 @@ from filmcolor.pipeline import batch
 from filmcolor.pipeline.batch import colorize, colorize_many
 from filmcolor.pipeline.colorizer import Colorizer
 from filmcolor.pipeline.options import ColorOptions
+from filmcolor.pipeline.pieces import PieceColorizer, color_missing
 from filmcolor.pipeline.run import Run, RunSettings
 from filmcolor.previews.clip import preview
 from filmcolor.previews.contact_sheet import contact_sheet
@@ -75,10 +75,10 @@ def test_processes_are_told_what_was_read(
 ) -> None:
     directed = replace(options, references=(str(picture),), saturation=0.5)
     first = run_of(film, directed)
-    settings = RunSettings(directed, LOSSLESS, TimeRange(), guidance=first.guidance)
-    picture.unlink()
-    told = pickle.loads(pickle.dumps(settings))
-    again = Run.prepare(film, tmp_path / "other.mkv", told)
+    with first.locked():
+        first.save()
+        picture.unlink()
+        again = Run.open(first.journal.folder)
     (reference,), (same,) = again.guidance.references, first.guidance.references
     np.testing.assert_array_equal(reference.ab, same.ab)
     assert again.guidance.palette == first.guidance.palette
@@ -117,8 +117,7 @@ def test_other_pictures_make_another_run(
     directed = replace(options, references=(str(picture),))
     run = run_of(film, directed)
     with run.locked():
-        for _ in run.color(run.segments, Colorizer(directed)):
-            pass
+        color_missing(run, PieceColorizer(Colorizer(directed)))
     with run_of(film, directed).locked():
         pass  # the same guidance resumes
     before = picture.read_bytes()

@@ -24,6 +24,7 @@ from filmcolor.guidance.shot_matching import (
 from filmcolor.output.options import Encoding
 from filmcolor.pipeline.colorizer import Colorizer
 from filmcolor.pipeline.options import ColorOptions
+from filmcolor.pipeline.pieces import PieceColorizer, color_missing
 from filmcolor.pipeline.run import Run, RunSettings
 from filmcolor.types.film import Part
 from filmcolor.types.frames import FloatPlane
@@ -273,8 +274,7 @@ def test_a_run_does_not_go_on_with_unmatched_shots(
 
     run = run_of(own)
     with run.locked():
-        for _ in run.color(run.segments, Colorizer(own)):
-            pass
+        color_missing(run, PieceColorizer(Colorizer(own)))
     with (
         pytest.raises(OutputError, match="match-shots"),
         run_of(replace(own, match_shots=False)).locked(),

@@ -21,6 +21,7 @@ from filmcolor.pipeline.batch import colorize
 from filmcolor.pipeline.colorizer import Colorizer
 from filmcolor.pipeline.options import ColorOptions
 from filmcolor.pipeline.photo import colorize_rgb
+from filmcolor.pipeline.pieces import PieceColorizer, color_missing
 from filmcolor.pipeline.run import Run, RunSettings
 from filmcolor.previews.clip import preview
 from filmcolor.shots.listing import iter_shots
@@ -321,8 +322,7 @@ def test_a_run_with_other_grades_is_another_run(
     output = tmp_path / "out.mkv"
     run = Run.prepare(film, output, RunSettings(options, Encoding(), TimeRange()))
     with run.locked():
-        for _ in run.color(run.segments, Colorizer(options)):
-            pass
+        color_missing(run, PieceColorizer(Colorizer(options)))
     other = replace(options, **change) if change else graded_look
     again = Run.prepare(film, output, RunSettings(other, Encoding(), TimeRange()))
     with pytest.raises(OutputError, match=f"of a run with .*{re.escape(word)} "), again.locked():
@@ -337,8 +337,7 @@ def test_a_run_with_another_grade_of_the_film_is_another_run(
     path.write_text("[film]\nwarmth = 0.2\n")
     run = Run.prepare(film, output, RunSettings(own, Encoding(), TimeRange()))
     with run.locked():
-        for _ in run.color(run.segments, Colorizer(own)):
-            pass
+        color_missing(run, PieceColorizer(Colorizer(own)))
     again = Run.prepare(film, output, RunSettings(own, Encoding(), TimeRange()))
     with again.locked():
         assert again.missing() == []

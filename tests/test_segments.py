@@ -26,7 +26,8 @@ from filmcolor.output.streams import PacketMuxer
 from filmcolor.pipeline.batch import colorize
 from filmcolor.pipeline.colorizer import Colorizer
 from filmcolor.pipeline.options import ColorOptions
-from filmcolor.pipeline.run import Run, RunSettings, color_missing
+from filmcolor.pipeline.pieces import PieceColorizer, color_missing
+from filmcolor.pipeline.run import Run, RunSettings
 from filmcolor.segments import segment
 from filmcolor.segments.journal import Journal, Segment
 from filmcolor.segments.segment import split_into_segments
@@ -507,7 +508,7 @@ def test_a_stream_that_is_refused_at_the_end_loses_no_colour(
     with monkeypatch.context() as patch:
         run = Run.prepare(film, output, RunSettings(options, Encoding()))
         with run.locked():
-            color_missing(run, Colorizer(options), None, run.segments)
+            color_missing(run, PieceColorizer(Colorizer(options)))
             patch.setattr(PacketMuxer, "mux", refuse_ac3)
             with pytest.raises(VerifyError, match=r"cannot hold .*ac3.* kept as .*unverified"):
                 run.join()

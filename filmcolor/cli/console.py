@@ -40,7 +40,7 @@ def translate_write_errors() -> Iterator[None]:
 
 def summarize_names(names: Sequence[str]) -> str:
     """Return the number of pictures, and the first of their names."""
-    return f"{len(names)} of the pictures ({_list_names(names)})"
+    return f"{len(names)} of the pictures ({list_names(names)})"
 
 
 def summarize_batch(
@@ -54,11 +54,12 @@ def summarize_batch(
     if num_skipped:
         summary += f", {num_skipped} {'was' if num_skipped == 1 else 'were'} there already"
     if failed:
-        summary += f", {len(failed)} failed: {_list_names(failed)}"
+        summary += f", {len(failed)} failed: {list_names(failed)}"
     return summary
 
 
-def _list_names(names: Sequence[str]) -> str:
+def list_names(names: Sequence[str]) -> str:
+    """Return the first of some names, and how many more there are."""
     more = f" and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else ""
     return f"{', '.join(names[:_MAX_NAMES])}{more}"
 

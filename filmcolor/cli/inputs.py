@@ -1,7 +1,6 @@
 """The films of a run, from the names and patterns of its command line."""
 
 import mimetypes
-import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -10,12 +9,9 @@ from pathlib import Path
 from filmcolor.errors import InputError
 from filmcolor.files import is_address
 from filmcolor.pipeline.patterns import is_pattern, match
-from filmcolor.video.film_names import FILM_SUFFIXES
+from filmcolor.video.film_names import FILM_SUFFIXES, OUTPUT_STEM
 from filmcolor.video.sequence_names import find_sequence, group_by_number, is_image_name
 from filmcolor.video.sequence_names import is_pattern as is_sequence_pattern
-
-# the stem of an output: NAME.color, NAME.preview or NAME.preview-2
-_OUTPUT_STEM = re.compile(r"(.+)\.(?:color|preview(?:-\d+)?)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +72,7 @@ def list_films(names: Iterable[str | Path], output_dir: str | Path | None = None
         path: film
         for path, film in films.items()
         if path not in explicit
-        and (match := _OUTPUT_STEM.fullmatch(film.stem))
+        and (match := OUTPUT_STEM.fullmatch(film.stem))
         and (film.parent.resolve(), match[1]) in sources
     }
     kept = [film for path, film in films.items() if path not in excluded]

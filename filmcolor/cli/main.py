@@ -12,14 +12,18 @@ import sys
 
 import click
 
+from filmcolor.cli.archive import archive
 from filmcolor.cli.console import escape_controls
 from filmcolor.cli.evaluate import evaluate
 from filmcolor.cli.export_encoder import export_encoder
 from filmcolor.cli.export_model import export_model
 from filmcolor.cli.help import MissingCommandError, SectionGroup
+from filmcolor.cli.join import join
 from filmcolor.cli.measure import measure
 from filmcolor.cli.options import EXIT_ERROR, EXIT_INTERRUPTED
 from filmcolor.cli.photo import photo
+from filmcolor.cli.piece import piece
+from filmcolor.cli.plan import plan
 from filmcolor.cli.preview import preview_command
 from filmcolor.cli.probe import probe_command
 from filmcolor.cli.probe_encoder import probe_encoder
@@ -33,7 +37,8 @@ from filmcolor.errors import FilmcolorError
 from filmcolor.version import __version__
 
 _SECTIONS = {
-    "Colour a film": (run, studio, photo),
+    "Colour a film": (run, archive, studio, photo),
+    "On many machines": (plan, piece, join),
     "Look first": (preview_command, probe_command, shots),
     "Measure": (verify, measure),
     "Train": (stills, train, evaluate, export_model, export_encoder, probe_encoder),

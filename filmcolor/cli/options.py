@@ -12,6 +12,7 @@ from filmcolor.errors import SettingsError
 from filmcolor.timecodes import parse_timecode
 
 if TYPE_CHECKING:
+    from filmcolor.output.options import Encoding
     from filmcolor.pipeline.options import ColorOptions
     from filmcolor.types.film import TimeRange
     from filmcolor.video.source_options import SourceOptions
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 EXIT_ERROR, EXIT_INTERRUPTED = 1, 130  # click itself exits with 2 for wrong usage
+EXIT_RETRY = 75  # EX_TEMPFAIL of sysexits.h: the same command may succeed later or elsewhere
 
 # sections of --help, see `cli.help`
 OUTPUT, RANGE, COLORS = "Output", "Range", "Colours"
@@ -164,6 +166,21 @@ color_options = combine(
     ),
     device_options,
 )
+shared_guidance_options = combine(  # those that make sense for many films
+    option(
+        "--match-shots",
+        is_flag=True,
+        section=REFERENCES,
+        help="Give things one colour in all shots that show them; reads the film once more.",
+    ),
+    option(
+        "--palette",
+        metavar="TOML",
+        section=REFERENCES,
+        help="A file with saturation, warmth and skin protection for the film, or for single shots "
+        "or times.",
+    ),
+)
 guidance_options = combine(
     option(
         "--reference",
@@ -182,19 +199,7 @@ guidance_options = combine(
         help="Colour strokes on a transparent picture, which fill the areas around them. "
         "Repeatable.",
     ),
-    option(
-        "--match-shots",
-        is_flag=True,
-        section=REFERENCES,
-        help="Give things one colour in all shots that show them; reads the film once more.",
-    ),
-    option(
-        "--palette",
-        metavar="TOML",
-        section=REFERENCES,
-        help="A file with saturation, warmth and skin protection for the film, or for single shots "
-        "or times.",
-    ),
+    shared_guidance_options,
 )
 source_options = combine(
     option(
@@ -308,3 +313,12 @@ def pop_time_range(params: dict[str, Any]) -> "TimeRange":
     if start is not None and end is not None and end <= start:
         raise click.UsageError("--to must be later than --from")
     return TimeRange(start, end, *(frames or (None, None)))
+
+
+def pop_encoding(params: dict[str, Any]) -> "Encoding":
+    """Remove the options of the encoder and the container from a command's parameters."""
+    from filmcolor.output.options import Encoding
+
+    names = ("purpose", "codec", "crf", "preset", "pix_fmt")
+    flags = ("drop_unsupported", "convert_audio", "captions")
+    return Encoding(*(params.pop(name) for name in (*names, *flags)))

@@ -195,7 +195,7 @@ class PlainProgress:
             rate = num_done / seconds
             line += f", {rate:.1f} {self._unit}s/s"
             if entry.total:
-                line += f", {_format_duration(max(entry.total - entry.done, 0) / rate)} left"
+                line += f", {format_duration(max(entry.total - entry.done, 0) / rate)} left"
         return line
 
 
@@ -221,7 +221,7 @@ def _shorten(name: str) -> str:
     return name if len(name) <= _MAX_LABEL else f"{name[:13]}…{name[-10:]}"
 
 
-def _format_duration(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """Return M:SS, or H:MM:SS from an hour on."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)

@@ -41,15 +41,7 @@ if TYPE_CHECKING:
     from filmcolor.pipeline.workers import Outcome
     from filmcolor.runtime.profiler import Profiler
 
-_output_options = combine(
-    path_option(
-        "-o",
-        "--output",
-        metavar="FILE|DIR",
-        section=OUTPUT,
-        help="File to write, or images: 'out/%06d.png'; for several films a folder, created if "
-        "missing.",
-    ),
+encoding_options = combine(
     option(
         "--for",
         "purpose",
@@ -98,33 +90,47 @@ _output_options = combine(
         section=OUTPUT,
         help="Do not mention filmcolor in the metadata.",
     ),
+)
+_output_options = combine(
+    path_option(
+        "-o",
+        "--output",
+        metavar="FILE|DIR",
+        section=OUTPUT,
+        help="File to write, or images: 'out/%06d.png'; for several films a folder, created if "
+        "missing.",
+    ),
+    encoding_options,
     force_option,
+)
+restart_option = option(
+    "--restart",
+    is_flag=True,
+    section=LONG_RUNS,
+    help="Start again instead of continuing an interrupted run.",
+)
+strict_option = option(
+    "--strict",
+    is_flag=True,
+    section=LONG_RUNS,
+    help="Exit with code 1 if a film was damaged, though it was coloured.",
+)
+progress_option = option(
+    "--progress",
+    "progress_format",
+    type=click.Choice(["bar", "json"]),
+    default="bar",
+    show_default=True,
+    section=LONG_RUNS,
+    help="json: print events for another program on stdout, one line of JSON each.",
 )
 _long_run_options = combine(
     jobs_option("Number of processes that colour films, or segments of a single film."),
-    option(
-        "--restart",
-        is_flag=True,
-        section=LONG_RUNS,
-        help="Start again instead of continuing an interrupted run.",
-    ),
+    restart_option,
     skip_existing_option("Skip films that have an output already."),
-    option(
-        "--strict",
-        is_flag=True,
-        section=LONG_RUNS,
-        help="Exit with code 1 if a film was damaged, though it was coloured.",
-    ),
+    strict_option,
     log_option,
-    option(
-        "--progress",
-        "progress_format",
-        type=click.Choice(["bar", "json"]),
-        default="bar",
-        show_default=True,
-        section=LONG_RUNS,
-        help="json: print events for another program on stdout, one line of JSON each.",
-    ),
+    progress_option,
 )
 
 

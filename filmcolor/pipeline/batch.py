@@ -4,7 +4,8 @@ Errors that can be found before a film is decoded are raised or reported first, 
 """
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,18 +17,22 @@ from filmcolor.output.plan import plan_output
 from filmcolor.pipeline.colorizer import Colorizer
 from filmcolor.pipeline.models import check_model, load_model, settle
 from filmcolor.pipeline.options import ColorOptions
+from filmcolor.pipeline.pieces import numbers_of, run_film
 from filmcolor.pipeline.report import Report
-from filmcolor.pipeline.run import Progress, Run, RunSettings, run_film
+from filmcolor.pipeline.run import Progress, Run, RunSettings
 from filmcolor.pipeline.workers import (
     FilmProgress,
     Finished,
     Outcome,
+    PieceOutcome,
+    PieceTask,
+    PieceTasks,
     Task,
+    WorkerPool,
     run_tasks,
     without_traceback,
 )
 from filmcolor.runtime.profiler import Profiler
-from filmcolor.segments.journal import Segment
 from filmcolor.types.film import WHOLE, TimeRange
 
 MAX_JOBS = 64
@@ -67,11 +72,11 @@ def colorize(
         return run_film(film, output, settings, colorizer, progress, profiler)
     started = time.monotonic()
     run = Run.prepare(film, output, settings)
-    settings = replace(settings, options=run.options)
     with run.locked():
         run.find_key_frames(progress)
         load_model.cache_clear()  # the processes have their own
-        _color_in_jobs(run, replace(settings, guidance=run.guidance), jobs, progress)
+        run.save()
+        _color_in_jobs(run, replace(settings, options=run.options), jobs, progress)
         report = run.join()
     return replace(report, wall_seconds=time.monotonic() - started)
 
@@ -143,34 +148,27 @@ def check_jobs(jobs: int) -> None:
 
 
 def _color_in_jobs(run: Run, settings: RunSettings, jobs: int, progress: Progress | None) -> None:
-    """Colour a run's missing segments in worker processes; raises the first error of a worker."""
-    parts = _divide(run.missing(), jobs)
-    tasks = [Task(run.info.path, run.plan.path, segments) for segments in parts]
+    """Colour a run's missing pieces in worker processes; raises the first error of a worker."""
+    numbers = numbers_of(run.missing())
+    queue = PieceTasks(run.journal.folder, numbers)
     num_done_before = run.num_done()
-    num_done: dict[Task, int] = {}
+    num_done: Counter[int] = Counter()  # frames, by piece
     errors: list[FilmcolorError] = []
 
-    def report_progress(task: Task, done: int, _: int | None) -> None:
-        num_done[task] = done
+    def report_progress(task: PieceTask, done: int, _: int | None) -> None:
+        num_done[task.number] = done
         if progress:
-            progress(num_done_before + sum(num_done.values()), run.num_frames)
+            progress(num_done_before + num_done.total(), run.num_frames)
 
-    def finish(outcome: Outcome) -> None:
+    def finish(outcome: PieceOutcome) -> None:
         if outcome.error:
             errors.append(outcome.error)
+            queue.clear()
 
-    if tasks:
-        run_tasks(tasks, settings, min(jobs, len(tasks)), report_progress, finish)
+    if numbers:
+        WorkerPool(settings, min(jobs, len(numbers)), report_progress, finish).run(queue)
     if errors:
         raise errors[0]
-
-
-def _divide(missing: Sequence[Sequence[Segment]], jobs: int) -> list[tuple[Segment, ...]]:
-    """Divide runs of consecutive segments into about `jobs` parts of consecutive segments."""
-    max_length = max(1, -(-sum(map(len, missing)) // jobs))
-    return [
-        tuple(run[n : n + max_length]) for run in missing for n in range(0, len(run), max_length)
-    ]
 
 
 def output_path(

@@ -12,9 +12,9 @@ from filmcolor.files import check_target, new_folder, partial_path
 from filmcolor.images.image_file import PHOTO_SUFFIXES
 from filmcolor.pipeline.album import Album, list_pictures
 from filmcolor.pipeline.batch import check_jobs
-from filmcolor.pipeline.colorizer import Colorizer
 from filmcolor.pipeline.options import ColorOptions
 from filmcolor.pipeline.photo import colorize_photo
+from filmcolor.pipeline.pieces import PieceColorizer
 from filmcolor.pipeline.run import Progress
 from filmcolor.pipeline.workers import run_tasks, without_traceback
 from filmcolor.runtime.threads import thread_pools
@@ -54,12 +54,14 @@ class PhotoTask:
         """The picture."""
         return self.picture
 
-    def color(self, settings: PhotoSettings, colorizer: Colorizer, _: Progress) -> PhotoOutcome:
+    def color(self, settings: PhotoSettings, pieces: PieceColorizer, _: Progress) -> PhotoOutcome:
         """Colour the picture and return its outcome; raises FilmcolorError."""
         # one core for the network: a second saves 10 % of a picture's time, and where another
         # program needs it, pictures take eight times as long, because PyTorch's threads spin
         with thread_pools(is_network_busy=False):
-            colorize_photo(self.picture, self.output, colorizer=colorizer, force=settings.force)
+            colorize_photo(
+                self.picture, self.output, colorizer=pieces.colorizer, force=settings.force
+            )
         return PhotoOutcome(self.picture, self.output)
 
     def failed(self, error: FilmcolorError) -> PhotoOutcome:

@@ -5,15 +5,15 @@ pass of the colour stages runs through all segments, so only a resumed run, or a
 several, pays for the frames around its range.
 """
 
-import time
+import shutil
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import filmcolor.weights as weights_store
-from filmcolor.errors import InputError, VerifyError
-from filmcolor.files import check_target
+from filmcolor.errors import InputError, PlanError, VerifyError
+from filmcolor.files import atomic_write, check_target
 from filmcolor.guidance.colored_film import check_output
 from filmcolor.guidance.guidance import Guidance
 from filmcolor.guidance.references import digest_of
@@ -28,6 +28,7 @@ from filmcolor.pipeline.colorizer import Colorizer, context_of
 from filmcolor.pipeline.join import join_segments
 from filmcolor.pipeline.models import model_identity, prepare_key_frames, settle
 from filmcolor.pipeline.options import ColorOptions
+from filmcolor.pipeline.plan_file import read_plan, write_plan
 from filmcolor.pipeline.report import (
     Report,
     describe_chroma_classes,
@@ -36,7 +37,7 @@ from filmcolor.pipeline.report import (
 )
 from filmcolor.runtime.profiler import Profiler
 from filmcolor.segments.journal import Identity, Journal, Segment, explain_resume, identify_source
-from filmcolor.segments.segment import split_into_segments, write_segments
+from filmcolor.segments.segment import Lookahead, split_into_segments, write_segments
 from filmcolor.types.film import WHOLE, FilmInfo, Part, TimeRange
 from filmcolor.types.frames import ColorFrame
 from filmcolor.version import __version__
@@ -45,6 +46,10 @@ from filmcolor.video.frame_index import FrameIndex
 from filmcolor.video.sequence_names import file_state
 
 Progress = Callable[[int, int | None], None]  # frames done, total if known
+
+
+_KEPT_WEIGHTS = "weights"  # in the folder of a saved run: its weights, if they are not shipped
+_DIGEST_LENGTH = 16  # hexadecimal digits
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +62,6 @@ class RunSettings:
     force: bool = False  # replace an existing output
     restart: bool = False  # discard the segments of an interrupted run
     tag: bool = True  # say in the output's metadata that its colour was added
-    guidance: Guidance | None = None  # of the one film, where it has been read already
 
 
 @dataclass(slots=True, eq=False)
@@ -77,18 +81,25 @@ class Run:
     source_state: tuple[int, int] | None  # changes when the film's file does
 
     @classmethod
-    def prepare(cls, film: str | Path, output: str | Path | None, settings: RunSettings) -> "Run":
+    def prepare(
+        cls,
+        film: str | Path,
+        output: str | Path | None,
+        settings: RunSettings,
+        folder: Path | None = None,
+    ) -> "Run":
         """Return the run of a film, after reading its index, references and palette.
 
-        Raises a FilmcolorError when it cannot be done, before anything is written.
+        `folder`: of its segments, which is kept then; beside the output by default. Raises a
+        FilmcolorError when it cannot be done, before anything is written.
         """
         state = file_state(Path(film))  # before anything is read
         options = settings.options
         info = options.probe(film)
         plan = plan_output(info, None if output is None else Path(output), settings.encoding)
-        journal = Journal(plan.path)
+        journal = Journal(plan.path, folder)
         options = settle(options, None if settings.restart else journal.previous_setting("anchors"))
-        weights = weights_store.sha256(weights_store.find(options.weights))[:16]
+        weights = _digest_of(options)
         tag = f"colour added by filmcolor {__version__}, weights {weights}"
         if options.model:
             tag += f", model {model_identity(options)['model']}"
@@ -102,7 +113,7 @@ class Run:
             check_target(path, info.path, settings.force)
         index = FrameIndex.read(info)
         part = resolve(info, settings.time_range, index)
-        guidance = settings.guidance or options.read_guidance(info, index)
+        guidance = options.read_guidance(info, index)
         check_output(plan.path, guidance.colored_films)
         if options.model:
             guidance = replace(guidance, model_folder=journal.folder, anchors=options.anchors)
@@ -118,6 +129,71 @@ class Run:
             weights=weights,
             is_restart=settings.restart,
             source_state=state,
+        )
+
+    @classmethod
+    def open(cls, folder: Path, film: Path | None = None) -> "Run":
+        """Return the run whose plan `save` wrote to a folder, on this machine or another.
+
+        `film`: where the film is on this machine, if not where it was planned. Raises PlanError
+        when the plan is damaged, or of another film, version or weights.
+        """
+        plan = read_plan(folder)
+        info, options, guidance = plan["info"], plan["options"], plan["guidance"]
+        info = info if film is None else replace(info, path=film.absolute())
+        if identify_source(info.path) != plan["source"]:
+            raise PlanError(
+                f"{info.path} is not the film that {folder} was planned for; "
+                "put that back, or plan again"
+            )
+        if kept := next(folder.glob(f"{_KEPT_WEIGHTS}.*"), None):
+            options = replace(options, weights=str(kept))
+        found = {"weights": _digest_of(options), **model_identity(options)}
+        if changes := [name for name, value in found.items() if value != plan["networks"][name]]:
+            raise PlanError(
+                f"{folder} was planned with other files: {', '.join(changes)}; "
+                "put the same on all machines, or plan again"
+            )
+        if options.model:
+            guidance = replace(guidance, model_folder=folder)
+        return cls(
+            info=info,
+            plan=plan["output"],
+            part=plan["part"],
+            index=plan["index"],
+            guidance=guidance,
+            options=options,
+            journal=Journal(plan["output"].path, folder),
+            segments=plan["segments"],
+            weights=plan["networks"]["weights"],
+            is_restart=False,
+            source_state=file_state(info.path),
+        )
+
+    def save(self) -> None:
+        """Write the plan of this run into the journal's folder, for `open`.
+
+        Weights that are not shipped are copied there. Call it while the output is locked. Raises
+        OutputError when it cannot be written.
+        """
+        options, folder = self.options, self.journal.folder
+        if options.weights not in weights_store.shipped():
+            weights = weights_store.find(options.weights)
+            with atomic_write(folder / f"{_KEPT_WEIGHTS}{weights.suffix}") as partial:
+                shutil.copyfile(weights, partial)
+        write_plan(
+            folder,
+            {
+                "source": identify_source(self.info.path),
+                "networks": {"weights": self.weights, **model_identity(options)},
+                "info": replace(self.info, path=self.info.path.absolute()),
+                "output": replace(self.plan, path=self.plan.path.absolute()),
+                "part": self.part,
+                "index": self.index,
+                "guidance": replace(self.guidance, model_folder=None),
+                "options": options,
+                "segments": tuple(self.segments),
+            },
         )
 
     @property
@@ -156,26 +232,61 @@ class Run:
             key_frames = tuple(k for k in key_frames if k.serves(self.part))
             self.guidance = replace(self.guidance, key_frames=key_frames)
 
-    def color(
-        self, segments: Sequence[Segment], colorizer: Colorizer, profiler: Profiler | None = None
+    def frames(
+        self,
+        first: Segment,
+        last: Segment,
+        colorizer: Colorizer,
+        profiler: Profiler | None = None,
     ) -> Generator[ColorFrame, None, None]:
-        """Write consecutive segments; yield each frame once the encoder has it."""
-        colored = colorizer.frames(
+        """Yield the finished frames of consecutive segments, for `write`."""
+        return colorizer.frames(
             self.info,
-            Part(segments[0].first, segments[-1].stop),
+            Part(first.first, last.stop),
             target=self.plan.coding,
             subsampling=self.plan.subsampling,
             index=self.index,
             guidance=self.guidance,
             profiler=profiler,
         )
-        with closing(colored):
-            yield from write_segments(
-                self.journal, segments, colored, self.info, self.plan, profiler
-            )
+
+    def write(
+        self,
+        segments: Sequence[Segment],
+        frames: Lookahead[ColorFrame],
+        profiler: Profiler | None = None,
+    ) -> Iterator[ColorFrame]:
+        """Write consecutive segments; yield each frame once the encoder has it."""
+        return write_segments(self.journal, segments, frames, self.info, self.plan, profiler)
+
+    def segment(self, number: int) -> Segment:
+        """Return a segment by its number; raises PlanError when there is none."""
+        for segment in self.segments:
+            if segment.number == number:
+                return segment
+        raise PlanError(
+            f"{self.journal.folder} has no piece {number}; its pieces are 0 to "
+            f"{self.segments[-1].number}"
+        )
+
+    def after(self, segment: Segment) -> Segment | None:
+        """Return the segment that follows another, None after the last."""
+        return next((s for s in self.segments if s.number == segment.number + 1), None)
+
+    def set_output(self, path: Path | None) -> None:
+        """Have the film written to another path of the same container; None changes nothing."""
+        if path is not None:
+            self.plan = replace(self.plan, path=path)
+            self.journal.target = path
 
     def join(self, profiler: Profiler | None = None) -> Report:
-        """Join the finished segments to the film, verify it, give it its name, remove the journal.
+        """Join the finished segments to the film and remove the journal; see `finish`."""
+        report = self.finish(profiler)
+        self.journal.remove()
+        return report
+
+    def finish(self, profiler: Profiler | None = None) -> Report:
+        """Join the finished segments to the film, verify it, and give it its name.
 
         The report's wall time is left at 0. Raises InputError when the film has changed meanwhile,
         VerifyError when the output differs from it; it is then kept under another name.
@@ -199,7 +310,6 @@ class Run:
         except VerifyError:
             self.journal.remove()  # the film is kept
             raise
-        self.journal.remove()
         pts = film.pts
         faults = dict(fault for segment in done for fault in segment.faults)
         damage = describe_damage(self.info, self.index, self.part, pts, faults)
@@ -259,36 +369,5 @@ class Run:
         return Identity(identify_source(self.info.path), settings)
 
 
-def run_film(
-    film: str | Path,
-    output: str | Path | None,
-    settings: RunSettings,
-    colorizer: Colorizer | None = None,
-    progress: Progress | None = None,
-    profiler: Profiler | None = None,
-) -> Report:
-    """Colour one film in this process; see `pipeline.batch.colorize`."""
-    started = time.monotonic()
-    run = Run.prepare(film, output, settings)
-    with run.locked():
-        run.find_key_frames(progress)
-        color_missing(run, colorizer or Colorizer(run.options), progress, run.segments, profiler)
-        report = run.join(profiler)
-    return replace(report, wall_seconds=time.monotonic() - started)
-
-
-def color_missing(
-    run: Run,
-    colorizer: Colorizer,
-    progress: Progress | None,
-    segments: Sequence[Segment],
-    profiler: Profiler | None = None,
-) -> None:
-    """Colour the segments that are not finished."""
-    finished = run.journal.finished()
-    num_done = sum(len(finished[s.number].pts) for s in segments if s.number in finished)
-    for consecutive in run.journal.missing(segments):
-        for _ in run.color(consecutive, colorizer, profiler):
-            num_done += 1
-            if progress:
-                progress(num_done, run.num_frames)
+def _digest_of(options: ColorOptions) -> str:
+    return weights_store.sha256(weights_store.find(options.weights))[:_DIGEST_LENGTH]

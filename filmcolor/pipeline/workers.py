@@ -7,10 +7,11 @@ a new worker, once, which resumes after the segments that were finished.
 import logging
 import signal
 import sys
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -19,10 +20,11 @@ from typing import Any, Protocol, TypeVar
 from filmcolor.errors import FilmcolorError
 from filmcolor.pipeline.colorizer import Colorizer
 from filmcolor.pipeline.options import ColorOptions
+from filmcolor.pipeline.pieces import Piece, PieceColorizer, PieceQueue, run_film
 from filmcolor.pipeline.report import Report
-from filmcolor.pipeline.run import Progress, Run, RunSettings, color_missing, run_film
+from filmcolor.pipeline.run import Progress, Run, RunSettings
 from filmcolor.runtime.platform import STOP_SIGNALS, block_interrupts
-from filmcolor.segments.journal import Segment, remove_leftovers
+from filmcolor.segments.journal import remove_leftovers
 
 FilmProgress = Callable[[Path, int, int | None], None]  # film, frames done, total if known
 Finished = Callable[["Outcome"], None]
@@ -46,7 +48,7 @@ class WorkerTask(Protocol):
     def source(self) -> Path:
         """The file to colour."""
 
-    def color(self, settings: Any, colorizer: Colorizer, progress: Progress, /) -> Any:
+    def color(self, settings: Any, pieces: PieceColorizer, progress: Progress, /) -> Any:
         """Do the task and return its outcome; raises FilmcolorError."""
 
     def failed(self, error: FilmcolorError) -> Any:
@@ -60,26 +62,45 @@ AnyTask = TypeVar("AnyTask", bound=WorkerTask)
 TaskProgress = Callable[[AnyTask, int, int | None], None]
 
 
+class TaskQueue(Protocol):
+    """Hands out tasks to workers."""
+
+    def next(self, worker: Hashable, /) -> WorkerTask | None:
+        """Return the next task of a worker; None when no more are left."""
+
+    def put_back(self, worker: Hashable, task: WorkerTask, /) -> None:
+        """Have the task of a dead worker done again, before all others."""
+
+
+class _TaskList:
+    """Tasks in order, for any worker."""
+
+    def __init__(self, tasks: Iterable[WorkerTask]) -> None:
+        self._tasks = deque(tasks)
+
+    def next(self, _: Hashable) -> WorkerTask | None:
+        return self._tasks.popleft() if self._tasks else None
+
+    def put_back(self, _: Hashable, task: WorkerTask) -> None:
+        self._tasks.appendleft(task)
+
+
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A film to colour and its output; `segments` when only some of its segments are asked for."""
+    """A film to colour and its output."""
 
     film: Path
     output: Path
-    segments: tuple[Segment, ...] = ()
 
     @property
     def source(self) -> Path:
         """The film."""
         return self.film
 
-    def color(self, settings: RunSettings, colorizer: Colorizer, progress: Progress) -> "Outcome":
-        """Colour the film, or its segments, and return the outcome; raises FilmcolorError."""
-        if self.segments:
-            run = Run.prepare(self.film, self.output, settings)
-            color_missing(run, colorizer, progress, self.segments)
-            return Outcome(self.film)
-        return Outcome(self.film, run_film(self.film, self.output, settings, colorizer, progress))
+    def color(self, settings: RunSettings, pieces: PieceColorizer, progress: Progress) -> "Outcome":
+        """Colour the film and return the outcome; raises FilmcolorError."""
+        report = run_film(self.film, self.output, settings, pieces.colorizer, progress)
+        return Outcome(self.film, report)
 
     def failed(self, error: FilmcolorError) -> "Outcome":
         """Return the outcome of a film that an error ended."""
@@ -91,11 +112,72 @@ class Task:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """The result for one film: its report, or the error that stopped it.
+class PieceTask:
+    """A piece of a saved run to colour; `last`: the one up to which the worker may get others."""
 
-    Neither where only some of its segments were coloured.
-    """
+    folder: Path  # of the run
+    number: int
+    last: int = field(compare=False)
+
+    @property
+    def source(self) -> Path:
+        """The folder of the run."""
+        return self.folder
+
+    def color(self, _: Any, pieces: PieceColorizer, progress: Progress) -> "PieceOutcome":
+        """Colour the piece and return the outcome; raises FilmcolorError."""
+        run = _open_run(self.folder)
+        piece, last = run.segment(self.number), run.segment(self.last)
+        pieces.color(run, piece, lambda done: progress(done, None), last)
+        return PieceOutcome(self.number)
+
+    def failed(self, error: FilmcolorError) -> "PieceOutcome":
+        """Return the outcome of a piece that an error ended."""
+        return PieceOutcome(self.number, error)
+
+    def remove_leftovers(self) -> None:
+        """Do nothing: the process that holds the run's lock does it."""
+
+
+@lru_cache(maxsize=1)
+def _open_run(folder: Path) -> Run:
+    return Run.open(folder)
+
+
+class PieceTasks:
+    """Hands out the pieces of one film, to each worker consecutive ones."""
+
+    def __init__(self, folder: Path, numbers: Iterable[int]) -> None:
+        self._folder = folder
+        self._pieces = PieceQueue()
+        self._pieces.add(folder, numbers)
+
+    def next(self, worker: Hashable) -> PieceTask | None:
+        """Return the next piece of a worker; None when no more are left."""
+        piece = self._pieces.next(worker)
+        return None if piece is None else PieceTask(self._folder, piece.number, piece.last)
+
+    def put_back(self, worker: Hashable, task: PieceTask) -> None:
+        """Have the piece of a dead worker coloured by another."""
+        self._pieces.remove_worker(worker)
+        self._pieces.put_back(Piece(self._folder, task.number, task.last))
+
+    def clear(self) -> None:
+        """Hand out no more: the film has failed."""
+        self._pieces.remove_film(self._folder)
+
+
+@dataclass(frozen=True, slots=True)
+class PieceOutcome:
+    """The result of a piece: the error that stopped it, if there was one."""
+
+    number: int
+    error: FilmcolorError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The result for one film: its report, or the error that stopped it."""
 
     film: Path
     report: Report | None = None
@@ -121,14 +203,14 @@ def run_tasks(
     Raises a FilmcolorError that concerns every task, as one of the weights.
     """
     if num_workers > 1:
-        _WorkerPool(settings, num_workers, progress, finished).run(tasks)
+        WorkerPool(settings, num_workers, progress, finished).run(_TaskList(tasks))
         return
-    colorizer = Colorizer(settings.options)
-    for task in tasks:
-        finished(_color(task, settings, colorizer, progress))
+    with PieceColorizer(Colorizer(settings.options)) as pieces:
+        for task in tasks:
+            finished(_color(task, settings, pieces, progress))
 
 
-class _WorkerPool:
+class WorkerPool:
     """Worker processes that share a queue of tasks."""
 
     def __init__(
@@ -140,23 +222,29 @@ class _WorkerPool:
     ) -> None:
         self._settings, self._num_workers = settings, num_workers
         self._progress, self._finished = progress, finished
-        self._queue: deque[WorkerTask] = deque()
-        self._num_deaths: dict[WorkerTask, int] = {}
+        self._num_deaths: Counter[WorkerTask] = Counter()
         self._workers: dict[Any, _Worker] = {}  # by pipe: its type depends on the system
 
-    def run(self, tasks: Sequence[WorkerTask]) -> None:
+    def run(self, queue: TaskQueue) -> None:
         """Do all tasks; stops the workers however it ends."""
-        self._queue.extend(tasks)
-        self._num_deaths = dict.fromkeys(tasks, 0)
+        self._queue = queue
         try:
-            while self._queue or self._workers:
-                while self._queue and len(self._workers) < self._num_workers:
-                    worker = _Worker(self._settings, self._num_workers, self._queue.popleft())
-                    self._workers[worker.pipe] = worker
+            self._start_workers()
+            while self._workers:
                 for pipe in wait(list(self._workers)):
                     self._handle_message(self._workers[pipe])
+                self._start_workers()
         finally:
             self._stop()
+
+    def _start_workers(self) -> None:
+        while len(self._workers) < self._num_workers:
+            name = object()
+            task = self._queue.next(name)
+            if task is None:
+                return
+            worker = _Worker(name, self._settings, self._num_workers, task)
+            self._workers[worker.pipe] = worker
 
     def _handle_message(self, worker: "_Worker") -> None:
         message, args = worker.receive()
@@ -165,11 +253,12 @@ class _WorkerPool:
         elif message == "refused":
             raise args[0]
         elif message == "finished":
-            if self._queue:
-                worker.assign(self._queue.popleft())
-            else:
+            self._finished(args[0])  # first: after an error it may empty the queue
+            task = self._queue.next(worker.name)
+            if task is None:
                 self._workers.pop(worker.pipe).stop()
-            self._finished(args[0])
+            else:
+                worker.assign(task)
         else:
             self._handle_death(worker)
 
@@ -179,7 +268,7 @@ class _WorkerPool:
         reason = self._workers.pop(worker.pipe).stop()
         self._num_deaths[task] += 1
         if self._num_deaths[task] < _MAX_ATTEMPTS:
-            self._queue.appendleft(task)
+            self._queue.put_back(worker.name, task)
         else:
             task.remove_leftovers()
             error = FilmcolorError(f"{reason}: out of memory? try --jobs 1")
@@ -199,7 +288,10 @@ class _WorkerPool:
 class _Worker:
     """A worker process, seen from its parent. It always has a task."""
 
-    def __init__(self, settings: WorkerSettings, num_workers: int, task: WorkerTask) -> None:
+    def __init__(
+        self, name: Hashable, settings: WorkerSettings, num_workers: int, task: WorkerTask
+    ) -> None:
+        self.name = name
         context = get_context("spawn")  # a fork would copy the locks of threads, not the threads
         self.pipe, child_pipe = context.Pipe()
         self.process = context.Process(
@@ -270,26 +362,27 @@ def work(pipe: Connection, settings: WorkerSettings, num_workers: int) -> None:
     except FilmcolorError as error:
         send("refused", error)
         return
-    while True:
-        try:
-            task = pipe.recv()
-        except (EOFError, OSError):
-            return
-        outcome = _color(task, settings, colorizer, lambda _, *done: send("progress", *done))
-        send("finished", outcome)
+    with PieceColorizer(colorizer) as pieces:
+        while True:
+            try:
+                task = pipe.recv()
+            except (EOFError, OSError):
+                return
+            outcome = _color(task, settings, pieces, lambda _, *done: send("progress", *done))
+            send("finished", outcome)
 
 
 def _color(
     task: AnyTask,
     settings: WorkerSettings,
-    colorizer: Colorizer,
+    pieces: PieceColorizer,
     progress: TaskProgress[AnyTask],
 ) -> Any:
     def report_progress(done: int, total: int | None) -> None:
         progress(task, done, total)
 
     try:
-        return task.color(settings, colorizer, report_progress)
+        return task.color(settings, pieces, report_progress)
     except FilmcolorError as error:
         return task.failed(without_traceback(error))
     except Exception as error:  # a bug, or a fault of the machine: the other tasks go on

@@ -7,7 +7,7 @@
         000003.nut      a finished segment: a closed group of pictures, the picture alone
         000003.json     its content: {"pts", "end_pts", "delay", "format", "faults",
                         "chroma_classes", "has_captions"}, the fields of `FinishedSegment`
-        *.PID.partial   a file that process PID is writing
+        *.HOST-PID.partial  a file that process PID of a machine is writing
 
 A segment is finished when its JSON file exists. That file is written last, after the segment itself
 is on the disk (fsync, then rename), so a run that was cut off in any way, even by a power cut, is
@@ -21,7 +21,9 @@ in between. An image sequence, too large to read for that, is compared by its fo
 import hashlib
 import json
 import os
+import re
 import shutil
+import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
@@ -34,12 +36,19 @@ from filelock import FileLock, Timeout
 from filmcolor.errors import ContainerError, FilmcolorError, InputError, OutputError, VerifyError
 from filmcolor.files import MAX_NAME, move_into_place, remedy_for
 from filmcolor.output.image_formats import is_image_output
+from filmcolor.video.partial_films import num_bytes, open_bytes
 from filmcolor.video.sequence_names import find_sequence, listing_digest
 
 SUFFIX = ".filmcolor"  # of the folder's name
 _FORMAT = 2  # of the journal
 _SAMPLE_BYTES = 1 << 16  # at either end of a film, to identify it
-_JOURNAL, _LOCK = "journal.json", "lock"
+JOURNAL, _LOCK = "journal.json", "lock"
+JOINED = "joined.json"  # what a folder that is kept has at the end, see `farm.work`
+_OUR_FILES = re.compile(
+    r"lock|moving|(journal|joined|key-frames|farm)\.json|plan\.(json|npz)|weights\..*|commands\.txt"
+    r"|\d{6}\..*|model-.*|.*\.partial|.*\.done"
+)
+_HOST = re.sub(r"[^A-Za-z0-9-]", "", socket.gethostname())[:32] or "host"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +95,8 @@ def identify_source(path: Path) -> dict[str, Any]:
     try:
         if files := find_sequence(path):
             return {"images": len(files.names), "listing": listing_digest(files)}
-        size = path.stat().st_size
-        with path.open("rb") as file:
+        size = num_bytes(path)
+        with open_bytes(path) as file:
             ends = file.read(_SAMPLE_BYTES)
             file.seek(max(0, size - _SAMPLE_BYTES))
             ends += file.read(_SAMPLE_BYTES)
@@ -103,9 +112,11 @@ class Journal:
     OutputError, with a remedy, if it fails.
     """
 
-    def __init__(self, target: Path) -> None:
+    def __init__(self, target: Path, folder: Path | None = None) -> None:
+        """Take the run's output; `folder`: for its files, which is then kept and may be shared."""
         self.target = target
-        self.folder = _folder_for(target)
+        self.folder = folder or _folder_for(target)
+        self._is_kept = folder is not None
         self._lock = FileLock(self.folder / _LOCK, blocking=False)
 
     def __enter__(self) -> "Journal":
@@ -126,7 +137,8 @@ class Journal:
                 raise self._write_error(_LOCK, error) from error
 
     def __exit__(self, *_: object) -> None:
-        if self.folder.exists() and not self.finished() and not self._is_other_format():
+        is_empty = self.folder.exists() and not self.finished() and not self._is_other_format()
+        if is_empty and not self._is_kept:
             self.remove()
         self._lock.release()
         with suppress(OSError):  # still there on Windows, where an open lock cannot be removed
@@ -152,17 +164,33 @@ class Journal:
         elif previous is not None and not _is_of(previous, identity):
             previous = None  # what it prepared is of no use
         try:
+            if self._is_kept and (
+                strangers := [p for p in self.folder.iterdir() if not _is_ours(p)]
+            ):
+                raise OutputError(
+                    f"{self.folder} holds other files, as {strangers[0].name}; name a new folder"
+                )
             for path in self.folder.iterdir():
                 if path.name.endswith(".partial"):
                     with suppress(PermissionError):  # Windows: its process may still have it open
                         _remove(path)
                 elif previous is None and path.name != _LOCK:
                     _remove(path)
+        except OutputError:
+            raise
         except OSError as error:
             raise self._write_error(self.folder.name, error) from error
         fields = [[segment.number, segment.first, segment.stop] for segment in segments]
-        self._write(_JOURNAL, {"format": _FORMAT, **asdict(identity), "segments": fields})
+        self._write(JOURNAL, {"format": _FORMAT, **asdict(identity), "segments": fields})
         return tuple(segments)
+
+    def _check_folder(self) -> None:
+        """Raise OutputError when the folder holds files that are not of a run."""
+        for path in self.folder.iterdir():
+            if not _is_ours(path):
+                raise OutputError(
+                    f"{self.folder} holds other files, as {path.name}; name a new folder"
+                )
 
     def previous_setting(self, name: str) -> Any:
         """Return a setting of an interrupted run, None without one."""
@@ -172,9 +200,10 @@ class Journal:
     def partial_path(self, name: str) -> Path:
         """Return the path under which this process writes a file until it is finished.
 
-        It carries the process's number: a process whose parent was killed may still be writing.
+        It carries the names of machine and process: a process whose parent was killed may still be
+        writing, and machines may share the folder.
         """
-        return self.folder / f"{name}.{os.getpid()}.partial"
+        return self.folder / f"{name}.{_HOST}-{os.getpid()}.partial"
 
     def media_path(self, segment: Segment, format_name: str) -> Path:
         """Return the path of a finished segment."""
@@ -187,22 +216,33 @@ class Journal:
                 move_into_place(partial, self.media_path(segment, content.format), durable=True)
             except OSError as error:
                 raise self._write_error(partial.name, error) from error
-        self._write(f"{segment.number:06d}.json", asdict(content))
+        self._write(self._content_path(segment).name, asdict(content))
 
     def finished(self) -> dict[int, FinishedSegment]:
         """Return the finished segments, by number; files that cannot be read are ignored."""
-        segments = {}
-        for path in self.folder.glob("[0-9]*.json"):
-            with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
-                fields = json.loads(path.read_text(encoding="utf-8"))
-                fields["pts"] = tuple(fields["pts"])
-                for name in ("faults", "chroma_classes"):
-                    fields[name] = tuple(map(tuple, fields[name]))
-                number, content = int(path.stem), FinishedSegment(**fields)
-                media = self.media_path(Segment(number, 0, None), content.format)
-                if not content.pts or media.exists():
-                    segments[number] = content
-        return segments
+        paths = self.folder.glob("[0-9]*.json")
+        contents = {int(path.stem): self._content(path) for path in paths if path.stem.isdigit()}
+        return {number: content for number, content in contents.items() if content is not None}
+
+    def is_finished(self, segment: Segment) -> bool:
+        """Return whether a segment is finished."""
+        return self._content(self._content_path(segment)) is not None
+
+    def _content_path(self, segment: Segment) -> Path:
+        return self.folder / f"{segment.number:06d}.json"
+
+    def _content(self, path: Path) -> FinishedSegment | None:
+        """Return the content of a finished segment by its file, None if it is not finished."""
+        with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+            fields = json.loads(path.read_text(encoding="utf-8"))
+            fields["pts"] = tuple(fields["pts"])
+            for name in ("faults", "chroma_classes"):
+                fields[name] = tuple(map(tuple, fields[name]))
+            content = FinishedSegment(**fields)
+            media = self.media_path(Segment(int(path.stem), 0, None), content.format)
+            if not content.pts or media.exists():
+                return content
+        return None
 
     def missing(self, segments: Sequence[Segment]) -> list[list[Segment]]:
         """Return the unfinished segments, consecutive ones in one list."""
@@ -211,31 +251,37 @@ class Journal:
         return [list(run) for is_finished, run in runs if not is_finished]
 
     def remove(self) -> None:
-        """Remove the folder and everything in it."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        """Remove the folder and everything in it; only its content where it is to be kept."""
+        if not self._is_kept:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            return
+        for path in self.folder.iterdir():
+            if path.name not in (_LOCK, JOINED) and _is_ours(path):
+                with suppress(OSError):
+                    _remove(path)
 
     def _make_folder(self) -> None:
         try:
-            self.folder.mkdir(exist_ok=True)
+            self.folder.mkdir(parents=self._is_kept, exist_ok=True)
         except OSError as error:
             raise self._write_error(self.folder.name, error) from error
 
     def _is_other_format(self) -> bool:
         """Return whether another version of filmcolor wrote the journal."""
         with suppress(OSError, ValueError, KeyError, TypeError):
-            journal = json.loads((self.folder / _JOURNAL).read_text(encoding="utf-8"))
+            journal = json.loads((self.folder / JOURNAL).read_text(encoding="utf-8"))
             return bool(journal["source"]) and journal["format"] != _FORMAT
         return False
 
     def _read(self) -> dict[str, Any] | None:
         """Return the journal of an interrupted run; None if it is missing or broken."""
         try:
-            journal = json.loads((self.folder / _JOURNAL).read_text(encoding="utf-8"))
+            journal = json.loads((self.folder / JOURNAL).read_text(encoding="utf-8"))
             is_valid = journal["format"] == _FORMAT and journal["segments"]
         except (FileNotFoundError, ValueError, KeyError, TypeError):
             return None
         except OSError as error:  # a journal that may be whole must not be discarded
-            raise self._write_error(_JOURNAL, error) from error
+            raise self._write_error(JOURNAL, error) from error
         return journal if is_valid else None
 
     def _write(self, name: str, fields: Mapping[str, Any]) -> None:
@@ -323,6 +369,11 @@ def _explanation(journal: Journal, segments: Sequence[Segment]) -> str:
     return (
         f"{num_finished} of {len(segments)} segments are done, the same command goes on from there"
     )
+
+
+def _is_ours(path: Path) -> bool:
+    """Return whether a file in a folder of segments is one that filmcolor writes there."""
+    return _OUR_FILES.fullmatch(path.name) is not None
 
 
 def _remove(path: Path) -> None:

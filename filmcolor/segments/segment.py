@@ -10,8 +10,9 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from fractions import Fraction
-from itertools import count, groupby
+from itertools import count, groupby, islice
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import av
 
@@ -30,6 +31,7 @@ from filmcolor.video.demux import open_film, read_packets
 from filmcolor.video.frame_index import FrameIndex
 from filmcolor.video.side_data import has_captions
 
+T = TypeVar("T")
 _FORMATS = "nut", "mov"  # MOV where NUT has no tag for the codec, as for ProRes
 _SECONDS = 60  # of a segment: the most that a killed run loses; shorter ones cost more keyframes
 
@@ -50,27 +52,47 @@ def split_into_segments(index: FrameIndex, part: Part, frame_rate: Fraction) -> 
     return tuple(Segment(*fields) for fields in zip(count(), starts, stops))
 
 
+class Lookahead(Generic[T]):
+    """An iterator whose next item can be looked at first."""
+
+    def __init__(self, items: Iterable[T]) -> None:
+        self._items = iter(items)
+        self._peeked: list[T] = []
+
+    def __iter__(self) -> "Lookahead[T]":
+        return self
+
+    def __next__(self) -> T:
+        return self._peeked.pop() if self._peeked else next(self._items)
+
+    def peek(self) -> T | None:
+        """Return the next item without taking it; None at the end."""
+        if not self._peeked:
+            self._peeked = list(islice(self._items, 1))
+        return self._peeked[0] if self._peeked else None
+
+
 def write_segments(
     journal: Journal,
     segments: Sequence[Segment],
-    frames: Iterable[ColorFrame],
+    frames: Lookahead[ColorFrame],
     info: FilmInfo,
     plan: OutputPlan,
     profiler: Profiler | None = None,
 ) -> Iterator[ColorFrame]:
     """Write consecutive segments; yield each of their frames once the encoder has it.
 
-    Each segment is finished, and survives whatever ends the run, before the next one begins.
+    Each segment is finished, and survives whatever ends the run, before the next one begins. The
+    first frame after the last segment is not taken.
     """
-    remaining = iter(frames)
-    frame = next(remaining, None)
     for segment in segments:
         partial = journal.partial_path(f"{segment.number:06d}")
         with SegmentWriter(info, plan, partial, profiler) as writer:
-            while frame is not None and (segment.stop is None or frame.number < segment.stop):
-                writer.write(frame)
+            while (frame := frames.peek()) is not None:
+                if segment.stop is not None and frame.number >= segment.stop:
+                    break
+                writer.write(next(frames))
                 yield frame
-                frame = next(remaining, None)
             journal.keep(segment, partial, writer.finish())
 
 

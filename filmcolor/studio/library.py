@@ -23,6 +23,7 @@ from filmcolor.studio.file_names import safe_name
 from filmcolor.video.demux import names_other_files
 from filmcolor.video.film_names import FILM_SUFFIXES
 from filmcolor.video.sequence_names import (
+    MIN_FILM_IMAGES,
     find_sequence,
     group_by_number,
     is_image_name,
@@ -32,7 +33,6 @@ from filmcolor.video.sequence_names import (
 MAX_UPLOAD_BYTES = 64 << 30  # a feature film as its archive keeps it
 _FREE_BYTES = 256 << 20  # that an upload leaves on the disk
 _MAX_RECENT = 20
-_MIN_SEQUENCE = 24  # images: numbered photographs are no film
 _HEAD_BYTES = 4096  # in which a list of files shows what it is
 _RECENT = "recent.json"
 
@@ -177,7 +177,9 @@ class Library:
     def _contents(self, folder: Path, names: Sequence[str]) -> dict[str, Any]:
         groups, _ = group_by_number(name for name in names if is_image_name(name))
         sequences = {
-            pattern: members for pattern, members in groups.items() if len(members) >= _MIN_SEQUENCE
+            pattern: members
+            for pattern, members in groups.items()
+            if len(members) >= MIN_FILM_IMAGES
         }
         in_sequences = {name for members in sequences.values() for name in members}
         suffixes = _picture_suffixes()

@@ -15,6 +15,7 @@ from filmcolor.files import is_address, media_url
 from filmcolor.video.encryption import check_is_clear
 from filmcolor.video.image_sequence import FORMAT as IMAGE_FORMAT
 from filmcolor.video.image_sequence import ImageSequence
+from filmcolor.video.partial_films import BUFFER_BYTES, find_partial, open_bytes
 from filmcolor.video.sequence_names import explain_still, find_sequence, is_image_name
 
 MPEG_RANGE, JPEG_RANGE = 1, 2  # AVColorRange
@@ -48,13 +49,10 @@ def open_film(path: Path) -> InputContainer:
     try:
         # old tags with bytes that are not UTF-8 must not prevent opening
         options = {"protocol_whitelist": _PROTOCOLS}
-        container = av.open(media_url(path), metadata_errors="replace", container_options=options)
+        container = _open(path, options)
         if _needs_long_probe(container):
             container.close()
-            options |= _LONG_PROBE
-            container = av.open(
-                media_url(path), metadata_errors="replace", container_options=options
-            )
+            container = _open(path, options | _LONG_PROBE)
         if container.format.name == IMAGE_FORMAT:
             container.close()
             container = _open_without_name(path)
@@ -64,6 +62,19 @@ def open_film(path: Path) -> InputContainer:
         container.close()
         raise InputError(f"{path} is text, not a film; name a video file")
     return container
+
+
+def _open(path: Path, options: dict[str, str]) -> InputContainer:
+    film = find_partial(path)
+    if film is None:
+        return av.open(media_url(path), metadata_errors="replace", container_options=options)
+    return av.open(
+        film.open(media_url(path)),
+        "r",
+        metadata_errors="replace",
+        container_options=options,
+        buffer_size=BUFFER_BYTES,
+    )
 
 
 def _needs_long_probe(container: Any) -> bool:
@@ -98,7 +109,11 @@ def path_of(container: InputContainer) -> Path:
 
 def _open_without_name(path: Path) -> InputContainer:
     """Open a file by its contents: its name looks like a still, or like a pattern of stills."""
-    file = open(os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0)), "rb")  # noqa: PTH123, SIM115
+    file: Any
+    if film := find_partial(path):
+        file = film.open("0")
+    else:
+        file = open(os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0)), "rb")  # noqa: PTH123, SIM115
     try:
         return av.open(file, "r", metadata_errors="replace")  # the file's name is a number
     except av.error.FFmpegError:  # a still of a format that only its suffix shows
@@ -109,7 +124,7 @@ def _open_without_name(path: Path) -> InputContainer:
 def _explain(path: Path, error: Exception) -> InputError:
     """Return the error of a file that cannot be opened."""
     try:
-        with path.open("rb") as file:
+        with open_bytes(path) as file:
             head = file.read(256)
     except OSError:
         return InputError(f"{path} may not be read; check its permissions")
@@ -130,8 +145,15 @@ def _explain(path: Path, error: Exception) -> InputError:
 def read_packets(container: InputContainer, streams: Any) -> Iterator[av.Packet]:
     """Yield the packets of streams, skipping read errors; empty packets at the end flush decoders.
 
-    Reading ends after 100 consecutive errors.
+    Reading ends after 100 consecutive errors. A film that is elsewhere never ends early: raises
+    StorageError when a part of it cannot be had.
     """
+    packets = _packets(container, streams)
+    film = find_partial(container.name)
+    return packets if film is None else film.checked(packets)
+
+
+def _packets(container: InputContainer, streams: Any) -> Iterator[av.Packet]:
     num_failures = 0
     while True:
         try:

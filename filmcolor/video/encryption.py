@@ -10,6 +10,7 @@ from typing import BinaryIO
 
 from filmcolor.errors import InputError
 from filmcolor.video.ebml import CLUSTER, children, top_elements
+from filmcolor.video.partial_films import open_bytes
 
 _SAMPLE_BYTES = 1 << 20  # read at each of the places of a stream that is sampled
 _MIN_SHARE = 0.05  # of marked packets of a stream: fewer are damage
@@ -40,7 +41,7 @@ def check_is_clear(path: Path, ids: Collection[int] | None = None) -> None:
     `ids`: PIDs of the streams to check in a transport stream, all by default.
     """
     try:
-        with path.open("rb") as file:
+        with open_bytes(path) as file:
             kind = _find_encryption(file, ids)
     except OSError:
         return  # opening the film reports that

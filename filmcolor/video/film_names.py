@@ -1,5 +1,7 @@
 """Films by their names."""
 
+import re
+
 # of films, in lower case; what other suffixes hold is decided by reading the file
 FILM_SUFFIXES = frozenset(
     {
@@ -8,3 +10,6 @@ FILM_SUFFIXES = frozenset(
         *(".vob", ".webm", ".wmv"),
     }
 )
+# the stem of an output: NAME.color, NAME.preview or NAME.preview-2; NAME.color.unverified is one
+# that differs from its film
+OUTPUT_STEM = re.compile(r"(.+)\.(?:color(?:\.unverified)?|preview(?:-\d+)?)")

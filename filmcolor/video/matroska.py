@@ -10,6 +10,7 @@ from dataclasses import astuple, dataclass, field
 
 from filmcolor.types.film import FilmInfo
 from filmcolor.video.ebml import CHAPTERS, TAGS, TRACKS, children, read_elements, text, uint
+from filmcolor.video.partial_films import open_bytes
 
 _TRACK_ENTRY, _TAG = 0xAE, 0x7373
 _TRACK_TYPE, _LANGUAGE, _LANGUAGE_BCP47 = 0x83, 0x22B59C, 0x22B59D
@@ -55,7 +56,7 @@ def read_details(info: FilmInfo) -> MatroskaDetails:
     if "matroska" not in info.container:
         return MatroskaDetails()
     try:
-        with info.path.open("rb") as file:
+        with open_bytes(info.path) as file:
             elements = read_elements(file, (CHAPTERS, TRACKS, TAGS))
     except OSError:  # the film's other readers report it
         return MatroskaDetails()

@@ -24,6 +24,7 @@ IMAGE_SUFFIXES = frozenset(
         *(".cri", ".dng", ".xwd"),
     }
 )
+MIN_FILM_IMAGES = 24  # that are a film where nobody named them: numbered photographs are none
 _COUNTER = re.compile(r"%(?:0(\d+))?d|(#{2,})")  # "%06d", "%d" or "######"
 _MAX_SPAN = 10  # images that a sequence may lack for each that it has
 

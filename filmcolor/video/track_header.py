@@ -12,6 +12,7 @@ from typing import BinaryIO
 
 from filmcolor.types.film import FilmInfo
 from filmcolor.video.ebml import TRACKS, children, read_elements, uint
+from filmcolor.video.partial_films import open_bytes
 
 _DOLBY_NAMES = (b"dvcC", b"dvvC", b"dvwC")
 _DOLBY_CODECS = ("h264", "hevc", "av1")
@@ -56,7 +57,7 @@ def _matroska_size(info: FilmInfo, tracks: bytes) -> tuple[int, int] | None:
 def _read_header(info: FilmInfo) -> bytes:
     """Return what describes a file's streams; b"" for other containers."""
     try:
-        with info.path.open("rb") as file:
+        with open_bytes(info.path) as file:
             if "matroska" in info.container:
                 return b"".join(data for _, data in read_elements(file, (TRACKS,)))
             return _movie_atom(file) if "mov" in info.container else b""

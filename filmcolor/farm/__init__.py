@@ -1,0 +1,1 @@
+"""Colours films on many machines: plans, pieces, engines, storage and an archive's books."""

@@ -1,0 +1,279 @@
+"""The three steps of a film on many machines: plan it, colour its pieces anywhere, join them.
+
+The work folder has the files of `segments.journal` and `pipeline.plan_file`, and
+
+    farm.json       {"film", "output", "force"}: where they are, as `plan_film` was given them
+    commands.txt    a command for each piece, one a line
+    joined.json     {"output", "size", "sha256", "report"}, once the film is joined; only this stays
+"""
+
+import hashlib
+import json
+import shlex
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from filmcolor.errors import (
+    ContainerError,
+    FilmcolorError,
+    InputError,
+    MissingPiecesError,
+    OutputError,
+    PlanError,
+    SettingsError,
+    StorageError,
+)
+from filmcolor.farm.storage import WorkFolder, deliver, film_at, is_remote, open_work
+from filmcolor.files import atomic_write
+from filmcolor.pipeline.colorizer import Colorizer
+from filmcolor.pipeline.pieces import PieceColorizer, numbers_of
+from filmcolor.pipeline.plan_file import PLAN, PLAN_FILES
+from filmcolor.pipeline.report import Report
+from filmcolor.pipeline.run import Run, RunSettings
+from filmcolor.segments.journal import JOINED, JOURNAL
+
+_FARM, COMMANDS = "farm.json", "commands.txt"
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedFilm:
+    """A planned film: its output, and its pieces.
+
+    `missing`: numbers of the pieces that are not finished.
+    """
+
+    output: str
+    work: str
+    num_pieces: int
+    num_frames: int | None
+    missing: tuple[int, ...]
+
+
+def plan_film(
+    film: str | Path, output: str | Path | None, settings: RunSettings, work: str | Path
+) -> PlannedFilm:
+    """Plan a film in a work folder that all machines can reach, and return the plan.
+
+    `film`, `output`, `work`: paths, or addresses in S3. Without `output` it is NAME.color.* beside
+    the film. Planning again keeps finished pieces, if film and settings are the same.
+    Raises a FilmcolorError when the film cannot be coloured with these settings.
+    """
+    if output is None and is_remote(film):
+        raise SettingsError(f"{film} is in S3; name the output with -o")
+    with open_work(work, create=True) as folder:
+        if JOINED in folder.published():
+            raise OutputError(f"{work}: its film is joined already; name a new folder")
+        previous = _fetch_journal(folder)
+        with film_at(film) as path, _local_output(output) as local_output:
+            run = Run.prepare(path, local_output, settings, folder.folder)
+            with run.locked():
+                _take_over(folder, previous, settings.restart)
+                run.find_key_frames()
+                run.save()
+        output = _absolute(run.plan.path if output is None else output)
+        where = {"film": _absolute(film), "output": output, "force": settings.force}
+        _write(folder.folder / _FARM, json.dumps(where))
+        numbers = numbers_of([run.segments])
+        lines = [f"filmcolor piece {shlex.quote(_absolute(work))} {n}\n" for n in numbers]
+        _write(folder.folder / COMMANDS, "".join(lines))
+        names = [path.name for path in folder.folder.iterdir() if _is_of_plan(path.name)]
+        folder.publish(*sorted(names, key=lambda name: name == PLAN))  # last: it says all is there
+        missing = tuple(n for n in numbers if not _is_published(folder, n))
+        return PlannedFilm(output, str(work), len(numbers), run.num_frames, missing)
+
+
+def color_piece(
+    work: str | Path,
+    number: int,
+    *,
+    film: str | Path | None = None,
+    progress: Callable[[int, int | None], None] | None = None,
+) -> bool:
+    """Colour a piece of a planned film; return False if that was done before.
+
+    `film`: where the film is on this machine, if not where it was planned. `progress(done, total)`
+    is called after every frame. A piece appears whole or not at all, so two machines may colour the
+    same one. Raises a FilmcolorError; see `is_temporary`.
+    """
+    with open_work(work) as folder:
+        if JOINED in folder.published():
+            return False
+        film = film or _where(folder)["film"]
+        try:
+            with _open_run(folder, film) as run:
+                piece = run.segment(number)
+                if _is_published(folder, number):
+                    return False
+                total = None if piece.stop is None else piece.stop - piece.first
+                with PieceColorizer(Colorizer(run.options)) as pieces:
+                    pieces.color(run, piece, lambda done: progress and progress(done, total))
+        except FilmcolorError:
+            if is_remote(film):  # what was read of it may be incomplete
+                folder.remove(*_names_of(folder.folder, number))
+            raise
+        folder.publish(*_names_of(folder.folder, number))
+        return True
+
+
+def join_film(work: str | Path, *, film: str | Path | None = None) -> dict[str, Any]:
+    """Join the pieces of a planned film, verify it, give it its name, and return what was joined.
+
+    The result is the content of joined.json: {"output", "size", "sha256", "report"}; the report has
+    the fields of `Report`. A film that is joined already is left as it is. `film`: see
+    `color_piece`. Raises MissingPiecesError, which lists them, while pieces are missing.
+    """
+    with open_work(work) as folder:
+        if JOINED in folder.published():
+            folder.fetch(JOINED)
+            joined: dict[str, Any] = json.loads((folder.folder / JOINED).read_text("utf-8"))
+            return joined
+        where = _where(folder)
+        with (
+            _local_output(where["output"]) as output,
+            _open_run(folder, film or where["film"]) as run,
+        ):
+            numbers = [segment.number for segment in run.segments]
+            missing = [number for number in numbers if not _is_published(folder, number)]
+            if missing:
+                raise MissingPiecesError(
+                    f"{len(missing)} of {len(numbers)} pieces of {work} are missing: "
+                    f"{format_numbers(missing)}; colour them, then join again"
+                )
+            folder.fetch(*(name for name in folder.published() if _is_of_piece(name)))
+            run.set_output(output)
+            with run.journal:
+                report = run.finish()
+            joined = _describe(report, where["output"])
+            if is_remote(where["output"]):
+                deliver(report.output, where["output"], force=where["force"])
+            _write(folder.folder / JOINED, json.dumps(joined))
+        folder.publish(JOINED)
+        folder.remove(*(n for n in folder.published() if _is_of_piece(n) or _is_of_plan(n)))
+        run.journal.remove()
+        return joined
+
+
+def is_temporary(error: BaseException) -> bool:
+    """Return whether the same command may succeed later, or on another machine.
+
+    Not so for another film, other weights or versions, and films that cannot be coloured.
+    """
+    if isinstance(error, (StorageError, MissingPiecesError, MemoryError)):
+        return True
+    if isinstance(error, OutputError):
+        return not isinstance(error, ContainerError)
+    return isinstance(error, InputError) and isinstance(error.__cause__, OSError)
+
+
+def format_numbers(numbers: Sequence[int]) -> str:
+    """Return sorted numbers in few words: "0, 3 to 7, 9"."""
+    words: list[str] = []
+    first = None
+    for number, following in zip(numbers, [*numbers[1:], None]):
+        first = number if first is None else first
+        if following != number + 1:
+            words.append(str(number) if first == number else f"{first} to {number}")
+            first = None
+    return ", ".join(words)
+
+
+@contextmanager
+def _open_run(folder: WorkFolder, film: str | Path) -> Iterator[Run]:
+    """Yield the planned run of a work folder; raises PlanError when it is of something else."""
+    if PLAN not in folder.published():
+        raise PlanError(f"{folder.location} holds no plan; make one with `filmcolor plan`")
+    folder.fetch(*(name for name in folder.published() if _is_of_plan(name)))
+    with film_at(film) as path:
+        yield Run.open(folder.folder, path)
+
+
+def _where(folder: WorkFolder) -> dict[str, Any]:
+    """Return where the film and the output of a plan are."""
+    if _FARM not in folder.published():
+        raise PlanError(f"{folder.location} holds no plan; make one with `filmcolor plan`")
+    folder.fetch(_FARM)
+    try:
+        where = json.loads((folder.folder / _FARM).read_text(encoding="utf-8"))
+        return {name: where[name] for name in ("film", "output", "force")}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise PlanError(f"the plan in {folder.location} cannot be read; plan again") from error
+
+
+def _fetch_journal(folder: WorkFolder) -> bytes | None:
+    """Return the journal of an earlier plan, None without one."""
+    if JOURNAL not in folder.published():
+        return None
+    folder.fetch(JOURNAL)
+    return (folder.folder / JOURNAL).read_bytes()
+
+
+def _take_over(folder: WorkFolder, previous: bytes | None, is_restart: bool) -> None:
+    """Keep the pieces of an earlier plan if it was the same, else remove what it published.
+
+    Raises OutputError when it has pieces, and may not be replaced. In a shared folder, the journal
+    has done that already.
+    """
+    if previous is None or previous == (folder.folder / JOURNAL).read_bytes():
+        return
+    if any(map(_is_of_piece, folder.published())) and not is_restart:
+        raise OutputError(
+            f"{folder.location} holds pieces of another film or of other settings; "
+            "to begin again add --restart, to keep them name a new folder"
+        )
+    names = [n for n in folder.published() if _is_of_plan(n) or _is_of_piece(n)]
+    if is_remote(folder.location):
+        journal = folder.folder / JOURNAL
+        content = journal.read_bytes()
+        folder.remove(*names)
+        journal.write_bytes(content)
+
+
+@contextmanager
+def _local_output(output: str | Path | None) -> Iterator[Path | None]:
+    """Yield the path that an output is written to on this machine, None for the default."""
+    if output is None or not is_remote(output):
+        yield None if output is None else Path(output)
+        return
+    with TemporaryDirectory(prefix="filmcolor-") as folder:
+        yield Path(folder, str(output).rpartition("/")[2])
+
+
+def _absolute(location: str | Path) -> str:
+    return str(location) if is_remote(location) else str(Path(location).absolute())
+
+
+def _is_of_plan(name: str) -> bool:
+    return name in (*PLAN_FILES, JOURNAL, _FARM, COMMANDS) or name.startswith("weights.")
+
+
+def _is_of_piece(name: str) -> bool:
+    return name[:6].isdigit() and name[6:7] == "."
+
+
+def _is_published(folder: WorkFolder, number: int) -> bool:
+    return f"{number:06d}.json" in folder.published()
+
+
+def _names_of(folder: Path, number: int) -> list[str]:
+    """Return the files of a piece; its JSON file, which makes it finished, comes last."""
+    names = [p.name for p in folder.glob(f"{number:06d}.*") if not p.name.endswith(".partial")]
+    return sorted(names, key=lambda name: name.endswith(".json"))
+
+
+def _describe(report: Report, output: str) -> dict[str, Any]:
+    """Return what joined.json holds; of images, the folder's listing has neither size nor hash."""
+    content: dict[str, Any] = {"output": output, "report": {**asdict(report), "output": output}}
+    if report.output.is_file():
+        with report.output.open("rb") as file:
+            content["sha256"] = hashlib.file_digest(file, "sha256").hexdigest()
+        content["size"] = report.output.stat().st_size
+    return content
+
+
+def _write(path: Path, text: str) -> None:
+    with atomic_write(path, durable=True) as partial:
+        partial.write_text(text, encoding="utf-8")
