@@ -12,6 +12,8 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
+from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -33,6 +35,7 @@ from filmcolor.pipeline.options import ColorOptions
 from filmcolor.pipeline.report import Report
 from filmcolor.pipeline.run import RunSettings
 from filmcolor.pipeline.workers import Outcome, Task
+from filmcolor.segments import segment
 from filmcolor.types.film import TimeRange
 
 Type = Callable[..., tuple[int, str, str]]
@@ -241,6 +244,40 @@ def test_an_interrupted_archive_goes_on(
     assert outputs(out).items() >= first.items()
     attempts = {Path(f.path).name: f.attempts for f in read_status(out).films}
     assert attempts == {"long.mkv": 1, "fire.mkv": 2, "flood.mkv": 1, "broken.mkv": 1}
+
+
+def test_a_film_in_work_goes_on_after_its_last_finished_segment(
+    run: Callable[..., ArchiveSummary],
+    tmp_path: Path,
+    options: ColorOptions,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(segment, "_SECONDS", Fraction(1, 8))
+    folder = tmp_path / "one"
+    folder.mkdir()
+    media.make(folder / "film.mkv", media.Film(media.shoot(12), options={"g": "3"}))
+    frames: list[int] = []
+
+    def progress(film: Path, done: int, total: int | None) -> None:
+        frames.append(done)
+        if frames[0] == 1 and done == 8:
+            raise KeyboardInterrupt
+
+    color = partial(run, folders=[folder], engine=local_engine(1), progress=progress)
+    with pytest.raises(KeyboardInterrupt):
+        color()
+    num_kept = 6
+    other = RunSettings(replace(options, warmth=0.5), Encoding())
+    frames.clear()
+    assert not color(settings=other).is_complete
+    failed = read_status(tmp_path / "out").in_state("failed")[0]
+    assert "warmth 0.0 (now 0.5)" in (failed.error or "") and frames == []
+
+    assert color(retry=True).is_complete
+    assert frames == list(range(num_kept + 1, 13))
+    film = read_status(tmp_path / "out").films[0]
+    assert (film.attempts, film.frames) == (3, 12)
+    assert len(media.frames(tmp_path / "out" / (film.output or ""))) == 12
 
 
 def test_wrong_usage_of_an_archive_is_told_in_one_line(

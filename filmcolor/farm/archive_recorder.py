@@ -100,7 +100,8 @@ class Recorder:
 
     def _start(self, path: Path) -> None:
         manifest, work = self._manifest, self._works[path]
-        facts, before = read_facts(path), read_facts(work.output)
+        facts = read_facts(path)
+        before = read_facts(work.output) if work.record.output else None
         with manifest.transaction():
             film = manifest.film(work.record.id)
             manifest.update(

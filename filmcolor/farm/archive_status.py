@@ -31,6 +31,7 @@ class ArchiveStatus:
     films: tuple[FilmRecord, ...]
     settings: dict[int, dict[str, Any]]
     runs: tuple[dict[str, Any], ...]
+    attempts: tuple[dict[str, Any], ...]
 
     def in_state(self, state: str) -> list[FilmRecord]:
         """Return the films in a state."""
@@ -84,6 +85,7 @@ def read_status(folder: str | Path) -> ArchiveStatus:
             tuple(films if is_running else map(_not_running, films)),
             manifest.settings(),
             tuple(manifest.runs()),
+            tuple(manifest.attempts()),
         )
 
 
@@ -95,7 +97,7 @@ def _not_running(film: FilmRecord) -> FilmRecord:
 
 
 def status_json(status: ArchiveStatus) -> dict[str, Any]:
-    """Return everything that the books say, but single attempts, as values for JSON."""
+    """Return everything that the books say, as values for JSON."""
     return {
         "format": JSON_FORMAT,
         "archive": str(status.folder),
@@ -118,6 +120,7 @@ def status_json(status: ArchiveStatus) -> dict[str, Any]:
         "films": list(film_rows(status)),
         "settings": {str(number): content for number, content in status.settings.items()},
         "runs": list(status.runs),
+        "attempts": list(status.attempts),
     }
 
 
@@ -126,7 +129,7 @@ def film_rows(status: ArchiveStatus) -> Iterator[dict[str, Any]]:
     for film in status.films:
         settings = status.settings.get(film.settings_id or 0, {})
         row = asdict(film)
-        for name in ("id", "source_id", "deaths"):
+        for name in ("source_id", "deaths"):
             del row[name]
         row |= {
             "path": str(status.path_of(film)),

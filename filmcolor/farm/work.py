@@ -266,7 +266,11 @@ def _names_of(folder: Path, number: int) -> list[str]:
 
 def _describe(report: Report, output: str) -> dict[str, Any]:
     """Return what joined.json holds; of images, the folder's listing has neither size nor hash."""
-    content: dict[str, Any] = {"output": output, "report": {**asdict(report), "output": output}}
+    fields = {**asdict(report), "output": output, "notes": list(report.notes)}
+    content: dict[str, Any] = {
+        "output": output,
+        "report": {**fields, "damage": list(report.damage)},
+    }
     if report.output.is_file():
         with report.output.open("rb") as file:
             content["sha256"] = hashlib.file_digest(file, "sha256").hexdigest()

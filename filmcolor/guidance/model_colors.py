@@ -1,6 +1,6 @@
 """The colours that a model gives frames of a film, computed when they are needed, and kept."""
 
-import os
+import secrets
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -123,7 +123,7 @@ class _Colored:
 
 def _save(path: Path, colored: _Colored) -> None:
     """Write a key frame; processes that write the same one do not disturb each other."""
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    partial = path.with_name(f"{path.name}.{secrets.token_hex(4)}.partial")
     try:
         with partial.open("wb") as file:
             np.savez(file, luma=colored.luma, ab=colored.ab.astype(np.float16))

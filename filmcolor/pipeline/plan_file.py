@@ -1,6 +1,6 @@
 """Writes the plan of a run to a folder and reads it back, on this machine or another.
 
-    plan.json       {"format": 1, "versions": {...}, "plan": {...}}
+    plan.json       {"format": 1, "versions": {...}, "sha256": of plan and arrays, "plan": {...}}
     plan.npz        the arrays of the plan, by the names that plan.json has for them
 
 The plan is made of frozen dataclasses. JSON holds them as {"class", "fields"}, and other types by a
@@ -8,7 +8,9 @@ name of their own. Nothing that a file names is run: only dataclasses of filmcol
 """
 
 import dataclasses
+import hashlib
 import importlib
+import io
 import json
 from collections.abc import Mapping
 from fractions import Fraction
@@ -39,9 +41,12 @@ def versions() -> dict[str, str]:
 def write_plan(folder: Path, plan: Mapping[str, Any]) -> None:
     """Write the values of a plan to a folder; raises OutputError when that fails."""
     arrays: dict[str, np.ndarray] = {}
-    content = {"format": _FORMAT, "versions": versions(), "plan": _encode(dict(plan), arrays)}
-    with atomic_write(folder / ARRAYS, durable=True) as partial, partial.open("wb") as file:
-        np.savez(file, allow_pickle=False, **arrays)
+    encoded = _encode(dict(plan), arrays)
+    with atomic_write(folder / ARRAYS, durable=True) as partial:
+        with partial.open("wb") as file:
+            np.savez(file, allow_pickle=False, **arrays)
+        digest = _digest(encoded, partial.read_bytes())
+    content = {"format": _FORMAT, "versions": versions(), "sha256": digest, "plan": encoded}
     with atomic_write(folder / PLAN, durable=True) as partial:
         partial.write_text(json.dumps(content), encoding="utf-8")
 
@@ -69,11 +74,19 @@ def read_plan(folder: Path) -> dict[str, Any]:
             "install the same on all machines, or plan again"
         )
     try:
-        with np.load(folder / ARRAYS, allow_pickle=False) as arrays:
+        packed = (folder / ARRAYS).read_bytes()
+        if content["sha256"] != _digest(content["plan"], packed):
+            raise _damaged(folder)
+        with np.load(io.BytesIO(packed), allow_pickle=False) as arrays:
             values: dict[str, Any] = _decode(content["plan"], arrays)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError) as error:
         raise _damaged(folder) from error
     return values
+
+
+def _digest(encoded: Any, packed: bytes) -> str:
+    """Return the SHA-256 of a plan: of its JSON and its file of arrays."""
+    return hashlib.sha256(json.dumps(encoded).encode() + packed).hexdigest()
 
 
 def _damaged(folder: Path) -> PlanError:

@@ -68,7 +68,7 @@ class TaskQueue(Protocol):
     def next(self, worker: Hashable, /) -> WorkerTask | None:
         """Return the next task of a worker; None when no more are left."""
 
-    def put_back(self, worker: Hashable, task: WorkerTask, /) -> None:
+    def put_back(self, worker: Hashable, task: Any, /) -> None:
         """Have the task of a dead worker done again, before all others."""
 
 

@@ -7,7 +7,7 @@
         000003.nut      a finished segment: a closed group of pictures, the picture alone
         000003.json     its content: {"pts", "end_pts", "delay", "format", "faults",
                         "chroma_classes", "has_captions"}, the fields of `FinishedSegment`
-        *.HOST-PID.partial  a file that process PID of a machine is writing
+        *.TOKEN.partial a file that a process is writing, with a random token of its own
 
 A segment is finished when its JSON file exists. That file is written last, after the segment itself
 is on the disk (fsync, then rename), so a run that was cut off in any way, even by a power cut, is
@@ -22,8 +22,8 @@ import hashlib
 import json
 import os
 import re
+import secrets
 import shutil
-import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
@@ -48,7 +48,6 @@ _OUR_FILES = re.compile(
     r"lock|moving|(journal|joined|key-frames|farm)\.json|plan\.(json|npz)|weights\..*|commands\.txt"
     r"|\d{6}\..*|model-.*|.*\.partial|.*\.done"
 )
-_HOST = re.sub(r"[^A-Za-z0-9-]", "", socket.gethostname())[:32] or "host"
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +116,7 @@ class Journal:
         self.target = target
         self.folder = folder or _folder_for(target)
         self._is_kept = folder is not None
+        self._token = secrets.token_hex(4)  # of partial files
         self._lock = FileLock(self.folder / _LOCK, blocking=False)
 
     def __enter__(self) -> "Journal":
@@ -200,10 +200,10 @@ class Journal:
     def partial_path(self, name: str) -> Path:
         """Return the path under which this process writes a file until it is finished.
 
-        It carries the names of machine and process: a process whose parent was killed may still be
-        writing, and machines may share the folder.
+        It is not another's: a process whose parent was killed may still be writing, and machines
+        may share the folder.
         """
-        return self.folder / f"{name}.{_HOST}-{os.getpid()}.partial"
+        return self.folder / f"{name}.{self._token}.partial"
 
     def media_path(self, segment: Segment, format_name: str) -> Path:
         """Return the path of a finished segment."""

@@ -206,7 +206,7 @@ def open_bytes(path: Path) -> BinaryIO:
     film = find_partial(path)
     if film is None:
         return path.open("rb")
-    return cast(BinaryIO, io.BufferedReader(film.open(media_url(path)), BUFFER_BYTES))
+    return cast(BinaryIO, io.BufferedReader(FilmFile(film, media_url(path)), BUFFER_BYTES))
 
 
 def num_bytes(path: Path) -> int:
