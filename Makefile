@@ -15,8 +15,9 @@ demo: $(READY)
 	@echo "the film in colour:   examples/film.color.mp4"
 	@echo "before and after:     examples/film.sheet.png"
 
+# a process for each core, each with the tests of one file at a time
 test: lint
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 
 # the tests that take well under a second each
 quick: $(READY)

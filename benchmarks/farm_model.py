@@ -1,9 +1,9 @@
-"""An archive that many machines colour, as a simulation of events.
+"""An archive that many machines colour, as a simulation of events: films, machines, workers.
 
-Workers plan films, colour their pieces and join them, in the order of `filmcolor.pipeline.pieces`:
-each worker takes consecutive pieces of a film, then the next film, then the back half of what
-another has left. Nodes fail, are taken away and come back. Where the storage is too slow for all
-running tasks, all of them slow down by the same factor.
+Workers plan films, colour their pieces and join them, in the order of `pipeline/pieces.py`: each
+takes consecutive pieces of a film, then the next film, the longest first, then the back half of
+what another has left. Nodes fail, are taken away and come back. Where the storage is too slow for
+all running tasks, all of them slow down by the same factor.
 """
 
 import heapq
@@ -14,19 +14,27 @@ from math import ceil, inf
 
 import numpy as np
 
-FRAMES_PER_MINUTE = 24 * 60
-CONTEXT_MINUTES = 360 / FRAMES_PER_MINUTE  # coloured around a piece that no other continues
+CONTEXT_MINUTES = 0.25  # coloured around a piece that continues no other: 360 frames of 24 a second
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What a minute of film costs: processor seconds of a core, and megabytes."""
+    """What a minute of film costs: processor seconds of one core, and megabytes."""
 
     color: float  # processor seconds
+    plan: float  # processor seconds
     join: float  # processor seconds, with verification
     film_mb: float
     output_mb: float
-    plan: float = 0.0  # processor seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What a task takes: processor seconds of one core, and megabytes."""
+
+    processor: float
+    read_mb: float
+    written_mb: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +49,26 @@ class Film:
         """The number of pieces, each of a minute; the last one has 0.5 to 1.5."""
         return max(1, ceil(self.minutes - 0.5))
 
-    def piece_minutes(self, number: int) -> float:
-        """Return the length of a piece."""
+    def plan(self) -> Work:
+        """Return the work of planning: all packets are read for the index."""
+        size = self.minutes * self.cost.film_mb
+        return Work(self.minutes * self.cost.plan, size, 0.0)
+
+    def piece(self, number: int, context: float = 0.0) -> Work:
+        """Return the work of a piece; `context`: minutes around it that are coloured too."""
         last = self.num_pieces - 1
-        return 1.0 if number < last else self.minutes - last
+        minutes = 1.0 if number < last else self.minutes - last
+        cost = self.cost
+        return Work(
+            (minutes + context) * cost.color,
+            (minutes + context) * cost.film_mb,
+            minutes * cost.output_mb,
+        )
+
+    def join(self) -> Work:
+        """Return the work of joining: the pieces, and both films for the verification and hash."""
+        source, output = self.minutes * self.cost.film_mb, self.minutes * self.cost.output_mb
+        return Work(self.minutes * self.cost.join, 2 * source + 3 * output, output)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +81,14 @@ class Cluster:
     busy: float = 0.85  # share of its cores' time that a worker uses
     network_mb: float = 1250.0  # megabytes per second of a node: 10 Gbit/s
     storage_mb: float = 1250.0  # megabytes per second that the storage reads and writes
-    start_seconds: float = 3.0  # of a worker's process, until it colours
+    start_seconds: float = 2.0  # of a worker's process, until it colours
     is_each_piece_alone: bool = False  # a process for each piece, as in an array of jobs
-    piece_failures: float = 0.0  # share of attempts at a task that end early
+    joins_at_once: float = inf
+    piece_failures: float = 0.0  # share of the tasks that end before they are done
     node_failures: float = 0.0  # per node and hour
-    repair_hours: float = 0.5
+    repair_hours: float = 1.0
     preemptions: float = 0.0  # per node and hour
     replace_hours: float = 0.1
-    joins_at_once: float = inf
 
     @property
     def workers_per_node(self) -> int:
@@ -76,11 +100,11 @@ class Cluster:
         """The number of workers of all nodes."""
         return self.nodes * self.workers_per_node
 
-    def seconds(self, processor_seconds: float, megabytes: float) -> float:
+    def seconds(self, work: Work) -> float:
         """Return how long a worker takes where the storage is no limit."""
         cores = min(self.cores_per_worker, self.cores) * self.busy
         network = self.network_mb / self.workers_per_node
-        return max(processor_seconds / cores, megabytes / network)
+        return max(work.processor / cores, (work.read_mb + work.written_mb) / network)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,33 +114,30 @@ class Task:
     kind: str  # "plan", "piece" or "join"
     film: int
     number: int
-    useful: float  # seconds that would do if nothing were done twice
-    seconds: float
-    read_mb: float
-    written_mb: float
+    seconds: float  # at full speed
+    repeated: float  # seconds of these for starting, and for frames around a piece
+    work: Work
+
+    @property
+    def demand(self) -> float:
+        """Megabytes per second at full speed."""
+        return (self.work.read_mb + self.work.written_mb) / self.seconds
 
 
 @dataclass(slots=True)
 class Result:
-    """What happened."""
+    """What happened, until the last film was joined."""
 
-    seconds: float = 0.0  # from the first task to the end of the last
-    paid_core_seconds: float = 0.0  # of nodes that are there, until the end
-    useful: float = 0.0  # worker seconds: of work done once
-    repeated: float = 0.0  # worker seconds: starts, and frames around pieces
+    seconds: float = 0.0
+    paid_core_seconds: float = 0.0  # of all nodes for as long as they are there
+    useful: float = 0.0  # worker seconds at full speed: of work done once
+    repeated: float = 0.0  # worker seconds: of starts, and of frames around pieces
     lost: float = 0.0  # worker seconds: of attempts that ended early
     read_mb: float = 0.0
     written_mb: float = 0.0
-    num_done: dict[str, int] = field(
-        default_factory=lambda: {"plan": 0, "piece": 0, "join": 0}
-    )
+    num_done: dict[str, int] = field(default_factory=lambda: {"plan": 0, "piece": 0, "join": 0})
     num_failed: int = 0  # attempts at a task
     num_lost_nodes: int = 0
-
-    @property
-    def computed(self) -> float:
-        """Worker seconds in which a task ran at full speed."""
-        return self.useful + self.repeated + self.lost
 
 
 class _Worker:
@@ -131,7 +152,7 @@ class _Worker:
         self.number, self.node = number, node
         self.task: Task | None = None
         self.started = 0.0  # on the clock of tasks
-        self.turn = 0  # of its tasks: entries of earlier ones are void
+        self.turn = 0  # of its tasks: ends of earlier ones are void
         self.is_new = True
         self.continues = (-1, -1)  # film and piece that cost no frames around it
         self.film, self.first, self.stop = -1, 0, 0  # pieces that come next
@@ -141,13 +162,13 @@ class Simulation:
     """Colours films on a cluster; the same seed gives the same events."""
 
     def __init__(self, films: Sequence[Film], cluster: Cluster, seed: int = 0) -> None:
-        self.films = sorted(films, key=lambda film: -film.minutes)  # the longest one first
+        self.films = sorted(films, key=lambda film: -film.minutes)
         self.cluster = cluster
         self.result = Result()
         self._rng = np.random.default_rng(seed)
         self._now = 0.0
         self._clock = 0.0  # of tasks: it goes slower where the storage is the limit
-        self._demand = 0.0  # megabytes per second at full speed
+        self._demand = 0.0  # megabytes per second of all running tasks at full speed
         self._workers = [
             _Worker(number, number // cluster.workers_per_node)
             for number in range(cluster.num_workers)
@@ -155,27 +176,27 @@ class Simulation:
         self._idle = deque(self._workers)
         self._is_up = [True] * cluster.nodes
         self._up_since = [0.0] * cluster.nodes
-        self._ends: list[tuple[float, int, int, bool]] = []  # clock, worker, turn, succeeds
+        self._ends: list[tuple[float, int, int, bool]] = []  # clock, worker, turn, is done
         self._node_events: list[tuple[float, int]] = []
         self._next_film = 0
-        self._plans: deque[int] = deque()  # to do again
-        self._ranges: deque[tuple[int, int, int]] = deque()  # pieces that no worker has taken
-        self._longest: list[tuple[int, int]] = []  # by the number of pieces that a worker has left
-        self._num_waiting = 0  # pieces, in ranges and with workers
+        self._plans: deque[int] = deque()  # to make again
+        self._ranges: deque[tuple[int, int, int]] = deque()  # pieces that no worker has
+        self._lengths: list[tuple[int, int]] = []  # minus the number of pieces left, worker
+        self._num_waiting = 0  # pieces, in `_ranges` and with workers
         self._joins: deque[int] = deque()
         self._num_joining = 0
         self._num_left = [film.num_pieces for film in self.films]
 
     def run(self) -> Result:
         """Return what happens until the last film is joined."""
-        cluster, result = self.cluster, self.result
-        for node in range(cluster.nodes):
+        result = self.result
+        for node in range(self.cluster.nodes):
             self._schedule_loss(node)
         self._dispatch()
         while result.num_done["join"] < len(self.films):
-            speed = min(1.0, cluster.storage_mb / self._demand) if self._demand > 0 else 1.0
             while self._ends and self._workers[self._ends[0][1]].turn != self._ends[0][2]:
                 heapq.heappop(self._ends)  # its node was lost
+            speed = min(1.0, self.cluster.storage_mb / self._demand) if self._demand else 1.0
             end = self._now + (self._ends[0][0] - self._clock) / speed if self._ends else inf
             if self._node_events and self._node_events[0][0] < end:
                 time, node = heapq.heappop(self._node_events)
@@ -184,8 +205,8 @@ class Simulation:
                 self._change_node(node)
             else:
                 self._now = end
-                self._clock, worker, _, succeeds = heapq.heappop(self._ends)
-                self._finish(self._workers[worker], succeeds)
+                self._clock, number, _, is_done = heapq.heappop(self._ends)
+                self._finish(self._workers[number], is_done)
             self._dispatch()
         result.seconds = self._now
         for node, is_up in enumerate(self._is_up):
@@ -194,145 +215,119 @@ class Simulation:
         return result
 
     def _dispatch(self) -> None:
-        for _ in range(len(self._idle)):
-            worker = self._idle.popleft()
-            if self._is_up[worker.node]:
-                task = self._next_task(worker)
-                if task is None:
-                    self._idle.appendleft(worker)
-                    return
-                self._start(worker, task)
+        while self._idle:
+            task = self._next_task(self._idle[0])
+            if task is None:
+                return
+            self._start(self._idle.popleft(), task)
 
     def _next_task(self, worker: _Worker) -> Task | None:
         if self._joins and self._num_joining < self.cluster.joins_at_once:
-            self._num_joining += 1
-            return self._join(worker, self._joins.popleft())
-        if worker.first == worker.stop and self._ranges:
-            self._take(worker, *self._ranges.popleft())
+            number = self._joins.popleft()
+            return self._task(worker, "join", (number, 0), self.films[number].join())
         if worker.first == worker.stop:
-            if self._plans:
-                return self._plan(worker, self._plans.popleft())
-            if self._next_film < len(self.films):
-                self._next_film += 1
-                return self._plan(worker, self._next_film - 1)
-            if self._num_waiting:
+            if self._ranges:
+                self._take(worker, *self._ranges.popleft())
+            elif self._plans or self._next_film < len(self.films):
+                number = self._plans.popleft() if self._plans else self._next_film
+                self._next_film += number == self._next_film
+                return self._task(worker, "plan", (number, 0), self.films[number].plan())
+            elif self._num_waiting:
                 self._take_half(worker)
-        if worker.first == worker.stop:
-            return None
+            else:
+                return None
+        key = worker.film, worker.first
         worker.first += 1
         self._num_waiting -= 1
-        return self._piece(worker, worker.film, worker.first - 1)
-
-    def _take(self, worker: _Worker, film: int, first: int, stop: int) -> None:
-        worker.film, worker.first, worker.stop = film, first, stop
-        heapq.heappush(self._longest, (first - stop, worker.number))
-
-    def _take_half(self, worker: _Worker) -> None:
-        """Take the back half of the most pieces that another worker has left."""
-        while self._longest:
-            length, number = heapq.heappop(self._longest)
-            other = self._workers[number]
-            left = other.stop - other.first
-            if left and left != -length:
-                heapq.heappush(self._longest, (-left, number))  # as it is by now
-            elif left:
-                middle = other.stop - (left + 1) // 2
-                stop, other.stop = other.stop, middle
-                self._take(worker, other.film, middle, stop)
-                heapq.heappush(self._longest, (other.first - middle, number))
-                return
-
-    def _plan(self, worker: _Worker, number: int) -> Task:
-        film = self.films[number]
-        size = film.minutes * film.cost.film_mb  # all packets are read for the index
-        useful = self.cluster.seconds(film.minutes * film.cost.plan, size)
-        return self._task(worker, "plan", (number, 0), useful, 0.0, (size, 0.0))
-
-    def _piece(self, worker: _Worker, film_number: int, number: int) -> Task:
-        film = self.films[film_number]
-        minutes = film.piece_minutes(number)
-        is_alone = number > 0 and worker.continues != (film_number, number)
-        context = CONTEXT_MINUTES if is_alone else 0.0
-        read, written = film.cost.film_mb * (minutes + context), film.cost.output_mb * minutes
-        useful = self.cluster.seconds(
-            minutes * film.cost.color, film.cost.film_mb * minutes + written
-        )
-        seconds = self.cluster.seconds((minutes + context) * film.cost.color, read + written)
-        return self._task(
-            worker, "piece", (film_number, number), useful, seconds - useful, (read, written)
-        )
-
-    def _join(self, worker: _Worker, number: int) -> Task:
-        film = self.films[number]
-        source, output = film.minutes * film.cost.film_mb, film.minutes * film.cost.output_mb
-        # the film's sound and the pieces are copied, then both films are compared
-        read, written = 2 * source + 2 * output, output
-        useful = self.cluster.seconds(film.minutes * film.cost.join, read + written)
-        return self._task(worker, "join", (number, 0), useful, 0.0, (read, written))
+        is_alone = self.cluster.is_each_piece_alone or worker.continues != key
+        context = CONTEXT_MINUTES if is_alone and key[1] > 0 else 0.0
+        film = self.films[worker.film]
+        work = film.piece(key[1], context)
+        around = self.cluster.seconds(work) - self.cluster.seconds(film.piece(key[1]))
+        return self._task(worker, "piece", key, work, around)
 
     def _task(
         self,
         worker: _Worker,
         kind: str,
         key: tuple[int, int],
-        useful: float,
-        repeated: float,
-        traffic: tuple[float, float],
+        work: Work,
+        repeated: float = 0.0,
     ) -> Task:
-        if worker.is_new or self.cluster.is_each_piece_alone:
-            repeated += self.cluster.start_seconds
-        return Task(kind, *key, useful, useful + repeated, *traffic)
+        seconds = self.cluster.seconds(work)
+        start = self.cluster.start_seconds
+        if not (worker.is_new or self.cluster.is_each_piece_alone):
+            start = 0.0
+        return Task(kind, *key, seconds + start, repeated + start, work)
+
+    def _take(self, worker: _Worker, film: int, first: int, stop: int) -> None:
+        worker.film, worker.first, worker.stop = film, first, stop
+        heapq.heappush(self._lengths, (first - stop, worker.number))
+
+    def _take_half(self, worker: _Worker) -> None:
+        """Take the back half of the most pieces that another worker has left."""
+        while True:
+            length, number = heapq.heappop(self._lengths)
+            other = self._workers[number]
+            left = other.stop - other.first
+            if left and left == -length:
+                break
+            if left:
+                heapq.heappush(self._lengths, (-left, number))  # fewer by now
+        middle, stop = other.stop - (left + 1) // 2, other.stop
+        other.stop = middle
+        heapq.heappush(self._lengths, (other.first - middle, number))
+        self._take(worker, other.film, middle, stop)
 
     def _start(self, worker: _Worker, task: Task) -> None:
         worker.task, worker.started, worker.is_new = task, self._clock, False
-        self._demand += (task.read_mb + task.written_mb) / task.seconds
-        share = 1.0
-        if self.cluster.piece_failures and self._rng.random() < self.cluster.piece_failures:
-            share = self._rng.random()
-        end = self._clock + share * task.seconds
-        heapq.heappush(self._ends, (end, worker.number, worker.turn, share == 1.0))
+        self._demand += task.demand
+        self._num_joining += task.kind == "join"
+        failures = self.cluster.piece_failures
+        is_done = not failures or self._rng.random() >= failures
+        seconds = task.seconds * (1.0 if is_done else self._rng.random())
+        heapq.heappush(self._ends, (self._clock + seconds, worker.number, worker.turn, is_done))
 
-    def _finish(self, worker: _Worker, succeeds: bool) -> None:
-        task, result = worker.task, self.result
-        assert task is not None
-        self._leave(worker)
+    def _finish(self, worker: _Worker, is_done: bool) -> None:
+        task = self._leave(worker)
         self._idle.append(worker)
-        if not succeeds:
-            self._lose(worker, task)
+        if not is_done:
+            self._repeat(worker, task)
             return
+        result = self.result
         result.num_done[task.kind] += 1
-        result.useful += task.useful
-        result.repeated += task.seconds - task.useful
-        result.read_mb += task.read_mb
-        result.written_mb += task.written_mb
+        result.useful += task.seconds - task.repeated
+        result.repeated += task.repeated
+        result.read_mb += task.work.read_mb
+        result.written_mb += task.work.written_mb
         if task.kind == "plan":
-            self._take(worker, task.film, 0, self.films[task.film].num_pieces)
-            self._num_waiting += worker.stop
+            num_pieces = self.films[task.film].num_pieces
+            self._take(worker, task.film, 0, num_pieces)
+            self._num_waiting += num_pieces
         elif task.kind == "piece":
             worker.continues = (task.film, task.number + 1)
-            if self.cluster.is_each_piece_alone:
-                worker.continues = (-1, -1)
             self._num_left[task.film] -= 1
             if not self._num_left[task.film]:
                 self._joins.append(task.film)
 
-    def _leave(self, worker: _Worker) -> None:
-        """Have a worker's task end, whether it is done or not."""
+    def _leave(self, worker: _Worker) -> Task:
+        """End a worker's task, whether it is done or not, and return it."""
         task = worker.task
         assert task is not None
-        self._demand = max(0.0, self._demand - (task.read_mb + task.written_mb) / task.seconds)
+        self._demand = max(0.0, self._demand - task.demand)
         self._num_joining -= task.kind == "join"
         worker.task = None
         worker.turn += 1
+        return task
 
-    def _lose(self, worker: _Worker, task: Task) -> None:
-        """Have a task done again from its beginning, before all others."""
+    def _repeat(self, worker: _Worker, task: Task) -> None:
+        """Have a task done again from its beginning, before others of its kind."""
         elapsed = self._clock - worker.started
         share = elapsed / task.seconds
         self.result.num_failed += 1
         self.result.lost += elapsed
-        self.result.read_mb += share * task.read_mb
-        self.result.written_mb += share * task.written_mb
+        self.result.read_mb += share * task.work.read_mb
+        self.result.written_mb += share * task.work.written_mb
         worker.continues = (-1, -1)
         if task.kind == "piece":
             self._ranges.appendleft((task.film, task.number, task.number + 1))
@@ -350,11 +345,14 @@ class Simulation:
 
     def _change_node(self, node: int) -> None:
         """Have a node go, or come back."""
+        cluster = self.cluster
+        first = node * cluster.workers_per_node
+        workers = self._workers[first : first + cluster.workers_per_node]
         if not self._is_up[node]:
             self._is_up[node], self._up_since[node] = True, self._now
+            self._idle += workers
             self._schedule_loss(node)
             return
-        cluster = self.cluster
         self._is_up[node] = False
         self._pay(node)
         self.result.num_lost_nodes += 1
@@ -362,17 +360,14 @@ class Simulation:
         is_failure = self._rng.random() * per_hour < cluster.node_failures
         away = cluster.repair_hours if is_failure else cluster.replace_hours
         heapq.heappush(self._node_events, (self._now + 3600.0 * away, node))
-        start = node * cluster.workers_per_node
-        for worker in self._workers[start : start + cluster.workers_per_node]:
+        self._idle = deque(worker for worker in self._idle if worker.node != node)
+        for worker in workers:
             worker.is_new = True
             if worker.first < worker.stop:
                 self._ranges.appendleft((worker.film, worker.first, worker.stop))
                 worker.first = worker.stop
             if worker.task is not None:
-                task = worker.task
-                self._leave(worker)
-                self._lose(worker, task)
-                self._idle.append(worker)
+                self._repeat(worker, self._leave(worker))
 
     def _pay(self, node: int) -> None:
         self.result.paid_core_seconds += (self._now - self._up_since[node]) * self.cluster.cores

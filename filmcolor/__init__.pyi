@@ -1,4 +1,8 @@
 from .errors import FilmcolorError as FilmcolorError
+from .farm.work import PlannedFilm as PlannedFilm
+from .farm.work import color_piece as color_piece
+from .farm.work import join_film as join_film
+from .farm.work import plan_film as plan_film
 from .metrics.measure import Measures as Measures
 from .metrics.measure import measure as measure
 from .metrics.plots import plot_measures as plot_measures

@@ -439,6 +439,12 @@ def test_another_film_in_color_makes_another_run(
     run = run_of(film, directed)
     with run.locked():
         color_missing(run, PieceColorizer(Colorizer(directed)))
+        run.save()
+        (kept,) = Run.open(run.journal.folder).guidance.colored_films
+    (read,) = run.guidance.colored_films
+    np.testing.assert_array_equal(kept.matches, read.matches)
+    np.testing.assert_array_equal(kept.placement, read.placement)
+    assert (kept.info, kept.index) == (read.info, read.index)
     with run_of(film, directed).locked():
         pass  # the same film resumes
     write(path, range(60), chroma=lambda _: (9, 0))

@@ -35,7 +35,7 @@ from filmcolor.pipeline.batch import colorize
 from filmcolor.pipeline.colorizer import Colorizer
 from filmcolor.pipeline.options import ColorOptions
 from filmcolor.pipeline.pieces import Piece, PieceColorizer, PieceQueue
-from filmcolor.pipeline.run import Run, RunSettings
+from filmcolor.pipeline.run import Run
 from filmcolor.segments import segment
 from filmcolor.types.film import TimeRange
 
@@ -51,8 +51,8 @@ def film(make_film: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> Pat
 
 
 @pytest.fixture
-def settings(options: ColorOptions) -> RunSettings:
-    return RunSettings(options, LOSSLESS)
+def settings(options: ColorOptions) -> dict[str, Any]:
+    return {"options": options, "encoding": LOSSLESS}
 
 
 def streams_of(path: Path) -> list[tuple[str, int | None, bytes]]:
@@ -73,10 +73,10 @@ def names(folder: Path) -> set[str]:
 
 
 def test_pieces_in_any_order_make_the_film_of_a_run(
-    film: Path, settings: RunSettings, tmp_path: Path
+    film: Path, settings: dict[str, Any], tmp_path: Path
 ) -> None:
     work, output, whole = tmp_path / "work", tmp_path / "out.mkv", tmp_path / "whole.mkv"
-    planned = plan_film(film, output, settings, work)
+    planned = plan_film(film, output, work=work, **settings)
     assert planned.num_pieces == NUM_PIECES
     assert planned.num_frames == 48
     assert list(planned.missing) == list(range(NUM_PIECES))
@@ -84,7 +84,7 @@ def test_pieces_in_any_order_make_the_film_of_a_run(
     for number in (3, 0, 5, 1, 4, 2):
         assert color_piece(work, number)
     joined = join_film(work)
-    colorize(film, whole, options=settings.options, encoding=LOSSLESS)
+    colorize(film, whole, options=settings["options"], encoding=LOSSLESS)
     assert streams_of(output) == streams_of(whole)
     assert joined["size"] == output.stat().st_size
     assert joined["report"]["num_frames"] == 48
@@ -92,14 +92,14 @@ def test_pieces_in_any_order_make_the_film_of_a_run(
 
 
 def test_a_step_that_is_repeated_changes_nothing(
-    film: Path, settings: RunSettings, tmp_path: Path
+    film: Path, settings: dict[str, Any], tmp_path: Path
 ) -> None:
     work, output = tmp_path / "work", tmp_path / "out.mkv"
-    planned = plan_film(film, output, settings, work)
+    planned = plan_film(film, output, work=work, **settings)
     assert color_piece(work, 0)
     before = {path.name: path.stat().st_mtime_ns for path in work.glob("000000.*")}
     assert not color_piece(work, 0)
-    again = plan_film(film, output, settings, work)
+    again = plan_film(film, output, work=work, **settings)
     assert again == replace(planned, missing=planned.missing[1:])
     assert {path.name: path.stat().st_mtime_ns for path in work.glob("000000.*")} == before
     for number in again.missing:
@@ -111,10 +111,10 @@ def test_a_step_that_is_repeated_changes_nothing(
 
 
 def test_a_join_lists_the_missing_pieces_and_keeps_the_others(
-    film: Path, settings: RunSettings, tmp_path: Path
+    film: Path, settings: dict[str, Any], tmp_path: Path
 ) -> None:
     work, output = tmp_path / "work", tmp_path / "out.mkv"
-    plan_film(film, output, settings, work)
+    plan_film(film, output, work=work, **settings)
     color_piece(work, 1)
     with pytest.raises(MissingPiecesError, match=r"5 of 6 pieces of .* are missing: 0, 2 to 5;"):
         join_film(work)
@@ -123,12 +123,12 @@ def test_a_join_lists_the_missing_pieces_and_keeps_the_others(
 
 
 def test_two_machines_may_color_the_same_piece_at_once(
-    film: Path, settings: RunSettings, tmp_path: Path
+    film: Path, settings: dict[str, Any], tmp_path: Path
 ) -> None:
     work = tmp_path / "work"
-    plan_film(film, tmp_path / "out.mkv", settings, work)
+    plan_film(film, tmp_path / "out.mkv", work=work, **settings)
     runs = [Run.open(work) for _ in range(2)]
-    pieces = [PieceColorizer(Colorizer(settings.options)) for _ in runs]
+    pieces = [PieceColorizer(Colorizer(settings["options"])) for _ in runs]
     contents = []
 
     def race(done: int) -> None:
@@ -142,18 +142,20 @@ def test_two_machines_may_color_the_same_piece_at_once(
     assert not list(work.glob("*.partial"))
 
 
-def test_a_plan_may_be_of_a_part(film: Path, settings: RunSettings, tmp_path: Path) -> None:
+def test_a_plan_may_be_of_a_part(film: Path, settings: dict[str, Any], tmp_path: Path) -> None:
     work, output, whole = tmp_path / "work", tmp_path / "out.mkv", tmp_path / "part.mkv"
     part = TimeRange(first=10, stop=31)
-    planned = plan_film(film, output, replace(settings, time_range=part), work)
+    planned = plan_film(film, output, work=work, time_range=part, **settings)
     for number in planned.missing:
         color_piece(work, number)
     join_film(work)
-    colorize(film, whole, options=settings.options, encoding=LOSSLESS, time_range=part)
+    colorize(film, whole, options=settings["options"], encoding=LOSSLESS, time_range=part)
     assert streams_of(output) == streams_of(whole)
 
 
-def test_guidance_travels_with_the_plan(film: Path, settings: RunSettings, tmp_path: Path) -> None:
+def test_guidance_travels_with_the_plan(
+    film: Path, settings: dict[str, Any], tmp_path: Path
+) -> None:
     """Pictures and palettes are read by the plan: they need not be there, nor stay as they are."""
     from PIL import Image
 
@@ -162,10 +164,10 @@ def test_guidance_travels_with_the_plan(film: Path, settings: RunSettings, tmp_p
     picture.paste((180, 40, 30, 255), (30, 20, 50, 24))
     picture.save(strokes)
     palette.write_text("[film]\nwarmth = 0.4\n")
-    options = replace(settings.options, hints=(str(strokes),), palette=str(palette))
+    options = replace(settings["options"], hints=(str(strokes),), palette=str(palette))
     whole, work, output = tmp_path / "whole.mkv", tmp_path / "work", tmp_path / "out.mkv"
     colorize(film, whole, options=options, encoding=LOSSLESS)
-    planned = plan_film(film, output, replace(settings, options=options), work)
+    planned = plan_film(film, output, work=work, **{**settings, "options": options})
     strokes.unlink()
     palette.write_text("[film]\nwarmth = -1.0\n")
     for number in planned.missing:
@@ -175,7 +177,7 @@ def test_guidance_travels_with_the_plan(film: Path, settings: RunSettings, tmp_p
 
 
 def test_own_weights_travel_with_the_plan(
-    film: Path, settings: RunSettings, tmp_path: Path
+    film: Path, settings: dict[str, Any], tmp_path: Path
 ) -> None:
     import shutil
 
@@ -186,8 +188,9 @@ def test_own_weights_travel_with_the_plan(
     plan_film(
         film,
         tmp_path / "out.mkv",
-        replace(settings, options=replace(settings.options, weights=str(weights))),
-        work,
+        work=work,
+        options=replace(settings["options"], weights=str(weights)),
+        encoding=LOSSLESS,
     )
     weights.unlink()
     assert color_piece(work, 0)
@@ -197,10 +200,10 @@ def test_own_weights_travel_with_the_plan(
 
 
 def test_another_film_is_refused(
-    film: Path, make_film: Callable[..., Path], settings: RunSettings, tmp_path: Path
+    film: Path, make_film: Callable[..., Path], settings: dict[str, Any], tmp_path: Path
 ) -> None:
     work = tmp_path / "work"
-    plan_film(film, tmp_path / "out.mkv", settings, work)
+    plan_film(film, tmp_path / "out.mkv", work=work, **settings)
     other = make_film("other.mkv", lumas=media.shoot(48, seed=5), sounds=[media.Sound()])
     with pytest.raises(PlanError, match=r"other\.mkv is not the film that .*work was planned for"):
         color_piece(work, 0, film=other)
@@ -219,10 +222,10 @@ def test_another_film_is_refused(
     ],
 )
 def test_another_version_is_refused(
-    film: Path, settings: RunSettings, tmp_path: Path, change: tuple[str, str], words: str
+    film: Path, settings: dict[str, Any], tmp_path: Path, change: tuple[str, str], words: str
 ) -> None:
     work = tmp_path / "work"
-    plan_film(film, tmp_path / "out.mkv", settings, work)
+    plan_film(film, tmp_path / "out.mkv", work=work, **settings)
     path = work / plan_file.PLAN
     content = json.loads(path.read_text())
     content["versions"][change[0]] = change[1]
@@ -233,48 +236,48 @@ def test_another_version_is_refused(
 
 
 def test_other_weights_of_the_same_name_are_refused(
-    film: Path, settings: RunSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    film: Path, settings: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import filmcolor.weights as weights_store
 
     work = tmp_path / "work"
-    plan_film(film, tmp_path / "out.mkv", settings, work)
+    plan_film(film, tmp_path / "out.mkv", work=work, **settings)
     monkeypatch.setattr(weights_store, "sha256", lambda path: "0" * 64)
     with pytest.raises(PlanError, match="planned with other files: weights"):
         color_piece(work, 0)
 
 
 def test_other_settings_are_refused_until_the_pieces_may_go(
-    film: Path, settings: RunSettings, tmp_path: Path
+    film: Path, settings: dict[str, Any], tmp_path: Path
 ) -> None:
     work, output = tmp_path / "work", tmp_path / "out.mkv"
-    plan_film(film, output, settings, work)
+    plan_film(film, output, work=work, **settings)
     color_piece(work, 0)
-    other = replace(settings, options=replace(settings.options, saturation=0.3))
+    other = {**settings, "options": replace(settings["options"], saturation=0.3)}
     with pytest.raises(OutputError, match=r"of a run with saturation .*--restart"):
-        plan_film(film, output, other, work)
-    planned = plan_film(film, output, replace(other, restart=True), work)
+        plan_film(film, output, work=work, **other)
+    planned = plan_film(film, output, work=work, restart=True, **other)
     assert len(planned.missing) == NUM_PIECES
 
 
 def test_a_folder_with_other_files_is_refused(
-    film: Path, settings: RunSettings, tmp_path: Path
+    film: Path, settings: dict[str, Any], tmp_path: Path
 ) -> None:
     (tmp_path / "letters").mkdir()
     letter = tmp_path / "letters" / "mother.txt"
     letter.write_text("dear mother")
     with pytest.raises(OutputError, match=r"holds other files, as mother\.txt; name a new folder"):
-        plan_film(film, tmp_path / "out.mkv", settings, letter.parent)
+        plan_film(film, tmp_path / "out.mkv", work=letter.parent, **settings)
     assert names(letter.parent) <= {"mother.txt", "lock"}
 
 
 def test_a_broken_plan_is_refused_in_words(
-    film: Path, settings: RunSettings, tmp_path: Path
+    film: Path, settings: dict[str, Any], tmp_path: Path
 ) -> None:
     work = tmp_path / "work"
     with pytest.raises(InputError, match="no such folder; `filmcolor plan` makes it"):
         color_piece(work, 0)
-    plan_film(film, tmp_path / "out.mkv", settings, work)
+    plan_film(film, tmp_path / "out.mkv", work=work, **settings)
     with pytest.raises(PlanError, match="has no piece 6; its pieces are 0 to 5"):
         color_piece(work, NUM_PIECES)
     randomness = random.Random(4)
@@ -350,12 +353,12 @@ def test_arrays_of_a_plan_keep_their_dtype(tmp_path: Path) -> None:
 
 
 def test_consecutive_pieces_cost_no_context(
-    film: Path, settings: RunSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    film: Path, settings: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A worker that goes on reads each frame once, and the colours are those of single pieces."""
     work, alone = tmp_path / "work", tmp_path / "alone"
-    plan_film(film, tmp_path / "out.mkv", settings, work)
-    plan_film(film, tmp_path / "out2.mkv", settings, alone)
+    plan_film(film, tmp_path / "out.mkv", work=work, **settings)
+    plan_film(film, tmp_path / "out2.mkv", work=alone, **settings)
     starts = []
     frames = Run.frames
 
@@ -469,13 +472,13 @@ def test_the_commands_of_a_plan_make_the_film(
 
 def test_exit_codes_of_a_piece(
     film: Path,
-    settings: RunSettings,
+    settings: dict[str, Any],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     work = tmp_path / "work"
-    plan_film(film, tmp_path / "out.mkv", settings, work)
+    plan_film(film, tmp_path / "out.mkv", work=work, **settings)
 
     def typed(*words: object) -> tuple[int, str, str]:
         return type_command("piece", *words, monkeypatch=monkeypatch, capsys=capsys)
@@ -519,14 +522,14 @@ def test_numbers_are_listed_in_few_words() -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL")
 def test_a_piece_that_is_killed_is_done_again(
-    film: Path, settings: RunSettings, tmp_path: Path
+    film: Path, settings: dict[str, Any], tmp_path: Path
 ) -> None:
     import signal
     import time
 
     work, output, whole = tmp_path / "work", tmp_path / "out.mkv", tmp_path / "whole.mkv"
-    colorize(film, whole, options=settings.options, encoding=LOSSLESS)
-    planned = plan_film(film, output, settings, work)
+    colorize(film, whole, options=settings["options"], encoding=LOSSLESS)
+    planned = plan_film(film, output, work=work, **settings)
     command = [sys.executable, "-m", "filmcolor", "piece", str(work), "2", "-q"]
     with subprocess.Popen(command) as process:
         deadline = time.monotonic() + 60

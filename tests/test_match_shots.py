@@ -275,6 +275,16 @@ def test_a_run_does_not_go_on_with_unmatched_shots(
     run = run_of(own)
     with run.locked():
         color_missing(run, PieceColorizer(Colorizer(own)))
+        run.save()
+        kept = Run.open(run.journal.folder).guidance.likeness.automatic
+    plan = run.guidance.likeness.automatic
+    assert plan is not None and kept is not None
+    assert (kept.shots, kept.matches) == (plan.shots, plan.matches)
+    for one, other in zip(kept.exemplars, plan.exemplars, strict=True):
+        assert (one.name, one.png, one.shot, one.number) == (
+            *(other.name, other.png, other.shot, other.number),
+        )
+        np.testing.assert_array_equal(one.ab, other.ab)
     with (
         pytest.raises(OutputError, match="match-shots"),
         run_of(replace(own, match_shots=False)).locked(),

@@ -62,7 +62,7 @@ class _ArchiveCommand(SectionCommand):
 
 
 @command(cls=_ArchiveCommand)
-@click.argument("folders", nargs=-1, type=click.Path(path_type=Path), metavar="FOLDER...")
+@click.argument("folders", nargs=-1, type=click.Path(path_type=Path), metavar="[FOLDER]...")
 @path_option(
     "-o",
     "--output",

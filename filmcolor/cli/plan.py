@@ -68,12 +68,18 @@ def plan(
     encoding = pop_encoding(params)
     with signals_as_interrupt():
         from filmcolor.farm.work import COMMANDS, format_numbers, plan_film
-        from filmcolor.pipeline.run import RunSettings
 
-        settings = RunSettings(
-            make_color_options(params), encoding, time_range, force, restart, not no_tag
+        planned = plan_film(
+            film,
+            output,
+            work=work,
+            time_range=time_range,
+            options=make_color_options(params),
+            encoding=encoding,
+            force=force,
+            restart=restart,
+            tag=not no_tag,
         )
-        planned = plan_film(film, output, settings, work)
     if as_json:
         fields = ("output", "work", "num_pieces", "num_frames", "missing")
         click.echo(json.dumps({name: getattr(planned, name) for name in fields}))

@@ -19,7 +19,7 @@ from filmcolor.farm.archive_hashes import Hasher
 from filmcolor.farm.archive_plan import Work, describe_settings, plan_films, recover
 from filmcolor.farm.archive_recorder import Recorder
 from filmcolor.farm.archive_records import NEEDS_PERSON, VERIFIED
-from filmcolor.farm.archive_review import Review, choose_sources, film_path, review
+from filmcolor.farm.archive_review import Review, check_folder, choose_sources, film_path, review
 from filmcolor.farm.manifest import Manifest, now
 from filmcolor.files import make_folder
 from filmcolor.pipeline.batch import check_jobs
@@ -107,6 +107,8 @@ def color_archive(
         raise OutputError(f"{folder} is a file; an archive is a folder, name another with -o")
     if not folder.exists() and not folders:
         raise OutputError(f"{folder} is not there; name the folders of its films")
+    for films in map(Path, folders):  # before anything is made
+        check_folder(films, folder)
     make_folder(folder)
     folder = folder.resolve()
     with Manifest.write(folder) as manifest:
@@ -127,8 +129,7 @@ class _ArchiveRun:
         self._manifest, self._settings = manifest, settings
         self._finished = finished or (lambda _: None)
         self._settings_id = manifest.settings_id(content)
-        self._num_adopted = 0
-        self._reports: list[Report] = []
+        self._num_adopted = self._num_colored = self._num_damaged = 0
 
     def color(
         self,
@@ -199,7 +200,8 @@ class _ArchiveRun:
 
     def _finish(self, outcome: Outcome) -> None:
         if outcome.report:
-            self._reports.append(outcome.report)
+            self._num_colored += 1
+            self._num_damaged += bool(outcome.report.damage)
         self._finished(outcome)
 
     def _summary(self, found: Review) -> ArchiveSummary:
@@ -216,9 +218,9 @@ class _ArchiveRun:
             found,
             by_state,
             left_out,
-            num_colored=len(self._reports),
+            num_colored=self._num_colored,
             num_adopted=self._num_adopted,
-            num_damaged=sum(bool(report.damage) for report in self._reports),
+            num_damaged=self._num_damaged,
             num_other_settings=sum(
                 film.state == VERIFIED and film.settings_id != self._settings_id for film in films
             ),

@@ -4,6 +4,7 @@ An output that is finished, but not in the books, is compared with its film once
 the program or the power ended between its rename and the entry, or the books were lost.
 """
 
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -53,6 +54,7 @@ LATE_ENTRY = (
     "its shots are lost"
 )
 
+_log = logging.getLogger(__name__)
 Failed = Callable[[FilmRecord, Path, FilmcolorError], None]
 Adopted = Callable[[Path, Report], None]
 
@@ -112,6 +114,8 @@ def plan_films(
     states = states_to_color(retry, force)
     chosen = [film for film in films if film.source_id in by_id and film.state in states]
     planned: list[Work] = []
+    if len(chosen) > _BATCH:
+        _log.info("reading the headers of %d films", len(chosen))
     for first in range(0, len(chosen), _BATCH):
         with manifest.transaction():
             for film in chosen[first : first + _BATCH]:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
 
-from filmcolor.errors import InputError, OutputError
+from filmcolor.errors import InputError
 from filmcolor.farm.archive_files import (
     FileFacts,
     find_films,
@@ -78,9 +78,9 @@ def choose_sources(manifest: Manifest, folders: Sequence[Path]) -> list[Source]:
     sources = manifest.sources()
     if not folders and not sources:
         raise InputError(f"{manifest.folder} is a new archive; name the folders of its films")
-    chosen = [_check(folder, manifest.folder) for folder in folders]
+    chosen = [check_folder(folder, manifest.folder) for folder in folders]
     known = {source.path: source for source in sources}
-    chosen = list(dict.fromkeys(chosen or (_check(p, manifest.folder) for p in known)))
+    chosen = list(dict.fromkeys(chosen or (check_folder(p, manifest.folder) for p in known)))
     moved = {
         source.path: path
         for path in chosen
@@ -102,8 +102,8 @@ def choose_sources(manifest: Manifest, folders: Sequence[Path]) -> list[Source]:
     return [source for source in manifest.sources() if source.path in chosen]
 
 
-def _check(folder: Path, output: Path) -> Path:
-    """Return the absolute path of a folder of films; raises InputError."""
+def check_folder(folder: Path, output: Path) -> Path:
+    """Return the absolute path of a folder of films; raises InputError for one that cannot be."""
     if not folder.is_dir():
         reason = "is a file" if folder.exists() else "is not there"
         raise InputError(f"{folder} {reason}; name a folder of films, with its disk connected")
@@ -243,9 +243,3 @@ def running(manifest: Manifest) -> Iterator[tuple[FilmRecord, Path]]:
     for film in manifest.films():
         if film.state == RUNNING:
             yield film, film_path(sources[film.source_id], film.path)
-
-
-def check_writable(folder: Path) -> None:
-    """Raise OutputError for an archive's folder that is a file."""
-    if folder.exists() and not folder.is_dir():
-        raise OutputError(f"{folder} is a file; an archive is a folder, name another with -o")

@@ -15,7 +15,7 @@ import os
 import random
 import time
 from collections.abc import Callable, Mapping
-from functools import partial
+from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any, TypeVar
@@ -50,6 +50,7 @@ _TIMEOUTS = (
     botocore.exceptions.ReadTimeoutError,
 )
 
+NUM_AT_ONCE = 8  # objects that are fetched or removed
 PART_BYTES = 32 << 20  # of an object that is written in parts; each is in memory
 _NUM_PARTS_AT_ONCE, _MAX_PARTS = 4, 10_000
 _NO_SPACE = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
@@ -115,7 +116,7 @@ class Store:
 
     def read_json(self, address: str) -> dict[str, Any]:
         """Return the content of a small object; {} if it is no JSON object."""
-        data = _try(address, InputError, lambda: self._files.cat_file(address))
+        data = _try(address, InputError, lambda: self._files.cat_file(address, max_concurrency=1))
         try:
             content = json.loads(data)
         except ValueError:
@@ -150,7 +151,7 @@ class Store:
 
         def read() -> None:
             self._files.get_file(address, os.fspath(path))
-            if path.stat().st_size < size:
+            if path.stat().st_size < size == self._files.info(address)["size"]:
                 raise TruncatedError
             if (path.stat().st_size, file_sha256(path)) != (size, sha256):
                 raise ChangedError(f"{address} is not what was written there")
@@ -159,8 +160,12 @@ class Store:
 
     def remove(self, addresses: list[str]) -> None:
         """Remove objects, those that exist."""
-        for address in addresses:  # one by one: not every server can remove several at once
-            _try(address, OutputError, partial(self._files.rm_file, address))
+
+        def remove(address: str) -> None:  # one by one: not every server can remove several at once
+            _try(address, OutputError, lambda: self._files.rm_file(address))
+
+        with ThreadPoolExecutor(NUM_AT_ONCE) as pool:
+            list(pool.map(remove, addresses))  # raises their errors
 
 
 class RemoteObject:

@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from filmcolor.errors import InputError, OutputError, StorageError
-from filmcolor.farm.s3_store import ChangedError, MissingError, Store, file_sha256
+from filmcolor.farm.s3_store import NUM_AT_ONCE, ChangedError, MissingError, Store, file_sha256
 from filmcolor.farm.storage import WorkFolder
 from filmcolor.files import MAX_NAME
 from filmcolor.video.partial_films import PartialFilm, registered
 from filmcolor.video.sequence_names import is_image_name
 
 _DONE = ".done"  # ends the name of the object that marks another as complete
-_NUM_AT_ONCE = 8  # objects that are fetched
 _NOT_IN_NAMES = re.compile(r'[\x00-\x1f<>:"/\\|?*]')  # on some systems
 
 
@@ -29,9 +28,8 @@ class S3WorkFolder(WorkFolder):
 
     def fetch(self, *names: str) -> None:
         """Make published files available in `folder`; see `WorkFolder`."""
-        with ThreadPoolExecutor(_NUM_AT_ONCE) as pool:
-            for result in [pool.submit(self._fetch, name) for name in names]:
-                result.result()
+        with ThreadPoolExecutor(NUM_AT_ONCE) as pool:
+            list(pool.map(self._fetch, names))  # raises their errors
 
     def publish(self, *names: str) -> None:
         """Make finished files of `folder` available to other machines; see `WorkFolder`."""

@@ -29,12 +29,15 @@ from filmcolor.errors import (
 )
 from filmcolor.farm.storage import WorkFolder, deliver, film_at, is_remote, open_work
 from filmcolor.files import atomic_write
+from filmcolor.output.options import Encoding
 from filmcolor.pipeline.colorizer import Colorizer
+from filmcolor.pipeline.options import ColorOptions
 from filmcolor.pipeline.pieces import PieceColorizer, numbers_of
 from filmcolor.pipeline.plan_file import PLAN, PLAN_FILES
 from filmcolor.pipeline.report import Report
 from filmcolor.pipeline.run import Run, RunSettings
 from filmcolor.segments.journal import JOINED, JOURNAL
+from filmcolor.types.film import WHOLE, TimeRange
 
 _FARM, COMMANDS = "farm.json", "commands.txt"
 
@@ -54,14 +57,27 @@ class PlannedFilm:
 
 
 def plan_film(
-    film: str | Path, output: str | Path | None, settings: RunSettings, work: str | Path
+    film: str | Path,
+    output: str | Path | None = None,
+    *,
+    work: str | Path,
+    time_range: TimeRange = WHOLE,
+    options: ColorOptions | None = None,
+    encoding: Encoding | None = None,
+    force: bool = False,
+    restart: bool = False,
+    tag: bool = True,
 ) -> PlannedFilm:
     """Plan a film in a work folder that all machines can reach, and return the plan.
 
     `film`, `output`, `work`: paths, or addresses in S3. Without `output` it is NAME.color.* beside
-    the film. Planning again keeps finished pieces, if film and settings are the same.
+    the film. Planning again keeps finished pieces, if film and settings are the same; `restart`
+    discards them. The other arguments are those of `colorize`.
     Raises a FilmcolorError when the film cannot be coloured with these settings.
     """
+    settings = RunSettings(
+        options or ColorOptions(), encoding or Encoding(), time_range, force, restart, tag
+    )
     if output is None and is_remote(film):
         raise SettingsError(f"{film} is in S3; name the output with -o")
     with open_work(work, create=True) as folder:
