@@ -22,9 +22,9 @@ from farm_model import Cluster, Cost, Film, Result, Simulation
 # work; a grainy feature film, default settings (H.264, crf 20, medium), `--recolor`. Sizes of the
 # output are from there too. Films have, by assumption, 4, 8 and 16 Mbit/s.
 COSTS = {
-    480: Cost(color=23.8, plan=0.0, join=0.0, film_mb=30.0, output_mb=4.6),
-    720: Cost(color=43.6, plan=0.0, join=0.0, film_mb=60.0, output_mb=8.2),
-    1080: Cost(color=93.8, plan=0.0, join=0.0, film_mb=120.0, output_mb=16.7),
+    480: Cost(color=23.5, plan=0.1, join=0.1, film_mb=30.0, output_mb=4.6),
+    720: Cost(color=43.5, plan=0.1, join=0.1, film_mb=60.0, output_mb=8.2),
+    1080: Cost(color=92.0, plan=0.1, join=0.15, film_mb=120.0, output_mb=16.7),
 }
 
 
@@ -65,9 +65,13 @@ def make_archive(hours: float, seed: int) -> list[Film]:
 def find_limits(films: Sequence[Film], cluster: Cluster, result: Result) -> dict[str, float]:
     """Return lower bounds of the seconds that a simulated archive took, by what limits it."""
     joins = [cluster.seconds(film.join()) for film in films]
+    longest_pieces = (
+        max(cluster.seconds(film.piece(0)), cluster.seconds(film.piece(film.num_pieces - 1)))
+        for film in films
+    )
     alone = (  # a film with a worker for each of its pieces
-        cluster.seconds(film.plan()) + cluster.seconds(film.piece(0)) + join
-        for film, join in zip(films, joins)
+        cluster.seconds(film.plan()) + piece + join
+        for film, piece, join in zip(films, longest_pieces, joins)
     )
     worker_seconds = result.useful + result.repeated + result.lost
     return {
@@ -98,11 +102,17 @@ def limits_by_nodes(cluster: Cluster, limits: dict[str, float]) -> Iterator[str]
 @click.option("--nodes", default="1,4,16,64,256", show_default=True, help="Numbers of nodes.")
 @click.option("--cores", type=click.IntRange(2, 64), default=16, show_default=True)
 @click.option("--price", type=float, default=0.04, show_default=True, help="Of a core's hour.")
-@click.option("--storage", type=float, default=1250.0, show_default=True, help="MB/s of the storage.")
+@click.option(
+    "--storage", type=float, default=1250.0, show_default=True, help="MB/s of the storage."
+)
 @click.option("--network", type=float, default=1250.0, show_default=True, help="MB/s of a node.")
-@click.option("--piece-failures", type=float, default=0.001, show_default=True, help="Share of tasks.")
+@click.option(
+    "--piece-failures", type=float, default=0.001, show_default=True, help="Share of tasks."
+)
 @click.option("--node-failures", type=float, default=0.0002, show_default=True, help="Per hour.")
-@click.option("--preemptions", type=float, default=0.0, show_default=True, help="Per node and hour.")
+@click.option(
+    "--preemptions", type=float, default=0.0, show_default=True, help="Per node and hour."
+)
 @click.option("--alone", is_flag=True, help="A process for each piece, as in an array of jobs.")
 @click.option("--joins", type=int, help="Joins at once, if there is a limit.")
 @click.option("--seed", type=int, default=0, show_default=True)

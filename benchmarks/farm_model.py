@@ -35,6 +35,7 @@ class Work:
     processor: float
     read_mb: float
     written_mb: float
+    is_on_all_workers: bool = False  # of a node at once: they share its network
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,7 @@ class Film:
             (minutes + context) * cost.color,
             (minutes + context) * cost.film_mb,
             minutes * cost.output_mb,
+            is_on_all_workers=True,
         )
 
     def join(self) -> Work:
@@ -103,7 +105,7 @@ class Cluster:
     def seconds(self, work: Work) -> float:
         """Return how long a worker takes where the storage is no limit."""
         cores = min(self.cores_per_worker, self.cores) * self.busy
-        network = self.network_mb / self.workers_per_node
+        network = self.network_mb / (self.workers_per_node if work.is_on_all_workers else 1)
         return max(work.processor / cores, (work.read_mb + work.written_mb) / network)
 
 
@@ -255,9 +257,12 @@ class Simulation:
         repeated: float = 0.0,
     ) -> Task:
         seconds = self.cluster.seconds(work)
-        start = self.cluster.start_seconds
-        if not (worker.is_new or self.cluster.is_each_piece_alone):
-            start = 0.0
+        start = 0.0
+        if self.cluster.is_each_piece_alone:
+            start = self.cluster.start_seconds
+        elif worker.is_new:  # it has been starting since its node is there
+            ready = self._up_since[worker.node] + self.cluster.start_seconds
+            start = max(0.0, ready - self._now)
         return Task(kind, *key, seconds + start, repeated + start, work)
 
     def _take(self, worker: _Worker, film: int, first: int, stop: int) -> None:

@@ -17,10 +17,18 @@ import s3fs
 from s3_server import KINDS, S3Server, random_faults
 
 from filmcolor.cli.main import main
-from filmcolor.errors import FilmcolorError, InputError, OutputError, PlanError, StorageError
+from filmcolor.errors import (
+    FilmcolorError,
+    InputError,
+    OutputError,
+    PlanError,
+    StorageError,
+    VerifyError,
+)
 from filmcolor.farm import s3_store, storage
 from filmcolor.farm.s3_store import Store
 from filmcolor.farm.work import color_piece, join_film, plan_film
+from filmcolor.pipeline import join
 from filmcolor.pipeline.batch import colorize
 from filmcolor.pipeline.options import ColorOptions
 from filmcolor.pipeline.run import RunSettings
@@ -344,6 +352,34 @@ def test_files_are_published_whole_and_once(server: S3Server, tmp_path: Path) ->
 
 
 # ---------------------------------------------------------------- films and outputs
+
+
+def test_an_output_in_the_way_is_found_by_the_plan(
+    server: S3Server, film: Path, settings: RunSettings
+) -> None:
+    put(film)
+    put(film, OUTPUT)
+    with pytest.raises(OutputError, match=r"out\.mkv exists; choose another name or add --force"):
+        plan(settings)
+    with pytest.raises(OutputError, match="image sequences are written to folders"):
+        storage.check_free("s3://archive/out/%06d.png", force=True)
+    storage.check_free(OUTPUT, force=True)
+
+
+def test_a_film_that_cannot_be_verified_is_kept(
+    planned: S3Server, wanted: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise VerifyError("frame 3 differs")
+
+    for number in range(NUM_PIECES):
+        color_piece(WORK, number)
+    monkeypatch.setattr(join, "verify_output", fail)
+    kept = "s3://archive/out.unverified.mkv"
+    with pytest.raises(VerifyError, match=f"frame 3 differs; the coloured film is kept as {kept}"):
+        join_film(WORK)
+    assert everything(get(kept, tmp_path / "out.mkv")) == wanted
+    assert not Store().exists(OUTPUT)
 
 
 def test_a_film_that_is_replaced_is_noticed(

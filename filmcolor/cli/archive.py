@@ -8,6 +8,7 @@ import click
 
 from filmcolor.cli.archive_status import status
 from filmcolor.cli.console import escape_controls, list_names, print_line
+from filmcolor.cli.engines import engine_options, pop_engine
 from filmcolor.cli.event_log import EventLog
 from filmcolor.cli.help import SectionCommand, command, option
 from filmcolor.cli.interrupts import signals_as_interrupt
@@ -78,6 +79,7 @@ class _ArchiveCommand(SectionCommand):
 @source_options
 @rate_options
 @jobs_option("Number of films that are coloured side by side.")
+@engine_options
 @option(
     "--retry",
     is_flag=True,
@@ -113,6 +115,7 @@ def archive(
     Exit code 0: every film of the archive is verified. 1: some failed, were replaced, or lack
     their output.
     """
+    engine = pop_engine(params, jobs)
     is_json = progress_format == "json"
     if is_json and quiet:
         raise click.UsageError("--progress json prints events alone; leave out --quiet")
@@ -144,7 +147,7 @@ def archive(
                     folders,
                     output,
                     settings,
-                    local_engine(jobs),
+                    engine or local_engine(jobs),
                     retry=retry,
                     progress=progress.advance,
                     finished=finish,

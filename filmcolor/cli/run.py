@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from filmcolor.cli.console import escape_controls, print_line, summarize_batch, table
+from filmcolor.cli.engines import engine_options, pop_engine
 from filmcolor.cli.event_log import EventLog
 from filmcolor.cli.help import command, option
 from filmcolor.cli.inputs import FilmList, list_films
@@ -38,7 +39,7 @@ from filmcolor.cli.options import (
 from filmcolor.cli.progress import BatchProgress, progress_bar
 
 if TYPE_CHECKING:
-    from filmcolor.pipeline.workers import Outcome
+    from filmcolor.pipeline.workers import Engine, Outcome
     from filmcolor.runtime.profiler import Profiler
 
 encoding_options = combine(
@@ -126,6 +127,7 @@ progress_option = option(
 )
 _long_run_options = combine(
     jobs_option("Number of processes that colour films, or segments of a single film."),
+    engine_options,
     restart_option,
     skip_existing_option("Skip films that have an output already."),
     strict_option,
@@ -182,7 +184,8 @@ def run(
     """
     time_range = pop_time_range(params)
     film_list = list_films(films, output)
-    if is_profiled and not (film_list.is_single and jobs == 1):
+    engine = pop_engine(params, jobs)
+    if is_profiled and not (film_list.is_single and jobs == 1 and engine is None):
         raise click.UsageError("--profile is of one film, in one process")
     is_json = progress_format == "json"
     if is_json and (quiet or is_profiled):
@@ -203,7 +206,9 @@ def run(
             "tag": not no_tag,
         }
         log = EventLog(log_path, is_printed=is_json)
-        mode = _RunMode(jobs, is_profiled, skip_existing, strict, quiet or is_json, is_json, log)
+        mode = _RunMode(
+            jobs, engine, is_profiled, skip_existing, strict, quiet or is_json, is_json, log
+        )
         if film_list.is_single:
             _run_single(film_list.films[0], output, mode, settings)
         else:
@@ -215,6 +220,7 @@ class _RunMode:
     """Options of a run that do not change its output."""
 
     jobs: int
+    engine: "Engine | None"
     is_profiled: bool
     skip_existing: bool
     strict: bool
@@ -238,7 +244,13 @@ def _run_single(film: Path, output: Path | None, mode: _RunMode, settings: dict[
             print_line(f"{output} is there already, left alone", mode.quiet)
             return
         report = colorize(
-            film, output, jobs=mode.jobs, progress=progress, profiler=profiler, **settings
+            film,
+            output,
+            jobs=mode.jobs,
+            engine=mode.engine,
+            progress=progress,
+            profiler=profiler,
+            **settings,
         )
     mode.log.finished(film, report)
     print_line(str(report), mode.quiet)
@@ -290,6 +302,7 @@ def _run_batch(
                 film_list.films,
                 output,
                 jobs=mode.jobs,
+                engine=mode.engine,
                 skip_existing=mode.skip_existing,
                 progress=progress.advance,
                 finished=finish,

@@ -8,7 +8,7 @@ enters in the books (`manifest`).
 import logging
 import platform
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,13 +27,10 @@ from filmcolor.pipeline.models import check_model, settle
 from filmcolor.pipeline.pieces import PieceColorizer
 from filmcolor.pipeline.report import Report
 from filmcolor.pipeline.run import Progress, RunSettings
-from filmcolor.pipeline.workers import FilmProgress, Finished, Outcome, Task, run_tasks
+from filmcolor.pipeline.workers import Engine, FilmProgress, Finished, Outcome, Task, run_tasks
 from filmcolor.runtime.platform import num_cores
 from filmcolor.types.film import WHOLE
 
-Engine = Callable[
-    [Sequence[Task], RunSettings, Callable[[Task, int, int | None], None], Finished], None
-]
 _log = logging.getLogger(__name__)
 
 
@@ -89,8 +86,8 @@ def color_archive(
     Films that were verified are skipped at once while both files are as the books have them.
     `folders`: none for those of the books. `settings.force` allows replacing outputs that are not
     in the books or have been changed. `retry`: also colour films that failed, were replaced, or
-    whose output is missing. `engine`: see `local_engine`. `progress(film, done, total)` is called
-    after every frame, `finished(outcome)` after every film of this run.
+    whose output is missing. `engine`: see `local_engine` and `farm.ray_engine`.
+    `progress(film, done, total)` is called while a film is coloured, `finished(outcome)` after it.
     Raises a FilmcolorError for errors that concern all films; the books are then right, and the
     same call goes on.
     """

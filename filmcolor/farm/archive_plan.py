@@ -203,7 +203,8 @@ def _adopt(manifest: Manifest, work: Work, settings: RunSettings) -> Report:
     tags: Mapping[str, str] = {}
     with suppress(FilmcolorError):
         tags = probe(work.output).metadata
-    if not any(_TAG in value for value in tags.values()):
+    # where an attempt was begun, the books know what was there before
+    if work.record.attempts == 0 and not any(_TAG in value for value in tags.values()):
         raise OutputError(f"{work.output} exists and is not in the books; {remedy}")
     try:
         report = check_again(work.film, work.output, settings)

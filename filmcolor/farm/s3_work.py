@@ -12,6 +12,7 @@ from filmcolor.errors import InputError, OutputError, StorageError
 from filmcolor.farm.s3_store import NUM_AT_ONCE, ChangedError, MissingError, Store, file_sha256
 from filmcolor.farm.storage import WorkFolder
 from filmcolor.files import MAX_NAME
+from filmcolor.output.image_formats import is_image_output
 from filmcolor.video.partial_films import PartialFilm, registered
 from filmcolor.video.sequence_names import is_image_name
 
@@ -138,12 +139,20 @@ def film_at(location: str) -> Iterator[Path]:
             yield path
 
 
+def check_free(location: str, *, force: bool) -> None:
+    """Raise OutputError when an output cannot be put at a location."""
+    if is_image_output(Path(location)):
+        raise OutputError(
+            f"{location}: image sequences are written to folders; name one, or a film"
+        )
+    if not force and Store().exists(location):
+        raise OutputError(f"{location} exists; choose another name or add --force")
+
+
 def deliver(path: Path, location: str, *, force: bool) -> None:
     """Put a finished file where it belongs, whole or not at all."""
-    store = Store()
-    if not force and store.exists(location):
-        raise OutputError(f"{location} exists; choose another name or add --force")
-    store.upload(path, location)
+    check_free(location, force=force)
+    Store().upload(path, location)
 
 
 def _content(path: Path) -> dict[str, Any]:

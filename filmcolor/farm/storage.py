@@ -110,6 +110,27 @@ def film_at(location: str | Path) -> AbstractContextManager[Path]:
     return _here(Path(location))
 
 
+def check_free(location: str | Path, *, force: bool) -> None:
+    """Raise OutputError, before anything is done, when `deliver` would; only asks S3.
+
+    Folders are checked by whatever writes there.
+    """
+    location = _checked(location)
+    if is_remote(location):
+        _s3().check_free(_s3_address(location), force=force)
+
+
+def deliver_folder(folder: Path, location: str | Path, *, force: bool) -> None:
+    """Put all finished files of a folder beside an output in S3, that of its name last.
+
+    Those are sidecars of the film, or a film that could not be verified.
+    """
+    parent, _, name = _s3_address(_checked(location)).rpartition("/")
+    files = (path for path in folder.iterdir() if path.is_file())
+    for path in sorted(files, key=lambda path: (path.name == name, path.name)):
+        deliver(path, f"{parent}/{path.name}", force=force)
+
+
 def deliver(path: Path, location: str | Path, *, force: bool) -> None:
     """Put a finished file where it belongs, whole or not at all; `path` stays.
 

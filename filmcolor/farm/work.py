@@ -19,15 +19,22 @@ from typing import Any
 
 from filmcolor.errors import (
     ContainerError,
-    FilmcolorError,
     InputError,
     MissingPiecesError,
     OutputError,
     PlanError,
     SettingsError,
     StorageError,
+    VerifyError,
 )
-from filmcolor.farm.storage import WorkFolder, deliver, film_at, is_remote, open_work
+from filmcolor.farm.storage import (
+    WorkFolder,
+    check_free,
+    deliver_folder,
+    film_at,
+    is_remote,
+    open_work,
+)
 from filmcolor.files import atomic_write
 from filmcolor.output.options import Encoding
 from filmcolor.pipeline.colorizer import Colorizer
@@ -80,6 +87,8 @@ def plan_film(
     )
     if output is None and is_remote(film):
         raise SettingsError(f"{film} is in S3; name the output with -o")
+    if output is not None:
+        check_free(output, force=force)
     with open_work(work, create=True) as folder:
         if JOINED in folder.published():
             raise OutputError(f"{work}: its film is joined already; name a new folder")
@@ -119,18 +128,13 @@ def color_piece(
         if JOINED in folder.published():
             return False
         film = film or _where(folder)["film"]
-        try:
-            with _open_run(folder, film) as run:
-                piece = run.segment(number)
-                if _is_published(folder, number):
-                    return False
-                total = None if piece.stop is None else piece.stop - piece.first
-                with PieceColorizer(Colorizer(run.options)) as pieces:
-                    pieces.color(run, piece, lambda done: progress and progress(done, total))
-        except FilmcolorError:
-            if is_remote(film):  # what was read of it may be incomplete
-                folder.remove(*_names_of(folder.folder, number))
-            raise
+        with _open_run(folder, film) as run:
+            piece = run.segment(number)
+            if _is_published(folder, number):
+                return False
+            total = None if piece.stop is None else piece.stop - piece.first
+            with PieceColorizer(Colorizer(run.options)) as pieces:
+                pieces.color(run, piece, lambda done: progress and progress(done, total))
         folder.publish(*_names_of(folder.folder, number))
         return True
 
@@ -162,15 +166,29 @@ def join_film(work: str | Path, *, film: str | Path | None = None) -> dict[str, 
             folder.fetch(*(name for name in folder.published() if _is_of_piece(name)))
             run.set_output(output)
             with run.journal:
-                report = run.finish()
+                report = _finish(run, where["output"])
             joined = _describe(report, where["output"])
-            if is_remote(where["output"]):
-                deliver(report.output, where["output"], force=where["force"])
             _write(folder.folder / JOINED, json.dumps(joined))
         folder.publish(JOINED)
         folder.remove(*(n for n in folder.published() if _is_of_piece(n) or _is_of_plan(n)))
         run.journal.remove()
         return joined
+
+
+def _finish(run: Run, output: str) -> Report:
+    """Join the pieces of a film and verify it; put what comes out into S3 if it belongs there."""
+    if not is_remote(output):
+        return run.finish()
+    folder = run.plan.path.parent
+    try:
+        report = run.finish()
+    except VerifyError as error:  # the film is kept under another name
+        deliver_folder(folder, output, force=True)
+        message = str(error).replace(str(folder), output.rpartition("/")[0])
+        raise VerifyError(message) from error
+    # the plan found its place free; a join that was cut off may have been here
+    deliver_folder(folder, output, force=True)
+    return report
 
 
 def is_temporary(error: BaseException) -> bool:

@@ -21,6 +21,7 @@ from filmcolor.pipeline.pieces import numbers_of, run_film
 from filmcolor.pipeline.report import Report
 from filmcolor.pipeline.run import Progress, Run, RunSettings
 from filmcolor.pipeline.workers import (
+    Engine,
     FilmProgress,
     Finished,
     Outcome,
@@ -52,6 +53,7 @@ def colorize(
     progress: Progress | None = None,
     colorizer: Colorizer | None = None,
     profiler: Profiler | None = None,
+    engine: Engine | None = None,
 ) -> Report:
     """Colour a film, or a range of it, and write it with everything else that it holds.
 
@@ -62,12 +64,15 @@ def colorize(
     `if __name__ == "__main__":`. `tag`: say in the output's metadata that its colour was added.
     `progress(done, total)` is called after every frame; total is None where it is unknown.
     `colorizer`: loaded weights with their own options; with several jobs only its options are used.
-    `profiler`: measures the stages, with one job only.
+    `profiler`: measures the stages, with one job only. `engine`: colours the film elsewhere than
+    in `jobs` processes here; see `farm.ray_engine`.
     Raises a FilmcolorError if it fails; finished segments are kept for the next run.
     """
     check_jobs(jobs)
     options = (colorizer.options if colorizer else options) or ColorOptions()
     settings = RunSettings(options, encoding or Encoding(), time_range, force, restart, tag)
+    if engine:
+        return _color_with(engine, film, output, settings, progress)
     if jobs == 1:
         return run_film(film, output, settings, colorizer, progress, profiler)
     started = time.monotonic()
@@ -95,13 +100,15 @@ def colorize_many(
     skip_existing: bool = False,
     progress: FilmProgress | None = None,
     finished: Finished | None = None,
+    engine: Engine | None = None,
 ) -> list[Outcome]:
     """Colour films, `jobs` at a time, and return an outcome for each, in their order.
 
     A film that fails does not stop the others. Outputs go into `output_dir`, which is created if
     missing, or beside their films, as NAME.color.*. With `skip_existing`, films that have an output
     are skipped. `progress(film, done, total)` is called after every frame, and
-    `finished(outcome)` after every film. The other arguments are those of `colorize`.
+    `finished(outcome)` after every film. `engine`: colours the films elsewhere than in `jobs`
+    processes here; see `farm.ray_engine`. The other arguments are those of `colorize`.
     Raises a FilmcolorError before the first film for errors that concern all of them, and when two
     outputs would have the same path. With more than one job each film is coloured in a process of
     its own, so a script must run under `if __name__ == "__main__":`.
@@ -137,7 +144,10 @@ def colorize_many(
             finish(outcome)
     if tasks:
         with new_folder(folder):
-            run_tasks(tasks, settings, min(jobs, len(tasks)), report_progress, finish)
+            if engine:
+                engine(tasks, settings, report_progress, finish)
+            else:
+                run_tasks(tasks, settings, min(jobs, len(tasks)), report_progress, finish)
     return [outcomes[film] for film in sources.values()]
 
 
@@ -145,6 +155,29 @@ def check_jobs(jobs: int) -> None:
     """Raise SettingsError for a number of processes that is out of range."""
     if not 1 <= jobs <= MAX_JOBS:
         raise SettingsError(f"jobs {jobs} must be 1 to {MAX_JOBS}")
+
+
+def _color_with(
+    engine: Engine,
+    film: str | Path,
+    output: str | Path | None,
+    settings: RunSettings,
+    progress: Progress | None,
+) -> Report:
+    """Colour one film with an engine; raises its error."""
+    settings = replace(settings, options=settle(settings.options))
+    output = output or output_path(film, None, settings.encoding, settings.options)
+    outcomes: list[Outcome] = []
+
+    def report_progress(_: Task, done: int, total: int | None) -> None:
+        if progress:
+            progress(done, total)
+
+    engine([Task(Path(film), Path(output))], settings, report_progress, outcomes.append)
+    outcome = outcomes[0]
+    if outcome.report is None:
+        raise outcome.error or OutputError(f"{outcome.film} was skipped; run it again")
+    return outcome.report
 
 
 def _color_in_jobs(run: Run, settings: RunSettings, jobs: int, progress: Progress | None) -> None:

@@ -53,22 +53,28 @@ class PieceColorizer:
         Raises a FilmcolorError if it fails.
         """
         num_done = 0
+        for num_done in self.coloring(run, piece, last):
+            if progress:
+                progress(num_done)
+        return num_done
+
+    def coloring(
+        self, run: Run, piece: Segment, last: Segment | None = None
+    ) -> Generator[int, None, None]:
+        """Colour a piece, and yield after every frame how many are done; see `color`."""
         if run.journal.is_finished(piece):
-            return num_done
+            return
         last = last or piece
         try:
             frames = self._frames_of(run, piece, last)
-            for _ in run.write([piece], frames, self._profiler):
-                num_done += 1
-                if progress:
-                    progress(num_done)
+            for num_done, _ in enumerate(run.write([piece], frames, self._profiler), 1):
+                yield num_done
         except BaseException:
             self.close()
             raise
         self._next = run.after(piece)
         if self._next is None or self._next.number > last.number:
             self.close()
-        return num_done
 
     def close(self) -> None:
         """End what runs ahead of the last piece."""

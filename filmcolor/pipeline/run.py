@@ -291,12 +291,7 @@ class Run:
         The report's wall time is left at 0. Raises InputError when the film has changed meanwhile,
         VerifyError when the output differs from it; it is then kept under another name.
         """
-        if file_state(self.info.path) != self.source_state:
-            self.journal.remove()  # its segments may show another film
-            raise InputError(
-                f"{self.info.path} was changed or removed during the run: "
-                "the finished segments are discarded; run it again"
-            )
+        self.check_source()
         finished = self.journal.finished()
         done = [finished[number] for number in sorted(finished)]
         if not any(segment.pts for segment in done):
@@ -329,6 +324,15 @@ class Run:
             (*self.plan.notes, *describe_times(self.info, self.index), *notes, *film.notes),
             damage + film.damage,
         )
+
+    def check_source(self) -> None:
+        """Raise InputError when the film has changed since the run began; discards its segments."""
+        if file_state(self.info.path) != self.source_state:
+            self.journal.remove()  # its segments may show another film
+            raise InputError(
+                f"{self.info.path} was changed or removed during the run: "
+                "the finished segments are discarded; run it again"
+            )
 
     def _number_of(self, pts: int, default: int) -> int:
         number = self.index.number_of(pts)

@@ -111,6 +111,12 @@ class Task:
         remove_leftovers(self.output)
 
 
+# colours films: (tasks, settings, progress(task, done, total), finished(outcome))
+Engine = Callable[
+    [Sequence[Task], RunSettings, Callable[[Task, int, int | None], None], Finished], None
+]
+
+
 @dataclass(frozen=True, slots=True)
 class PieceTask:
     """A piece of a saved run to colour; `last`: the one up to which the worker may get others."""

@@ -117,7 +117,8 @@ class Journal:
         self.folder = folder or _folder_for(target)
         self._is_kept = folder is not None
         self._token = secrets.token_hex(4)  # of partial files
-        self._lock = FileLock(self.folder / _LOCK, blocking=False)
+        # not bound to a thread: one may plan a film, and another end its run
+        self._lock = FileLock(self.folder / _LOCK, blocking=False, thread_local=False)
 
     def __enter__(self) -> "Journal":
         while True:
