@@ -27,6 +27,7 @@ model = load("farm_model")
 farm = load("farm")
 Cluster, Cost, Film, Simulation = model.Cluster, model.Cost, model.Film, model.Simulation
 COST = Cost(color=10.0, plan=1.0, join=2.0, film_mb=40.0, output_mb=10.0)
+AROUND = model.CONTEXT_MINUTES * COST.color  # a piece, seconds
 COSTLY = farm.COSTS[1080]
 # one core, all of it used, and a process that starts at once: seconds are processor seconds
 SIMPLE = Cluster(1, 1, cores_per_worker=1, busy=1.0, start_seconds=0.0, network_mb=inf)
@@ -56,17 +57,16 @@ def test_one_worker_without_failures_takes_the_sum() -> None:
 
 def test_two_workers_share_a_film_as_the_queue_does() -> None:
     # 4 s of planning; the first takes piece 0, the other the back half of 1 to 3: 2 and 3. Piece 2
-    # costs a quarter of a minute more. At 14 s the first takes piece 1, at 16.5 s the other 3,
-    # which ends at 26.5 s; the join takes 8 s.
+    # costs what is around it too. The other ends last, then the join takes 8 s.
     result = simulate([Film(4.0, COST)], replace(SIMPLE, nodes=2))
-    assert result.seconds == pytest.approx(4.0 + 12.5 + 10.0 + 8.0)
-    assert result.repeated == pytest.approx(2.5)
+    assert result.seconds == pytest.approx(4.0 + (10.0 + AROUND) + 10.0 + 8.0)
+    assert result.repeated == pytest.approx(AROUND)
 
 
 def test_a_process_for_each_piece_starts_and_colours_around_it_each_time() -> None:
     alone = replace(SIMPLE, start_seconds=3.0, is_each_piece_alone=True)
     result = simulate([Film(4.0, COST)], alone)
-    assert result.repeated == pytest.approx(6 * 3.0 + 3 * 2.5)
+    assert result.repeated == pytest.approx(6 * 3.0 + 3 * AROUND)
     assert result.seconds == pytest.approx(4.0 * 13.0 + result.repeated)
 
 
@@ -137,7 +137,7 @@ def test_no_worker_is_idle_while_there_is_work(archive: list, num_nodes: int) ->
     cluster = Cluster(num_nodes, 4, storage_mb=inf)
     result = simulate(archive, cluster)
     limits = farm.find_limits(archive, cluster, result)
-    around = 0.25 * COSTLY.color / (2 * cluster.busy)  # of the longest piece
+    around = model.CONTEXT_MINUTES * COSTLY.color / (2 * cluster.busy)  # of the longest piece
     # a list of tasks takes at most work / m + the longest chain (Graham, 1969)
     assert result.seconds <= limits["work"] + limits["longest film"] + around
 

@@ -14,6 +14,7 @@ import click
 from filmcolor.cli.console import escape_controls, translate_write_errors
 from filmcolor.cli.notices import notices
 
+_MIN_SECONDS = 1.0  # from a film's first progress until its speed is told
 INTERVAL_SECONDS = 10.0  # at least, between two plain lines
 
 _MAX_LABEL = 24  # characters of a film's name beside its bar
@@ -169,8 +170,12 @@ class PlainProgress:
         entry.done, entry.total = done, total
         if self._line_time is None:
             self._line_time = now
-        moving = {f: c for f, c in self._counts.items() if c.done > c.num_before}
-        if now - self._line_time >= INTERVAL_SECONDS and moving:  # others have no speed yet
+        moving = {  # others have no speed yet
+            f: c
+            for f, c in self._counts.items()
+            if c.done > c.num_before and now - c.start_time >= _MIN_SECONDS
+        }
+        if now - self._line_time >= INTERVAL_SECONDS and moving:
             self._line_time = now
             self._print_oldest(moving, now)
 
