@@ -3,10 +3,10 @@
     python benchmarks/farm.py [--hours 4000] [--nodes 1,4,16,64,256] [--cores 16] [--price 0.04]
 
 Simulates an archive of newsreel items, shorts and features on clusters of each size
-(`farm_model.py`). Prints hours, money, storage traffic, how much of the paid time was useful work,
-and what limits the time: the work, the storage, the joins, or the longest film by itself. Then the
-number of nodes at which each becomes the limit. Rates of failures and speeds are assumptions; set
-your own. `farm_check.py` compares the model with real runs.
+(`farm_simulation.py`). Prints hours, money, storage traffic, how much of the paid time was useful
+work, and what limits the time: the work, the storage, the joins, or the longest film by itself.
+Then the number of nodes from which each is the limit. Rates of failures and speeds are assumptions;
+set your own. `farm_check.py` compares the simulation with a real run.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,7 +16,8 @@ from typing import NamedTuple
 
 import click
 import numpy as np
-from farm_model import Cluster, Cost, Film, Result, Simulation
+from farm_model import Cluster, Cost, Film
+from farm_simulation import Result, Simulation
 
 # Processor seconds: `farm_costs.py`, AMD EPYC with AVX512-BF16, 2 cores, 2026-11-29, beside other
 # work; a grainy feature film, default settings (H.264, crf 20, medium), `--recolor`. Sizes of the

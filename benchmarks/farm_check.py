@@ -1,94 +1,79 @@
-"""Does the model of `farm.py` predict a real run? A film of many pieces with `run --jobs`.
+"""Does the simulation of `farm.py` predict a real run? Films that two workers of this machine colour.
 
-    python benchmarks/farm_check.py FILM [--jobs 2] [--height 240] [--minutes 4] [--times 3]
+    python benchmarks/farm_check.py FILM [--workers 2] [--height 120] [--minutes 4,3,2,1]
 
-Loops FILM to `--minutes` and to `--times` that. The short film is coloured before and after the
-long one; the progress of these two runs gives the seconds until the first frame, the frames per
-second, and the seconds to join. The model then predicts the long run. Prints both durations, and
-the ratio.
+Loops FILM to several lengths, and runs `plan`, `piece` and `join` on as many processes at a time as
+there are workers. The simulation gets the mean duration of each kind of command, and predicts how
+long the whole takes. Prints both, and their ratio.
 """
 
-import json
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from math import inf
 from pathlib import Path
-from typing import NamedTuple
 
 import click
-from farm_model import CONTEXT_MINUTES, Cluster, Cost, Film, Simulation
+from farm_model import CONTEXT_MINUTES, Cluster, Cost, Film
+from farm_simulation import Simulation
 from transcode import scale
 
 FRAMES_PER_MINUTE = 24 * 60  # of the films that `scale` writes
+PROGRAM = str(Path(sys.executable).with_name("filmcolor"))
 
 
-class Measured(NamedTuple):
-    """Seconds of a run."""
-
-    all: float
-    until_first_frame: float
-    per_minute: float  # of film, all workers together, from the first frame to the last
-    join: float
-
-
-def run(film: Path, jobs: int) -> Measured:
-    """Colour a film and return what its progress says about the time it takes."""
-    program = str(Path(sys.executable).with_name("filmcolor"))
-    output = str(film.with_name("out.mp4"))
-    command = [program, "run", str(film), "-o", output, "--jobs", str(jobs), "--recolor"]
+def run(words: Sequence[str]) -> float:
+    """Run a command of filmcolor and return how many seconds it took."""
     started = time.monotonic()
-    progress: list[tuple[float, int]] = []  # seconds, frames done
-    arguments = [*command, "--force", "--progress", "json"]
-    with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        for line in process.stdout:
-            event = json.loads(line)
-            if event["event"] == "progress" and event["done"]:
-                progress.append((time.monotonic() - started, event["done"]))
-    seconds = time.monotonic() - started
-    if process.returncode:
-        sys.exit(f"{' '.join(arguments)} failed")
-    (first, early), (last, late) = progress[0], progress[-1]
-    per_minute = (last - first) / (late - early) * FRAMES_PER_MINUTE
-    return Measured(seconds, first, per_minute, seconds - last)
-
-
-def predict(short: Measured, minutes: int, times: int, jobs: int) -> float:
-    """Return the seconds of a film that is `times` as long as a measured one of `minutes`."""
-    # each worker but the first begins amid the film, and colours frames around its first piece
-    color = short.per_minute * jobs * minutes / (minutes + CONTEXT_MINUTES * (jobs - 1))
-    cost = Cost(color, plan=0.0, join=short.join / minutes, film_mb=0.0, output_mb=0.0)
-    cluster = Cluster(jobs, 1, 1, busy=1.0, start_seconds=short.until_first_frame)
-    return Simulation([Film(float(minutes * times), cost)], cluster).run().seconds
+    subprocess.run([PROGRAM, *words, "--quiet"], check=True)
+    return time.monotonic() - started
 
 
 @click.command()
 @click.argument("film", type=click.Path(path_type=Path, exists=True))
-@click.option("--jobs", default=2, show_default=True)
-@click.option("--height", default=240, show_default=True)
-@click.option("--minutes", default=4, show_default=True)
-@click.option("--times", default=3, show_default=True)
-def main(film: Path, jobs: int, height: int, minutes: int, times: int) -> None:
-    """Compare the model's prediction for a looped FILM with a run."""
-    with tempfile.TemporaryDirectory() as folder:
-        frames = minutes * FRAMES_PER_MINUTE
-        short, long = (
-            scale(film, height, Path(folder), length).rename(Path(folder, f"{length}.mp4"))
-            for length in (frames, times * frames)
-        )
-        before, measured, after = (run(path, jobs) for path in (short, long, short))
-    for name, values in (("short", before), ("long", measured), ("short", after)):
-        click.echo(f"{name}: " + ", ".join(f"{v:.1f}" for v in values))
-    mean = Measured(*(sum(values) / 2 for values in zip(before, after, strict=True)))
-    for source, seconds in (
-        ("the short runs", predict(mean, minutes, times, jobs)),
-        ("the speed of the long run itself", predict(measured, minutes * times, 1, jobs)),
-    ):
-        click.echo(
-            f"from {source}: predicted {seconds:.1f} s, measured {measured.all:.1f} s, "
-            f"ratio {seconds / measured.all:.3f}"
-        )
+@click.option("--workers", default=2, show_default=True)
+@click.option("--height", default=120, show_default=True)
+@click.option("--minutes", default="4,3,2,1", show_default=True, help="Of each film.")
+def main(film: Path, workers: int, height: int, minutes: str) -> None:
+    """Compare the simulation's prediction for loops of FILM with a run."""
+    lengths = sorted(map(int, minutes.split(",")), reverse=True)
+    with tempfile.TemporaryDirectory() as name, ThreadPoolExecutor(workers) as pool:
+        folder = Path(name)
+        plans, joins = [], []
+        for number, length in enumerate(lengths):
+            source = scale(film, height, folder, length * FRAMES_PER_MINUTE)
+            source = source.rename(folder / f"{number}.mp4")
+            work, output = str(folder / f"{number}"), str(folder / f"{number}.color.mp4")
+            plans.append(["plan", str(source), "-o", output, "--work", work, "--recolor"])
+            joins.append(["join", work])
+        started = time.monotonic()
+        plan = list(pool.map(run, plans))
+        lists = [Path(work, "commands.txt").read_text().splitlines() for _, work in joins]
+        pieces = [
+            ["piece", w, str(n)] for (_, w), list_ in zip(joins, lists) for n in range(len(list_))
+        ]
+        piece = list(pool.map(run, pieces))
+        join = list(pool.map(run, joins))
+        measured = time.monotonic() - started
+        start = run(["piece", joins[0][1], "0"])  # the film is joined: nothing but the start
+    total = sum(lengths)
+    alone = len(pieces) - len(lengths)  # pieces with frames before them
+    cost = Cost(
+        color=(sum(piece) - start * len(piece)) / (total + CONTEXT_MINUTES * alone),
+        plan=(sum(plan) - start * len(plan)) / total,
+        join=(sum(join) - start * len(join)) / total,
+        film_mb=0.0,
+        output_mb=0.0,
+    )
+    cluster = Cluster(workers, 1, 1, 1.0, inf, inf, start, is_each_piece_alone=True)
+    predicted = Simulation([Film(float(n), cost) for n in lengths], cluster).run().seconds
+    click.echo(
+        f"{len(pieces)} pieces, {sum(piece) / len(piece):.1f} s each: predicted {predicted:.1f} s, "
+        f"measured {measured:.1f} s, ratio {predicted / measured:.3f}"
+    )
 
 
 if __name__ == "__main__":

@@ -23,9 +23,8 @@ def load(name: str) -> ModuleType:
     return module
 
 
-model = load("farm_model")
-farm = load("farm")
-Cluster, Cost, Film, Simulation = model.Cluster, model.Cost, model.Film, model.Simulation
+model, events, farm = map(load, ("farm_model", "farm_simulation", "farm"))
+Cluster, Cost, Film, Simulation = model.Cluster, model.Cost, model.Film, events.Simulation
 COST = Cost(color=10.0, plan=1.0, join=2.0, film_mb=40.0, output_mb=10.0)
 AROUND = model.CONTEXT_MINUTES * COST.color  # a piece, seconds
 COSTLY = farm.COSTS[1080]

@@ -2,7 +2,7 @@
 
 The work folder has the files of `segments.journal` and `pipeline.plan_file`, and
 
-    farm.json       {"film", "output", "force"}: where they are, as `plan_film` was given them
+    farm.json       {"film", "output"}: where they are, as `plan_film` was given them
     commands.txt    a command for each piece, one a line
     joined.json     {"output", "size", "sha256", "report"}, once the film is joined; only this stays
 """
@@ -100,7 +100,7 @@ def plan_film(
                 run.find_key_frames()
                 run.save()
         output = _absolute(run.plan.path if output is None else output)
-        where = {"film": _absolute(film), "output": output, "force": settings.force}
+        where = {"film": _absolute(film), "output": output}
         _write(folder.folder / _FARM, json.dumps(where))
         numbers = numbers_of([run.segments])
         lines = [f"filmcolor piece {shlex.quote(_absolute(work))} {n}\n" for n in numbers]
@@ -232,7 +232,7 @@ def _where(folder: WorkFolder) -> dict[str, Any]:
     folder.fetch(_FARM)
     try:
         where = json.loads((folder.folder / _FARM).read_text(encoding="utf-8"))
-        return {name: where[name] for name in ("film", "output", "force")}
+        return {name: where[name] for name in ("film", "output")}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise PlanError(f"the plan in {folder.location} cannot be read; plan again") from error
 
@@ -251,7 +251,8 @@ def _take_over(folder: WorkFolder, previous: bytes | None, is_restart: bool) -> 
     Raises OutputError when it has pieces, and may not be replaced. In a shared folder, the journal
     has done that already.
     """
-    if previous is None or previous == (folder.folder / JOURNAL).read_bytes():
+    is_same = previous == (folder.folder / JOURNAL).read_bytes()
+    if previous is None or (is_same and not is_restart):
         return
     if any(map(_is_of_piece, folder.published())) and not is_restart:
         raise OutputError(
@@ -259,11 +260,7 @@ def _take_over(folder: WorkFolder, previous: bytes | None, is_restart: bool) -> 
             "to begin again add --restart, to keep them name a new folder"
         )
     names = [n for n in folder.published() if _is_of_plan(n) or _is_of_piece(n)]
-    if is_remote(folder.location):
-        journal = folder.folder / JOURNAL
-        content = journal.read_bytes()
-        folder.remove(*names)
-        journal.write_bytes(content)
+    folder.unpublish(*names)
 
 
 @contextmanager
