@@ -1,4 +1,4 @@
-"""Does the simulation of `farm.py` predict a real run? Films that two workers of this machine colour.
+"""Does the simulation of `farm.py` predict a real run? Films on two workers of this machine.
 
     python benchmarks/farm_check.py FILM [--workers 2] [--height 120] [--minutes 4,3,2,1]
 

@@ -6,7 +6,8 @@
     ├── OutputError         the result cannot be written            (also OSError)
     │   └── ContainerError  the container cannot hold a stream
     ├── PlanError           a plan is of another film, version or weights, or damaged
-    │   └── MissingPiecesError  pieces of a plan are not finished yet
+    │   ├── MissingPiecesError  pieces of a plan are not finished yet
+    │   └── OtherMachineError   a machine of another kind than the plan's, with --strict-equal
     ├── StorageError        storage is out of reach for now; try again
     ├── WeightsError        weights are missing, broken, or for another network
     ├── SettingsError       an option has a meaningless value       (also ValueError)
@@ -50,6 +51,10 @@ class PlanError(FilmcolorError):
 
 class MissingPiecesError(PlanError):
     """Pieces of a plan are not finished yet."""
+
+
+class OtherMachineError(PlanError):
+    """The machine is of another kind than the one that planned, and all must be equal."""
 
 
 class WeightsError(FilmcolorError):

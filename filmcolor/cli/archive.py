@@ -31,7 +31,13 @@ from filmcolor.cli.options import (
     source_options,
 )
 from filmcolor.cli.progress import BatchProgress
-from filmcolor.cli.run import encoding_options, progress_option, restart_option, strict_option
+from filmcolor.cli.run import (
+    encoding_options,
+    progress_option,
+    restart_option,
+    strict_equal_option,
+    strict_option,
+)
 
 if TYPE_CHECKING:
     from filmcolor.farm.archive import ArchiveSummary
@@ -88,6 +94,7 @@ class _ArchiveCommand(SectionCommand):
     "gone.",
 )
 @restart_option
+@strict_equal_option
 @strict_option
 @log_option
 @progress_option
@@ -99,6 +106,7 @@ def archive(
     force: bool,
     retry: bool,
     restart: bool,
+    strict_equal: bool,
     strict: bool,
     log_path: Path | None,
     progress_format: str,
@@ -125,7 +133,12 @@ def archive(
 
         encoding, tag = pop_encoding(params), not params.pop("no_tag")
         settings = RunSettings(
-            make_color_options(params), encoding, force=force, restart=restart, tag=tag
+            make_color_options(params),
+            encoding,
+            force=force,
+            restart=restart,
+            tag=tag,
+            strict_equal=strict_equal,
         )
         log = EventLog(log_path, is_printed=is_json)
         display = JsonProgress(log) if is_json else BatchProgress(quiet)

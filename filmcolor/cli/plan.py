@@ -24,7 +24,7 @@ from filmcolor.cli.options import (
     rate_options,
     source_options,
 )
-from filmcolor.cli.run import encoding_options, restart_option
+from filmcolor.cli.run import encoding_options, restart_option, strict_equal_option
 
 
 @command()
@@ -46,6 +46,7 @@ from filmcolor.cli.run import encoding_options, restart_option
 @source_options
 @rate_options
 @restart_option
+@strict_equal_option
 @quiet_option
 def plan(
     film: str,
@@ -54,6 +55,7 @@ def plan(
     no_tag: bool,
     force: bool,
     restart: bool,
+    strict_equal: bool,
     as_json: bool,
     quiet: bool,
     **params: Any,
@@ -78,6 +80,7 @@ def plan(
             encoding=encoding,
             force=force,
             restart=restart,
+            strict_equal=strict_equal,
             tag=not no_tag,
         )
     if as_json:

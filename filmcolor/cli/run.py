@@ -110,6 +110,12 @@ restart_option = option(
     section=LONG_RUNS,
     help="Start again instead of continuing an interrupted run.",
 )
+strict_equal_option = option(
+    "--strict-equal",
+    is_flag=True,
+    section=LONG_RUNS,
+    help="Refuse pieces of machines with another kind of processor or other versions of libraries.",
+)
 strict_option = option(
     "--strict",
     is_flag=True,
@@ -129,6 +135,7 @@ _long_run_options = combine(
     jobs_option("Number of processes that colour films, or segments of a single film."),
     engine_options,
     restart_option,
+    strict_equal_option,
     skip_existing_option("Skip films that have an output already."),
     strict_option,
     log_option,
@@ -164,6 +171,7 @@ def run(
     force: bool,
     jobs: int,
     restart: bool,
+    strict_equal: bool,
     skip_existing: bool,
     strict: bool,
     log_path: Path | None,
@@ -203,6 +211,7 @@ def run(
             ),
             "force": force,
             "restart": restart,
+            "strict_equal": strict_equal,
             "tag": not no_tag,
         }
         log = EventLog(log_path, is_printed=is_json)

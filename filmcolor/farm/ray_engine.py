@@ -161,8 +161,8 @@ class _Driver:
         is_busy = any(worker.job is not None for worker in self._fleet.workers)
         if self._fleet.num_usable_nodes or is_busy:
             self._last_worker = time.monotonic()
-        elif self._fleet.last_reason and self._films:
-            raise FilmcolorError(f"no node can colour; {self._fleet.last_reason}")
+        elif self._fleet.fault and self._films:
+            raise FilmcolorError(f"no node can colour; {self._fleet.fault}")
         elif time.monotonic() - self._last_worker > _PATIENCE_SECONDS:
             self._last_worker = time.monotonic()
             _log.warning("no node of the Ray cluster has CPUs for a worker; waiting for one")
@@ -218,7 +218,7 @@ class _Driver:
         elif job == START and isinstance(message, Done):
             self._blame(worker)
         elif job == START and isinstance(message, Lost):
-            self._fleet.rest(worker, f"a worker cannot start: {_last_line(message.reason)}")
+            self._fleet.refuse_start(worker, f"no worker starts: {_last_line(message.reason)}")
 
     def _handle_job(self, worker: Worker, job: _Job, message: object) -> None:
         film = job.film
@@ -264,7 +264,7 @@ class _Driver:
         except FilmcolorError as error:
             self._fail(job.film, error)
             return
-        self._fleet.rest(worker, str(done.error))
+        self._fleet.refuse(worker, str(done.error))
         self._pieces.remove_worker(worker)
         self._put_back(job)
 

@@ -124,7 +124,7 @@ class Planner:
     def take(self) -> list[tuple[Task, Film | FilmcolorError]]:
         """Return the films that are planned now, with the error of those that cannot be."""
         finished = [entry for entry in self._planned if entry[1].done()]
-        self._planned = [entry for entry in self._planned if not entry[1].done()]
+        self._planned = [entry for entry in self._planned if entry not in finished]
         return [(task, _result(future)) for task, future in finished]
 
     def close(self) -> None:

@@ -6,6 +6,7 @@ Workers are placed on a node by name: Ray's own scheduler does not say where one
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -16,7 +17,9 @@ from filmcolor.farm.ray_worker import Done, RayWorker
 
 START = "start"  # the first job of a worker
 _POLL_SECONDS = 2.0  # between two looks at the nodes
-_REST_SECONDS = 60.0  # for a node that cannot open a run, or start a worker
+_REST_SECONDS = 60.0  # for a node that cannot open a run
+_START_REST_SECONDS = 10.0  # for a node that cannot start a worker: it may just be dying
+_MAX_STARTS = 3  # that fail before a node counts as unfit
 _STOP_SECONDS = 10.0  # for workers to clean up before they are killed
 _GPU_DEVICES = "auto", "cuda"
 _log = logging.getLogger(__name__)
@@ -58,7 +61,7 @@ class Fleet:
         device: of the runs, as in ColorOptions.
         cores: CPUs for a worker on a node without GPUs.
         num_usable_nodes: those that may have workers now.
-        last_reason: why the last node was left out.
+        fault: why all nodes are unfit, None while one is not, or there are none.
     """
 
     ray: Any
@@ -66,9 +69,10 @@ class Fleet:
     cores: int
     workers: list[Worker] = field(default_factory=list)
     num_usable_nodes: int = 0
-    last_reason: str = ""
+    fault: str | None = None
     _rests: dict[str, float] = field(default_factory=dict)  # ends by node, monotonic seconds
-    _reported: set[str] = field(default_factory=set)  # hosts whose rest is in the log
+    _num_failed_starts: Counter[str] = field(default_factory=Counter)  # by node
+    _faults: dict[str, str] = field(default_factory=dict)  # by unfit node
     _next_look: float = 0.0
 
     def update(self) -> list[Worker]:
@@ -80,14 +84,17 @@ class Fleet:
         lost = [worker for worker in self.workers if worker.node not in nodes]
         for worker in lost:
             self.remove(worker)
-        self.num_usable_nodes = 0
+        self.num_usable_nodes, faults = 0, []
         for name, node in nodes.items():
             shares = self._shares(node["Resources"])
-            if not shares or self._is_resting(name):
+            if shares and self._is_resting(name):
+                faults.append(self._faults.get(name))
                 continue
-            self.num_usable_nodes += 1
+            self.num_usable_nodes += bool(shares)
             for num_cpus, num_gpus in shares[sum(w.node == name for w in self.workers) :]:
                 self._start(name, node["NodeManagerHostname"], num_cpus, num_gpus)
+        is_unfit = faults and all(faults) and not self.num_usable_nodes
+        self.fault = faults[0] if is_unfit else None
         return lost
 
     def idle(self) -> list[Worker]:
@@ -118,16 +125,27 @@ class Fleet:
                 self.remove(worker)
             elif isinstance(message, (Done, Cancelled)):
                 worker.job = worker.messages = None
-                worker.is_started = True
+                if job == START:
+                    worker.is_started = True
+                    self._num_failed_starts.pop(worker.node, None)
             yield worker, job, message
 
-    def rest(self, worker: Worker, reason: str) -> None:
-        """Give the node of a worker no jobs for a while."""
-        self._rests[worker.node] = time.monotonic() + _REST_SECONDS
-        self._next_look, self.last_reason = 0.0, f"node {worker.host}: {reason}"
-        if worker.host not in self._reported:
-            self._reported.add(worker.host)
-            _log.warning("%s; it is left out for now", self.last_reason)
+    def refuse(self, worker: Worker, fault: str) -> None:
+        """Leave out the node of a worker for a while: it lacks something, say a shared folder."""
+        self._rest(worker, _REST_SECONDS, fault)
+
+    def refuse_start(self, worker: Worker, fault: str) -> None:
+        """Leave out the node of a worker that could not start, for a while."""
+        self._num_failed_starts[worker.node] += 1
+        is_unfit = self._num_failed_starts[worker.node] >= _MAX_STARTS
+        self._rest(worker, _START_REST_SECONDS, fault if is_unfit else None)
+
+    def _rest(self, worker: Worker, num_seconds: float, fault: str | None) -> None:
+        self._rests[worker.node] = time.monotonic() + num_seconds
+        self._next_look = 0.0
+        if fault and worker.node not in self._faults:
+            self._faults[worker.node] = f"node {worker.host}: {fault}"
+            _log.warning("%s; it is left out for now", self._faults[worker.node])
 
     def cancel(self, workers: Iterable[Worker]) -> None:
         """Ask workers to stop between two frames; those that cannot go on to their end."""

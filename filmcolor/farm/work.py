@@ -21,6 +21,7 @@ from filmcolor.errors import (
     ContainerError,
     InputError,
     MissingPiecesError,
+    OtherMachineError,
     OutputError,
     PlanError,
     SettingsError,
@@ -74,6 +75,7 @@ def plan_film(
     force: bool = False,
     restart: bool = False,
     tag: bool = True,
+    strict_equal: bool = False,
 ) -> PlannedFilm:
     """Plan a film in a work folder that all machines can reach, and return the plan.
 
@@ -83,7 +85,13 @@ def plan_film(
     Raises a FilmcolorError when the film cannot be coloured with these settings.
     """
     settings = RunSettings(
-        options or ColorOptions(), encoding or Encoding(), time_range, force, restart, tag
+        options or ColorOptions(),
+        encoding or Encoding(),
+        time_range,
+        force,
+        restart,
+        tag,
+        strict_equal,
     )
     if output is None and is_remote(film):
         raise SettingsError(f"{film} is in S3; name the output with -o")
@@ -196,7 +204,7 @@ def is_temporary(error: BaseException) -> bool:
 
     Not so for another film, other weights or versions, and films that cannot be coloured.
     """
-    if isinstance(error, (StorageError, MissingPiecesError, MemoryError)):
+    if isinstance(error, (StorageError, MissingPiecesError, OtherMachineError, MemoryError)):
         return True
     if isinstance(error, OutputError):
         return not isinstance(error, ContainerError)

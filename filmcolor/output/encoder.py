@@ -15,7 +15,7 @@ from av.container import OutputContainer
 from filmcolor.errors import SettingsError
 from filmcolor.output.hdr import hdr_options
 from filmcolor.output.image_formats import IMAGE_SEQUENCE
-from filmcolor.output.options import OutputPlan
+from filmcolor.output.options import NUM_ENCODER_THREADS, OutputPlan
 from filmcolor.output.stereo import stereo_mode
 from filmcolor.types.film import FilmInfo
 from filmcolor.types.frames import ColorFrame, Plane
@@ -26,7 +26,7 @@ from filmcolor.video.side_data import FrameFactory
 
 _SUBSAMPLINGS = {"420": SUBSAMPLING_420, "422": SUBSAMPLING_422, "444": SUBSAMPLING_444}
 _ALPHA_ENCODERS = frozenset({"ffv1", "prores_ks"})  # others' alpha few players show
-_IMAGE_THREADS = 4  # each has a whole frame: 100 MB in 4K floating point
+_FRAME_THREAD_ENCODERS = frozenset({"libx264"})  # PyAV's default makes a slice for each thread
 _FIELD_ENCODERS = frozenset({"libx264", "prores_ks", "mpeg2video"})  # code a frame as two fields
 
 
@@ -191,8 +191,9 @@ def add_video_stream(output: OutputContainer, info: FilmInfo, plan: OutputPlan) 
     if is_coded_as_fields(info, plan):
         context.flags |= Flags.interlaced_dct | Flags.interlaced_me
     context.flags |= Flags.frame_duration  # packets last as long as their frames, not 1 / rate
-    if plan.format == IMAGE_SEQUENCE:
-        context.thread_type, context.thread_count = "FRAME", _IMAGE_THREADS
+    context.thread_count = NUM_ENCODER_THREADS
+    if plan.format == IMAGE_SEQUENCE or plan.codec in _FRAME_THREAD_ENCODERS:
+        context.thread_type = "FRAME"
     if output.format.name in ("matroska", "webm") and (mode := stereo_mode(info)):
         stream.metadata["stereo_mode"] = mode
     if info.orientation.matrix:

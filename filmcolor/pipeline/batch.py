@@ -50,6 +50,7 @@ def colorize(
     force: bool = False,
     restart: bool = False,
     tag: bool = True,
+    strict_equal: bool = False,
     progress: Progress | None = None,
     colorizer: Colorizer | None = None,
     profiler: Profiler | None = None,
@@ -62,6 +63,7 @@ def colorize(
     finished are reused, unless `restart`. `jobs`: processes that colour the film's segments of
     about a minute each; a script that uses more than one must run under
     `if __name__ == "__main__":`. `tag`: say in the output's metadata that its colour was added.
+    `strict_equal`: refuse segments of machines with other kernels or library versions.
     `progress(done, total)` is called after every frame; total is None where it is unknown.
     `colorizer`: loaded weights with their own options; with several jobs only its options are used.
     `profiler`: measures the stages, with one job only. `engine`: colours the film elsewhere than
@@ -70,7 +72,9 @@ def colorize(
     """
     check_jobs(jobs)
     options = (colorizer.options if colorizer else options) or ColorOptions()
-    settings = RunSettings(options, encoding or Encoding(), time_range, force, restart, tag)
+    settings = RunSettings(
+        options, encoding or Encoding(), time_range, force, restart, tag, strict_equal
+    )
     if engine:
         return _color_with(engine, film, output, settings, progress)
     if jobs == 1:
@@ -97,6 +101,7 @@ def colorize_many(
     force: bool = False,
     restart: bool = False,
     tag: bool = True,
+    strict_equal: bool = False,
     skip_existing: bool = False,
     progress: FilmProgress | None = None,
     finished: Finished | None = None,
@@ -115,7 +120,13 @@ def colorize_many(
     """
     check_jobs(jobs)
     settings = RunSettings(
-        settle(options or ColorOptions()), encoding or Encoding(), time_range, force, restart, tag
+        settle(options or ColorOptions()),
+        encoding or Encoding(),
+        time_range,
+        force,
+        restart,
+        tag,
+        strict_equal,
     )
     if jobs > 1:
         check_model(settings.options)

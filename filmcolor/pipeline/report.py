@@ -1,16 +1,20 @@
 """The report of a run: speed, damaged frames, and shots that kept or lost their own chroma."""
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
+from filmcolor.network.machine import KERNELS
 from filmcolor.output.image_formats import is_image_output
 from filmcolor.timecodes import format_timecode
 from filmcolor.types.film import FilmInfo, Part
 from filmcolor.types.frames import COLORED, DAMAGED, RETIMED, TINTED
 from filmcolor.video.frame_index import FrameIndex
 
+# measured, see docs/farm.md
+_SEAMS = "colours differ a little where they meet; --strict-equal refuses that"
 _MAX_RUNS = 5  # of frames that a line lists
 
 
@@ -46,6 +50,24 @@ def describe_verification(report: Report) -> str:
         f"compared with the film: {report.num_frames} frames at their times, the pixel shape, the "
         "chapters and every copied packet are the film's"
     )
+
+
+def describe_machines(machines: Sequence[Mapping[str, str]]) -> tuple[str, ...]:
+    """Return a line when the pieces of a film were coloured on machines of several kinds.
+
+    `machines`: of each piece, see `network.machine`.
+    """
+    kinds = Counter(machine.get(KERNELS, "unknown") for machine in machines)
+    versions = {
+        tuple((name, value) for name, value in machine.items() if name != KERNELS)
+        for machine in machines
+    }
+    if len(kinds) > 1:
+        names = ", ".join(f"{name}: {num}" for name, num in sorted(kinds.items()))
+        return (f"its pieces were coloured on machines of {len(kinds)} kinds ({names}); {_SEAMS}",)
+    if len(versions) > 1:
+        return (f"its pieces were coloured with several versions of libraries; {_SEAMS}",)
+    return ()
 
 
 def describe_damage(

@@ -6,17 +6,18 @@ several, pays for the frames around its range.
 """
 
 import shutil
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import filmcolor.weights as weights_store
-from filmcolor.errors import InputError, PlanError, VerifyError
+from filmcolor.errors import InputError, OtherMachineError, PlanError, VerifyError
 from filmcolor.files import atomic_write, check_target
 from filmcolor.guidance.colored_film import check_output
 from filmcolor.guidance.guidance import Guidance
 from filmcolor.guidance.references import digest_of
+from filmcolor.network.machine import differences, machine_record
 from filmcolor.output.captions import describe_captions, sidecar_paths
 from filmcolor.output.encoder import av_versions
 from filmcolor.output.image_formats import IMAGE_SEQUENCE
@@ -33,6 +34,7 @@ from filmcolor.pipeline.report import (
     Report,
     describe_chroma_classes,
     describe_damage,
+    describe_machines,
     describe_times,
 )
 from filmcolor.runtime.profiler import Profiler
@@ -62,6 +64,7 @@ class RunSettings:
     force: bool = False  # replace an existing output
     restart: bool = False  # discard the segments of an interrupted run
     tag: bool = True  # say in the output's metadata that its colour was added
+    strict_equal: bool = False  # refuse machines of other kinds than this one
 
 
 @dataclass(slots=True, eq=False)
@@ -79,6 +82,7 @@ class Run:
     weights: str  # digest
     is_restart: bool
     source_state: tuple[int, int] | None  # changes when the film's file does
+    machine: Mapping[str, str] | None = None  # that all must be like, None if any will do
 
     @classmethod
     def prepare(
@@ -129,6 +133,7 @@ class Run:
             weights=weights,
             is_restart=settings.restart,
             source_state=state,
+            machine=machine_record(options.device) if settings.strict_equal else None,
         )
 
     @classmethod
@@ -168,6 +173,7 @@ class Run:
             weights=plan["networks"]["weights"],
             is_restart=False,
             source_state=file_state(info.path),
+            machine=plan["machine"],
         )
 
     def save(self) -> None:
@@ -193,6 +199,7 @@ class Run:
                 "guidance": replace(self.guidance, model_folder=None),
                 "options": options,
                 "segments": tuple(self.segments),
+                "machine": self.machine,
             },
         )
 
@@ -256,8 +263,22 @@ class Run:
         frames: Lookahead[ColorFrame],
         profiler: Profiler | None = None,
     ) -> Iterator[ColorFrame]:
-        """Write consecutive segments; yield each frame once the encoder has it."""
-        return write_segments(self.journal, segments, frames, self.info, self.plan, profiler)
+        """Write consecutive segments; yield each frame once the encoder has it.
+
+        Raises OtherMachineError when all machines must be of the kind of the plan's.
+        """
+        machine = machine_record(self.options.device)
+        self._check_machine(machine)
+        return write_segments(
+            self.journal, segments, frames, self.info, self.plan, machine, profiler
+        )
+
+    def _check_machine(self, machine: Mapping[str, str]) -> None:
+        if self.machine is not None and (changes := differences(machine, self.machine)):
+            raise OtherMachineError(
+                f"this machine has {', '.join(changes)}, and with --strict-equal all must be as "
+                "the one that planned; use one that is"
+            )
 
     def segment(self, number: int) -> Segment:
         """Return a segment by its number; raises PlanError when there is none."""
@@ -312,6 +333,7 @@ class Run:
         has_captions = any(segment.has_captions for segment in done)
         notes = (
             *self.guidance.notes,
+            *describe_machines([segment.machine for segment in done]),
             *describe_chroma_classes(self.info, frames, classes, kept),
             *describe_captions(self.info, self.plan, self.part, has_captions),
         )
@@ -369,6 +391,7 @@ class Run:
             "options": plan.options,
             "pixel format": plan.pix_fmt,
             "frames": [self.part.first, self.part.stop],
+            "machines like": ", ".join((self.machine or {}).values()),
         }
         return Identity(identify_source(self.info.path), settings)
 

@@ -6,7 +6,7 @@
                         "segments": [[number, first, stop], ...]}
         000003.nut      a finished segment: a closed group of pictures, the picture alone
         000003.json     its content: {"pts", "end_pts", "delay", "format", "faults",
-                        "chroma_classes", "has_captions"}, the fields of `FinishedSegment`
+                        "chroma_classes", "has_captions", "machine"}, as `FinishedSegment`
         *.TOKEN.partial a file that a process is writing, with a random token of its own
 
 A segment is finished when its JSON file exists. That file is written last, after the segment itself
@@ -26,7 +26,7 @@ import secrets
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -70,6 +70,7 @@ class FinishedSegment:
     faults: tuple[tuple[int, str], ...] = ()  # (pts, fault) of damaged frames
     chroma_classes: tuple[tuple[str, int], ...] = ()  # runs (class, number of frames) in order
     has_captions: bool = False  # in some of its frames
+    machine: Mapping[str, str] = field(default_factory=dict)  # that coloured it: `network.machine`
 
     @property
     def classes_of_frames(self) -> tuple[str, ...]:

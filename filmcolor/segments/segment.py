@@ -7,8 +7,9 @@ the encoder's start.
 """
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from fractions import Fraction
 from itertools import count, groupby, islice
 from pathlib import Path
@@ -78,9 +79,12 @@ def write_segments(
     frames: Lookahead[ColorFrame],
     info: FilmInfo,
     plan: OutputPlan,
+    machine: Mapping[str, str],
     profiler: Profiler | None = None,
 ) -> Iterator[ColorFrame]:
     """Write consecutive segments; yield each of their frames once the encoder has it.
+
+    `machine`: what colours them, see `network.machine`.
 
     Each segment is finished, and survives whatever ends the run, before the next one begins. The
     first frame after the last segment is not taken.
@@ -93,7 +97,7 @@ def write_segments(
                     break
                 writer.write(next(frames))
                 yield frame
-            journal.keep(segment, partial, writer.finish())
+            journal.keep(segment, partial, replace(writer.finish(), machine=machine))
 
 
 def read_segment(path: Path) -> Iterator[tuple[av.Packet, Fraction]]:
