@@ -39,7 +39,7 @@ def machine_record(device_name: str) -> dict[str, str]:
 def differences(record: Mapping[str, str], other: Mapping[str, str]) -> list[str]:
     """Return what differs between two records: "AVX2 (not AMX)", "PyTorch 2.9 (not 2.14)"."""
     lines = []
-    for name in sorted({*record, *other}, key=lambda name: name != KERNELS):
+    for name in sorted({*record, *other}, key=lambda name: (name != KERNELS, name)):
         this, that = record.get(name, "unknown"), other.get(name, "unknown")
         if this != that:
             lines.append(f"{'' if name == KERNELS else f'{name} '}{this} (not {that})")
