@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import filmcolor.weights as weights_store
-from filmcolor.errors import FilmcolorError
+from filmcolor.errors import FilmcolorError, OtherMachineError
 from filmcolor.farm.work import is_temporary
 from filmcolor.pipeline.colorizer import Colorizer
 from filmcolor.pipeline.options import ColorOptions
@@ -27,8 +27,8 @@ _log = logging.getLogger(__name__)
 class Done:
     """The last message of a job.
 
-    `num_frames`: that were coloured, 0 if that was done before. `is_refused`: the run could not
-    even be opened on this node. `is_temporary`: see `farm.work.is_temporary`.
+    `num_frames`: that were coloured, 0 if that was done before. `is_refused`: this node cannot
+    work for the run at all. `is_temporary`: see `farm.work.is_temporary`.
     """
 
     num_frames: int = 0
@@ -121,7 +121,11 @@ class RayWorker:
 def _failed(error: Exception, folder: Path) -> Done:
     """Return the message of a job that failed; the traceback of a bug goes to the worker's log."""
     if isinstance(error, FilmcolorError):
-        return Done(error=without_traceback(error), is_temporary=is_temporary(error))
+        return Done(
+            error=without_traceback(error),
+            is_refused=isinstance(error, OtherMachineError),
+            is_temporary=is_temporary(error),
+        )
     _log.exception("%s", folder)
     reason = " ".join(f"{type(error).__name__} {error}".split())
     text = f"{reason}; the traceback is in the logs of Ray's workers"

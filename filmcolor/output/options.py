@@ -42,11 +42,13 @@ class Purpose:
 
 
 # Threads of the picture's encoder, the same on every machine: with other numbers x264, x265 and
-# FFmpeg's own encoders make other files, and by default they take the machine's number of cores.
-# 4 against the automatic number of 2 cores, in turns: x264 takes 0.8 to 1.07 times as long, files
-# are 1.3 to 2.6 % smaller (frame threads need no slices), x265 and the others are as before. On
-# many cores other stages limit the pace; x265 has a pool of threads besides (see `add_video_stream`).
+# FFmpeg's own encoders make other files, and by default they take the number of cores.
+# Against the automatic numbers of 2 cores, in turns on two films: x264 takes 0.8 to 1.07 times as
+# long and its files are 1.3 to 2.6 % smaller, as its threads code other frames instead of slices;
+# x265 takes 0.8 to 1.0 times as long, for the same sizes. More would use cores that the other
+# stages, which limit the pace of large machines, and other processes need.
 NUM_ENCODER_THREADS = 4
+_X265_POOL = 6  # threads that code rows of frames; from 4 up its search for motion is another
 
 # MP4 comes before MKV: MP4 keeps any clock, MKV only milliseconds. No purpose chooses NVENC: at
 # one size of file it encodes worse than x264; `--codec h264_nvenc` selects it.
@@ -77,7 +79,10 @@ _CODEC_OPTIONS = {
     # by default x264 analyses by approximations of each instruction set; those of AVX-512 read past
     # a row of macroblocks (mbtree_propagate_list), so that each run may give another file
     "libx264": {"x264-params": "cpu-independent=1"},
-    "libx265": {"x265-params": "log-level=error", "a53cc": "1"},  # with captions, as libx264 does
+    "libx265": {
+        "x265-params": f"log-level=error:pools={_X265_POOL}",
+        "a53cc": "1",  # with captions, as libx264 does
+    },
     "ffv1": {"level": "3", "slicecrc": "1"},  # version 3: slices, each with a checksum
     "exr": {"format": "half", "compression": "zip16"},
     "png": {"pred": "mixed", "compression_level": "3"},  # 6 takes three times as long for 0.3 %
