@@ -133,12 +133,16 @@ def test_help_names_every_command(typed: Type) -> None:
 
 
 def test_help_tells_the_defaults_that_hold() -> None:
+    from filmcolor.farm.ray_engine import CORES
+
+    others = {"cores": CORES}
     for option in cli.commands["run"].params:
         match = re.search(r"\[default: (.+)\]$", getattr(option, "help", None) or "")
         if match:
             default = match[1].partition(";")[0]  # "1.15; with --model 1"
             holder = ColorOptions().grade if option.name == "saturation" else ColorOptions()
-            assert default == str(getattr(holder, option.name)), option.name
+            value = others.get(str(option.name)) or getattr(holder, option.name)
+            assert default == str(value), option.name
 
 
 def test_help_groups_what_a_person_can_scan(typed: Type) -> None:
@@ -147,7 +151,9 @@ def test_help_groups_what_a_person_can_scan(typed: Type) -> None:
         *("Output", "Range", "Colours", "References", "Film", "Long runs", "General"),
     ]
     headings = re.findall(r"^(\w[\w ]*):$", typed("--help").out, re.MULTILINE)
-    assert headings == ["Options", "Colour a film", "Look first", "Measure", "Train"]
+    assert headings == [
+        *("Options", "Colour a film", "On many machines", "Look first", "Measure", "Train"),
+    ]
     assert "\nOptions:\n" in typed("verify", "--help").out
 
 
@@ -315,7 +321,14 @@ def test_quiet_runs_print_nothing(
         pytest.skip(f"this PyAV has no {codec}")
     out = tmp_path / "out.mkv"
     words = ["run", make_film(), "-o", out, "--codec", codec, "-q", *option_words]
-    assert typed(*words) == Typed(0, "", "")
+    if (
+        codec == "libsvtav1"
+    ):  # reads its settings once in a process: another test may have been first
+        command = [sys.executable, "-m", "filmcolor", *map(str, words)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_SECONDS)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    else:
+        assert typed(*words) == Typed(0, "", "")
     assert out.exists()
 
 

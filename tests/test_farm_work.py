@@ -15,6 +15,7 @@ import media
 import numpy as np
 import pytest
 from hypothesis import given
+from hypothesis import settings as settings_of_hypothesis
 from hypothesis import strategies as st
 
 from filmcolor.cli.main import main
@@ -310,6 +311,7 @@ def test_a_plan_makes_nothing_but_dataclasses_of_filmcolor(tmp_path: Path) -> No
             plan_file.read_plan(tmp_path)
 
 
+@settings_of_hypothesis(deadline=None)
 @given(
     st.recursive(
         st.none()
