@@ -31,10 +31,10 @@ def join(work: str, film: str | None, as_json: bool, quiet: bool) -> None:
 
         try:
             joined = join_film(work, film=film)
-        except (FilmcolorError, MemoryError) as error:
+        except (FilmcolorError, MemoryError, RuntimeError) as error:
             if not is_temporary(error):
                 raise
-            message = str(error) or "out of memory"
+            message = str(error) if isinstance(error, FilmcolorError) else "out of memory"
             click.echo(escape_controls(f"filmcolor: {message}"), err=True)
             click.get_current_context().exit(EXIT_RETRY)
     if as_json:

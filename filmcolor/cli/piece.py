@@ -37,10 +37,10 @@ def piece(work: str, number: int, film: str | None, quiet: bool) -> None:
         try:
             with progress_bar(quiet, Path(f"piece {number}")) as progress:
                 is_new = color_piece(work, number, film=film, progress=progress)
-        except (FilmcolorError, MemoryError) as error:
+        except (FilmcolorError, MemoryError, RuntimeError) as error:
             if not is_temporary(error):
                 raise
-            message = str(error) or "out of memory"
+            message = str(error) if isinstance(error, FilmcolorError) else "out of memory"
             click.echo(escape_controls(f"filmcolor: {message}; try again"), err=True)
             click.get_current_context().exit(EXIT_RETRY)
     print_line(f"piece {number} of {work} is done{'' if is_new else ' already'}", quiet)

@@ -92,7 +92,8 @@ def open_work(location: str | Path, *, create: bool = False) -> Iterator[WorkFol
     if create:
         make_folder(folder)
     elif not folder.is_dir():
-        raise InputError(f"{folder}: no such folder; `filmcolor plan` makes it")
+        message = f"{folder}: no such folder; `filmcolor plan` makes it"
+        raise InputError(message) from FileNotFoundError(folder)
     yield WorkFolder(location, folder)
 
 

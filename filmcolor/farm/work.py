@@ -37,6 +37,7 @@ from filmcolor.farm.storage import (
     open_work,
 )
 from filmcolor.files import atomic_write
+from filmcolor.output.image_names import has_images
 from filmcolor.output.options import Encoding
 from filmcolor.pipeline.colorizer import Colorizer
 from filmcolor.pipeline.options import ColorOptions
@@ -44,7 +45,7 @@ from filmcolor.pipeline.pieces import PieceColorizer, numbers_of
 from filmcolor.pipeline.plan_file import PLAN, PLAN_FILES
 from filmcolor.pipeline.report import Report
 from filmcolor.pipeline.run import Run, RunSettings
-from filmcolor.segments.journal import JOINED, JOURNAL
+from filmcolor.segments.journal import JOINED, JOURNAL, Segment
 from filmcolor.types.film import WHOLE, TimeRange
 
 _FARM, COMMANDS = "farm.json", "commands.txt"
@@ -97,6 +98,9 @@ def plan_film(
         raise SettingsError(f"{film} is in S3; name the output with -o")
     if output is not None:
         check_free(output, force=force)
+    for path in (film, output):
+        if path is not None and _is_inside(path, work):
+            raise OutputError(f"{path} is in the work folder {work}; name a folder of its own")
     with open_work(work, create=True) as folder:
         if JOINED in folder.published():
             raise OutputError(f"{work}: its film is joined already; name a new folder")
@@ -108,14 +112,14 @@ def plan_film(
                 run.find_key_frames()
                 run.save()
         output = _absolute(run.plan.path if output is None else output)
-        where = {"film": _absolute(film), "output": output}
+        where = {"film": _absolute(film), "output": output, "replaces": _state(output)}
         _write(folder.folder / _FARM, json.dumps(where))
         numbers = numbers_of([run.segments])
         lines = [f"filmcolor piece {shlex.quote(_absolute(work))} {n}\n" for n in numbers]
         _write(folder.folder / COMMANDS, "".join(lines))
         names = [path.name for path in folder.folder.iterdir() if _is_of_plan(path.name)]
         folder.publish(*sorted(names, key=lambda name: name == PLAN))  # last: it says all is there
-        missing = tuple(n for n in numbers if not _is_published(folder, n))
+        missing = tuple(s.number for s in run.segments if not _is_done(folder, run, s))
         return PlannedFilm(output, str(work), len(numbers), run.num_frames, missing)
 
 
@@ -138,12 +142,15 @@ def color_piece(
         film = film or _where(folder)["film"]
         with _open_run(folder, film) as run:
             piece = run.segment(number)
-            if _is_published(folder, number):
+            if _is_done(folder, run, piece):
                 return False
             total = None if piece.stop is None else piece.stop - piece.first
             with PieceColorizer(Colorizer(run.options)) as pieces:
                 pieces.color(run, piece, lambda done: progress and progress(done, total))
-        folder.publish(*_names_of(folder.folder, number))
+        names = _names_of(folder.folder, number)
+        if folder.published().intersection(names) and is_remote(work):
+            folder.unpublish(*names)  # of another plan
+        folder.publish(*names)
         return True
 
 
@@ -158,29 +165,53 @@ def join_film(work: str | Path, *, film: str | Path | None = None) -> dict[str, 
         if JOINED in folder.published():
             folder.fetch(JOINED)
             joined: dict[str, Any] = json.loads((folder.folder / JOINED).read_text("utf-8"))
+            if not is_remote(joined["output"]) and not _exists(joined["output"]):
+                raise PlanError(
+                    f"{joined['output']} was joined, and is gone; plan it again in a new folder"
+                )
+            _remove_pieces(folder)  # a join that was killed may have left them
             return joined
         where = _where(folder)
         with (
             _local_output(where["output"]) as output,
             _open_run(folder, film or where["film"]) as run,
         ):
-            numbers = [segment.number for segment in run.segments]
-            missing = [number for number in numbers if not _is_published(folder, number)]
+            missing = [s.number for s in run.segments if not _is_done(folder, run, s)]
             if missing:
                 raise MissingPiecesError(
-                    f"{len(missing)} of {len(numbers)} pieces of {work} are missing: "
+                    f"{len(missing)} of {len(run.segments)} pieces of {work} are missing: "
                     f"{format_numbers(missing)}; colour them, then join again"
                 )
             folder.fetch(*(name for name in folder.published() if _is_of_piece(name)))
             run.set_output(output)
             with run.journal:
+                _check_output(folder, where)
                 report = _finish(run, where["output"])
             joined = _describe(report, where["output"])
             _write(folder.folder / JOINED, json.dumps(joined))
         folder.publish(JOINED)
-        folder.remove(*(n for n in folder.published() if _is_of_piece(n) or _is_of_plan(n)))
+        _remove_pieces(folder)
         run.journal.remove()
         return joined
+
+
+def _check_output(folder: WorkFolder, where: dict[str, Any]) -> None:
+    """Raise OutputError when another file has come to the output's place since the plan.
+
+    From here on, a file there is this join's own; it may be killed and repeated.
+    """
+    output = where["output"]
+    if not where.get("is_joining"):
+        if _state(output) not in (None, where["replaces"]):
+            raise OutputError(f"{output} was not there when this was planned; move it away")
+        if not is_remote(folder.location):
+            _write(folder.folder / _FARM, json.dumps({**where, "is_joining": True}))
+    for path in folder.folder.glob("joined.*.partial"):  # of joins that were killed
+        path.unlink(missing_ok=True)
+
+
+def _remove_pieces(folder: WorkFolder) -> None:
+    folder.remove(*(n for n in folder.published() if _is_of_piece(n) or _is_of_plan(n)))
 
 
 def _finish(run: Run, output: str) -> Report:
@@ -206,6 +237,8 @@ def is_temporary(error: BaseException) -> bool:
     """
     if isinstance(error, (StorageError, MissingPiecesError, OtherMachineError, MemoryError)):
         return True
+    if isinstance(error, RuntimeError):  # of PyTorch
+        return "allocate" in str(error) or "out of memory" in str(error)
     if isinstance(error, OutputError):
         return not isinstance(error, ContainerError)
     return isinstance(error, InputError) and isinstance(error.__cause__, OSError)
@@ -240,7 +273,7 @@ def _where(folder: WorkFolder) -> dict[str, Any]:
     folder.fetch(_FARM)
     try:
         where = json.loads((folder.folder / _FARM).read_text(encoding="utf-8"))
-        return {name: where[name] for name in ("film", "output")}
+        return {name: where.get(name) for name in ("film", "output", "replaces", "is_joining")}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise PlanError(f"the plan in {folder.location} cannot be read; plan again") from error
 
@@ -293,8 +326,37 @@ def _is_of_piece(name: str) -> bool:
     return name[:6].isdigit() and name[6:7] == "."
 
 
-def _is_published(folder: WorkFolder, number: int) -> bool:
-    return f"{number:06d}.json" in folder.published()
+def _is_done(folder: WorkFolder, run: Run, piece: Segment) -> bool:
+    """Return whether a piece of this plan, not of an earlier one, is finished."""
+    name = f"{piece.number:06d}.json"
+    if name not in folder.published():
+        return False
+    if not is_remote(folder.location):
+        return run.journal.is_finished(piece)
+    folder.fetch(name)
+    return run.journal.is_finished(piece, needs_media=False)
+
+
+def _is_inside(path: str | Path, work: str | Path) -> bool:
+    if is_remote(path) or is_remote(work):
+        return False
+    return Path(path).resolve().parent == Path(work).resolve()
+
+
+def _exists(output: str) -> bool:
+    """Return whether an output is there; of images, the folder."""
+    return Path(output).exists() or has_images(Path(output))
+
+
+def _state(output: str) -> list[int] | None:
+    """Return what changes when an output does, None without one; of S3 nothing."""
+    if is_remote(output):
+        return None
+    try:
+        state = Path(output).stat()
+    except OSError:
+        return None
+    return [state.st_size, state.st_mtime_ns]
 
 
 def _names_of(folder: Path, number: int) -> list[str]:
@@ -319,4 +381,4 @@ def _describe(report: Report, output: str) -> dict[str, Any]:
 
 def _write(path: Path, text: str) -> None:
     with atomic_write(path, durable=True) as partial:
-        partial.write_text(text, encoding="utf-8")
+        partial.write_text(text, encoding="utf-8", errors="surrogateescape")

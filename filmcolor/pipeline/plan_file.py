@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from filmcolor.errors import PlanError
+from filmcolor.errors import PlanError, StorageError
 from filmcolor.files import atomic_write
 from filmcolor.output.encoder import av_versions
 from filmcolor.version import __version__
@@ -61,7 +61,9 @@ def read_plan(folder: Path) -> dict[str, Any]:
         planned = content["versions"]
     except FileNotFoundError as error:
         raise PlanError(f"{folder} holds no plan; make one with `filmcolor plan`") from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except OSError as error:
+        raise _unreadable(folder, error) from error
+    except (ValueError, KeyError, TypeError) as error:
         raise _damaged(folder) from error
     changes = [
         f"{name} {planned.get(name)} (here {version})"
@@ -79,7 +81,9 @@ def read_plan(folder: Path) -> dict[str, Any]:
             raise _damaged(folder)
         with np.load(io.BytesIO(packed), allow_pickle=False) as arrays:
             values: dict[str, Any] = _decode(content["plan"], arrays)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError) as error:
+    except OSError as error:
+        raise _unreadable(folder, error) from error
+    except (ValueError, KeyError, TypeError, AttributeError, EOFError) as error:
         raise _damaged(folder) from error
     return values
 
@@ -87,6 +91,10 @@ def read_plan(folder: Path) -> dict[str, Any]:
 def _digest(encoded: Any, packed: bytes) -> str:
     """Return the SHA-256 of a plan: of its JSON and its file of arrays."""
     return hashlib.sha256(json.dumps(encoded).encode() + packed).hexdigest()
+
+
+def _unreadable(folder: Path, error: OSError) -> StorageError:
+    return StorageError(f"the plan in {folder} cannot be read now ({error.strerror}); try again")
 
 
 def _damaged(folder: Path) -> PlanError:

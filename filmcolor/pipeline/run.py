@@ -38,7 +38,14 @@ from filmcolor.pipeline.report import (
     describe_times,
 )
 from filmcolor.runtime.profiler import Profiler
-from filmcolor.segments.journal import Identity, Journal, Segment, explain_resume, identify_source
+from filmcolor.segments.journal import (
+    FinishedSegment,
+    Identity,
+    Journal,
+    Segment,
+    explain_resume,
+    identify_source,
+)
 from filmcolor.segments.segment import Lookahead, split_into_segments, write_segments
 from filmcolor.types.film import WHOLE, FilmInfo, Part, TimeRange
 from filmcolor.types.frames import ColorFrame
@@ -151,6 +158,11 @@ class Run:
                 f"{info.path} is not the film that {folder} was planned for; "
                 "put that back, or plan again"
             )
+        for path, source in plan["colored_films"]:
+            if identify_source(path) != source:
+                raise PlanError(
+                    f"{path} is not as it was when {folder} was planned; put it back, or plan again"
+                )
         if kept := next(folder.glob(f"{_KEPT_WEIGHTS}.*"), None):
             options = replace(options, weights=str(kept))
         found = {"weights": _digest_of(options), **model_identity(options)}
@@ -161,6 +173,8 @@ class Run:
             )
         if options.model:
             guidance = replace(guidance, model_folder=folder)
+        journal = Journal(plan["output"].path, folder)
+        journal.identity = plan["identity"]
         return cls(
             info=info,
             plan=plan["output"],
@@ -168,7 +182,7 @@ class Run:
             index=plan["index"],
             guidance=guidance,
             options=options,
-            journal=Journal(plan["output"].path, folder),
+            journal=journal,
             segments=plan["segments"],
             weights=plan["networks"]["weights"],
             is_restart=False,
@@ -187,6 +201,12 @@ class Run:
             weights = weights_store.find(options.weights)
             with atomic_write(folder / f"{_KEPT_WEIGHTS}{weights.suffix}") as partial:
                 shutil.copyfile(weights, partial)
+        if options.model:
+            options = replace(options, model=str(Path(options.model).absolute()))
+        films = tuple(
+            replace(film, info=replace(film.info, path=film.info.path.absolute()))
+            for film in self.guidance.colored_films
+        )
         write_plan(
             folder,
             {
@@ -196,8 +216,10 @@ class Run:
                 "output": replace(self.plan, path=self.plan.path.absolute()),
                 "part": self.part,
                 "index": self.index,
-                "guidance": replace(self.guidance, model_folder=None),
+                "guidance": replace(self.guidance, model_folder=None, colored_films=films),
+                "colored_films": tuple((f.info.path, identify_source(f.info.path)) for f in films),
                 "options": options,
+                "identity": self.journal.identity,
                 "segments": tuple(self.segments),
                 "machine": self.machine,
             },
@@ -273,6 +295,16 @@ class Run:
             self.journal, segments, frames, self.info, self.plan, machine, profiler
         )
 
+    def _check_machines(self, finished: Mapping[int, FinishedSegment]) -> None:
+        if self.machine is None:
+            return
+        others = [n for n, s in sorted(finished.items()) if differences(s.machine, self.machine)]
+        if others:
+            raise OtherMachineError(
+                f"pieces {', '.join(map(str, others))} are of other machines than the one that "
+                f"planned; delete them in {self.journal.folder}, and colour them again"
+            )
+
     def _check_machine(self, machine: Mapping[str, str]) -> None:
         if self.machine is not None and (changes := differences(machine, self.machine)):
             raise OtherMachineError(
@@ -317,6 +349,7 @@ class Run:
         done = [finished[number] for number in sorted(finished)]
         if not any(segment.pts for segment in done):
             raise InputError(f"{self.info.path}: none of the frames asked for can be decoded")
+        self._check_machines(finished)
         classes = [name for segment in done for name in segment.classes_of_frames]
         kept = self.options.kept_classes
         is_colored = bool(set(classes) - kept)

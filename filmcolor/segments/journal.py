@@ -26,7 +26,7 @@ import secrets
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -46,7 +46,7 @@ JOURNAL, _LOCK = "journal.json", "lock"
 JOINED = "joined.json"  # what a folder that is kept has at the end, see `farm.work`
 _OUR_FILES = re.compile(
     r"lock|moving|(journal|joined|key-frames|farm)\.json|plan\.(json|npz)|weights\..*|commands\.txt"
-    r"|\d{6}\..*|model-.*|.*\.partial|.*\.done"
+    r"|\d{6}\.(nut|mov|json)|model-\d+\.npz|(piece-\d+|join)\.log|.*\.[0-9a-f]{8}\.partial"
 )
 
 
@@ -71,6 +71,7 @@ class FinishedSegment:
     chroma_classes: tuple[tuple[str, int], ...] = ()  # runs (class, number of frames) in order
     has_captions: bool = False  # in some of its frames
     machine: Mapping[str, str] = field(default_factory=dict)  # that coloured it: `network.machine`
+    identity: str = ""  # of the run, see `Identity.digest`
 
     @property
     def classes_of_frames(self) -> tuple[str, ...]:
@@ -84,6 +85,12 @@ class Identity:
 
     source: Mapping[str, Any]
     settings: Mapping[str, Any]
+
+    @property
+    def digest(self) -> str:
+        """A hash, which each segment carries: a late one of another run must not count."""
+        text = json.dumps([self.source, self.settings], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def identify_source(path: Path) -> dict[str, Any]:
@@ -118,6 +125,7 @@ class Journal:
         self.folder = folder or _folder_for(target)
         self._is_kept = folder is not None
         self._token = secrets.token_hex(4)  # of partial files
+        self.identity: str | None = None  # of the run whose segments count; None for any
         # not bound to a thread: one may plan a film, and another end its run
         self._lock = FileLock(self.folder / _LOCK, blocking=False, thread_local=False)
 
@@ -183,13 +191,18 @@ class Journal:
         except OSError as error:
             raise self._write_error(self.folder.name, error) from error
         fields = [[segment.number, segment.first, segment.stop] for segment in segments]
+        self.identity = identity.digest
         self._write(JOURNAL, {"format": _FORMAT, **asdict(identity), "segments": fields})
         return tuple(segments)
 
-    def _check_folder(self) -> None:
-        """Raise OutputError when the folder holds files that are not of a run."""
+    def _check_folder(self, previous: Mapping[str, Any] | None) -> None:
+        """Raise OutputError when the folder holds files that are not of a run.
+
+        Without a journal all files are: numbered images look like segments.
+        """
         for path in self.folder.iterdir():
-            if not _is_ours(path):
+            is_new = path.name == _LOCK or path.name.endswith(".partial")
+            if not (_is_ours(path) and (is_new or previous is not None)):
                 raise OutputError(
                     f"{self.folder} holds other files, as {path.name}; name a new folder"
                 )
@@ -218,6 +231,7 @@ class Journal:
                 move_into_place(partial, self.media_path(segment, content.format), durable=True)
             except OSError as error:
                 raise self._write_error(partial.name, error) from error
+        content = replace(content, identity=self.identity or "")
         self._write(self._content_path(segment).name, asdict(content))
 
     def finished(self) -> dict[int, FinishedSegment]:
@@ -226,14 +240,14 @@ class Journal:
         contents = {int(path.stem): self._content(path) for path in paths if path.stem.isdigit()}
         return {number: content for number, content in contents.items() if content is not None}
 
-    def is_finished(self, segment: Segment) -> bool:
-        """Return whether a segment is finished."""
-        return self._content(self._content_path(segment)) is not None
+    def is_finished(self, segment: Segment, needs_media: bool = True) -> bool:
+        """Return whether a segment is finished; without `needs_media` by its JSON file alone."""
+        return self._content(self._content_path(segment), needs_media) is not None
 
     def _content_path(self, segment: Segment) -> Path:
         return self.folder / f"{segment.number:06d}.json"
 
-    def _content(self, path: Path) -> FinishedSegment | None:
+    def _content(self, path: Path, needs_media: bool = True) -> FinishedSegment | None:
         """Return the content of a finished segment by its file, None if it is not finished."""
         with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
             fields = json.loads(path.read_text(encoding="utf-8"))
@@ -242,7 +256,8 @@ class Journal:
                 fields[name] = tuple(map(tuple, fields[name]))
             content = FinishedSegment(**fields)
             media = self.media_path(Segment(int(path.stem), 0, None), content.format)
-            if not content.pts or media.exists():
+            is_ours = self.identity is None or content.identity == self.identity
+            if is_ours and (not content.pts or not needs_media or media.exists()):
                 return content
         return None
 
@@ -375,7 +390,7 @@ def _explanation(journal: Journal, segments: Sequence[Segment]) -> str:
 
 def _is_ours(path: Path) -> bool:
     """Return whether a file in a folder of segments is one that filmcolor writes there."""
-    return _OUR_FILES.fullmatch(path.name) is not None
+    return _OUR_FILES.fullmatch(path.name) is not None and not path.is_dir()
 
 
 def _remove(path: Path) -> None:
