@@ -1,5 +1,6 @@
 """Damaged films: decodable frames are coloured at their times, all others are reported."""
 
+import errno
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -12,7 +13,7 @@ from click.testing import CliRunner
 from media import Sound, shoot
 
 from filmcolor.cli.main import cli
-from filmcolor.errors import InputError
+from filmcolor.errors import InputError, StorageError
 from filmcolor.output.options import Encoding
 from filmcolor.output.verify import verify
 from filmcolor.pipeline.batch import colorize
@@ -21,6 +22,7 @@ from filmcolor.pipeline.report import describe_damage
 from filmcolor.segments import segment as segments
 from filmcolor.types.film import Part
 from filmcolor.types.frames import DAMAGED, RETIMED
+from filmcolor.video import demux
 from filmcolor.video.decoder import read_luma
 from filmcolor.video.frame_index import FrameIndex
 from filmcolor.video.probe import probe
@@ -323,3 +325,28 @@ def test_a_stream_that_begins_midway_does_not_end_the_film(
             list(source.demux())
     index = FrameIndex.read(probe(film))
     assert index.num_packets == 14 * 80 + 12
+
+
+# ---------------------------------------------------------------- disks that fail
+
+
+@pytest.mark.parametrize("position", [0.3, 0.9])
+def test_a_disk_that_fails_is_no_end_of_the_film(
+    stills_film: Path,
+    options: ColorOptions,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    position: float,
+) -> None:
+    """FFmpeg sees the end of the file where a read fails; reading plainly gives the reason."""
+    film = tmp_path / "film.mkv"
+    film.write_bytes(stills_film.read_bytes()[: round(position * stills_film.stat().st_size)])
+
+    def fail(path: Path, _: int) -> None:
+        raise OSError(errno.EIO, "Input/output error", str(path))
+
+    monkeypatch.setattr(demux, "_read_plainly", fail)
+    words = r"film\.mkv cannot be read on after \d+ bytes \(Input/output error\); check the disk"
+    with pytest.raises(StorageError, match=words):
+        colorize(film, tmp_path / "out.mkv", options=options)
+    assert not (tmp_path / "out.mkv").exists()

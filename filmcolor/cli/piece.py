@@ -41,6 +41,7 @@ def piece(work: str, number: int, film: str | None, quiet: bool) -> None:
             if not is_temporary(error):
                 raise
             message = str(error) if isinstance(error, FilmcolorError) else "out of memory"
-            click.echo(escape_controls(f"filmcolor: {message}; try again"), err=True)
+            remedy = "" if "again" in message else "; try again"
+            click.echo(escape_controls(f"filmcolor: {message}{remedy}"), err=True)
             click.get_current_context().exit(EXIT_RETRY)
     print_line(f"piece {number} of {work} is done{'' if is_new else ' already'}", quiet)

@@ -10,7 +10,7 @@ import av
 import av.error
 from av.container import InputContainer
 
-from filmcolor.errors import InputError
+from filmcolor.errors import InputError, StorageError
 from filmcolor.files import is_address, media_url
 from filmcolor.video.encryption import check_is_clear
 from filmcolor.video.image_sequence import FORMAT as IMAGE_FORMAT
@@ -19,6 +19,7 @@ from filmcolor.video.partial_films import BUFFER_BYTES, find_partial, open_bytes
 from filmcolor.video.sequence_names import explain_still, find_sequence, is_image_name
 
 MPEG_RANGE, JPEG_RANGE = 1, 2  # AVColorRange
+_PROBED_BYTES = 1 << 20  # after FFmpeg's last packet; it reads 32 KiB at once
 _MAX_FAILURES = 100  # consecutive read errors before a film counts as ended
 _TEXT_FORMATS = frozenset({"tty"})  # FFmpeg renders any text file as a video
 # bytes and microseconds in which FFmpeg looks for streams and their parameters: five of MB and
@@ -145,8 +146,8 @@ def _explain(path: Path, error: Exception) -> InputError:
 def read_packets(container: InputContainer, streams: Any) -> Iterator[av.Packet]:
     """Yield the packets of streams, skipping read errors; empty packets at the end flush decoders.
 
-    Reading ends after 100 consecutive errors. A film that is elsewhere never ends early: raises
-    StorageError when a part of it cannot be had.
+    Reading ends after 100 consecutive errors. A failing disk never ends a film early: raises
+    StorageError when bytes that should follow cannot be read.
     """
     packets = _packets(container, streams)
     film = find_partial(container.name)
@@ -155,18 +156,50 @@ def read_packets(container: InputContainer, streams: Any) -> Iterator[av.Packet]
 
 def _packets(container: InputContainer, streams: Any) -> Iterator[av.Packet]:
     num_failures = 0
+    position = 0  # in the file, of the last packet's end
     while True:
         try:
             for packet in container.demux(streams):
                 num_failures = 0
+                if packet.pos is not None:
+                    position = max(position, packet.pos + packet.size)
                 yield packet
+            check_readable(container, position)
             return
         except IndexError:  # a packet of a stream that began midway, unknown to PyAV
             continue
         except (av.error.FFmpegError, MemoryError):  # MemoryError: a corrupt packet size
+            if num_failures == 0:
+                check_readable(container, position)
             num_failures += 1
             if num_failures > _MAX_FAILURES:
                 return
+
+
+def check_readable(container: InputContainer, position: int) -> None:
+    """Raise StorageError when the bytes of a film after a position cannot be read.
+
+    FFmpeg takes a failed read of a disk or a network drive for the end of the film, or for damage.
+    """
+    path = path_of(container)
+    if isinstance(container, ImageSequence) or not path.is_file():
+        return
+    try:
+        _read_plainly(path, position)
+    except OSError as error:
+        raise StorageError(
+            f"{path} cannot be read on after {position} bytes ({error.strerror}); check the disk "
+            "or the network drive, and try again"
+        ) from error
+
+
+def _read_plainly(path: Path, position: int) -> None:
+    """Read some of a file's bytes after a position, and its last ones."""
+    with open_bytes(path) as file:
+        size = file.seek(0, os.SEEK_END)
+        for start in (position, max(position, size - _PROBED_BYTES)):
+            file.seek(start)
+            file.read(_PROBED_BYTES)
 
 
 def decode_packet(stream: Any, packet: av.Packet | None) -> list[Any] | None:
