@@ -225,7 +225,8 @@ def test_what_stays_out_of_reach_is_named(
         server.fault = lambda r, kind=kind, start=start: kind if start in r.range else None
         code, message = type_words("piece", WORK, "1", "-q")
         assert code == 75
-        assert re.fullmatch(rf"filmcolor: {FILM}, bytes {middle} to \d+: .*; try again( later)?", message)
+        words = rf"filmcolor: {FILM}, bytes {middle} to \d+: .*; try again( later)?"
+        assert re.fullmatch(words, message)
         assert SECRET not in message
         assert server.url not in message
     server.fault = lambda request: None
