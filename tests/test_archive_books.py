@@ -827,3 +827,83 @@ def test_a_film_that_changes_while_it_is_hashed_has_no_hash(
     film = next(f for f in read_status(tmp_path / "out").films if f.path == "long.mkv")
     digests = {hashlib.sha256(p.read_bytes()).hexdigest() for p in (stock[0],)}
     assert film.sha256 is None or film.sha256 in digests
+
+
+# ---------------------------------------------------------------- disks that come and go
+
+
+def test_another_folder_of_the_same_name_is_not_one_that_moved(
+    run: Callable[..., ArchiveSummary], tmp_path: Path, stock: list[Path]
+) -> None:
+    disks = [tmp_path / name / "reels" for name in ("disk1", "disk2")]
+    for disk, film in zip(disks, stock):
+        disk.mkdir(parents=True)
+        shutil.copy2(film, disk / "a.mkv")
+    run(folders=disks[:1])
+    (output,) = (tmp_path / "out").rglob("*.color.mkv")
+    before = output.read_bytes()
+    disks[0].parent.rename(tmp_path / "unplugged")
+    for retry in (False, True):
+        run(folders=disks[1:], retry=retry)
+        assert output.read_bytes() == before
+    assert len(list((tmp_path / "out").rglob("*.color.mkv"))) == 2
+    assert set(states(tmp_path / "out").values()) == {"verified"}
+
+
+def test_a_disk_that_vanishes_stops_the_run_and_its_films_wait(
+    run: Callable[..., ArchiveSummary], reels: Path, tmp_path: Path
+) -> None:
+    (reels / "1910" / "broken.mkv").unlink()
+
+    def unplug(tasks: Sequence[Task], *rest: Any) -> None:
+        reels.rename(tmp_path / "unplugged")
+        local_engine(1)(tasks, *rest)
+
+    with pytest.raises(InputError, match=r"connect the disk of .*reels, then go on"):
+        run(engine=unplug)
+    (tmp_path / "unplugged").rename(reels)
+    assert set(states(tmp_path / "out").values()) == {"waiting"}
+    assert run().is_complete
+
+
+def test_an_archive_with_films_that_wait_is_not_complete(
+    run: Callable[..., ArchiveSummary], reels: Path, tmp_path: Path
+) -> None:
+    (reels / "1910" / "broken.mkv").unlink()
+    assert not run(engine=lambda *_: None).is_complete
+    (reels / "long.mkv").unlink()
+    assert not run().is_complete  # it is gone, and was never coloured
+    shutil.rmtree(tmp_path / "out")
+    assert run().is_complete
+
+
+def test_copies_of_a_film_that_move_together_stay_coloured(
+    run: Callable[..., ArchiveSummary], tmp_path: Path, stock: list[Path], engine: Copier
+) -> None:
+    folder = tmp_path / "copies"
+    folder.mkdir()
+    for name in "ab":
+        shutil.copy2(stock[0], folder / f"{name}.mkv")
+    run(folders=[folder])
+    assert engine.made.total() == 2
+    (folder / "sub").mkdir()
+    for name in "ab":
+        (folder / f"{name}.mkv").rename(folder / "sub" / f"{name}.mkv")
+    assert run(folders=[folder]).is_complete
+    assert engine.made.total() == 2
+
+
+def test_status_does_not_stop_a_run_that_begins(tmp_path: Path) -> None:
+    import threading
+
+    from filelock import FileLock
+
+    with Manifest.write(tmp_path):
+        pass
+    lock = FileLock(tmp_path / LOCK, thread_local=False)
+    lock.acquire()  # as `status` does for a moment
+    timer = threading.Timer(0.2, lock.release)
+    timer.start()
+    with Manifest.write(tmp_path):
+        pass
+    timer.join()

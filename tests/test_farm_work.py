@@ -542,3 +542,110 @@ def test_a_piece_that_is_killed_is_done_again(
         color_piece(work, number)
     join_film(work)
     assert streams_of(output) == streams_of(whole)
+
+
+# ---------------------------------------------------------------- faults that a review found
+
+
+def test_a_folder_of_numbered_scans_is_no_work_folder(
+    film: Path, settings: dict[str, Any], tmp_path: Path
+) -> None:
+    scans = tmp_path / "scans"
+    scans.mkdir()
+    for number in range(3):
+        (scans / f"{number:06d}.dpx").write_bytes(b"a scan")
+        (scans / f"{number:06d}.mov").write_bytes(b"a reel")
+    with pytest.raises(OutputError, match=r"holds other files, as 00000.*; name a new folder"):
+        plan_film(film, tmp_path / "out.mkv", work=scans, **settings)
+    assert len(names(scans) - {"lock"}) == 6
+
+
+def test_film_and_output_are_not_in_the_work_folder(
+    film: Path, settings: dict[str, Any], tmp_path: Path
+) -> None:
+    with pytest.raises(OutputError, match=r"is in the work folder .*; name a folder of its own"):
+        plan_film(film, tmp_path / "elsewhere.mkv", work=film.parent, **settings)
+    with pytest.raises(OutputError, match="is in the work folder"):
+        plan_film(film, tmp_path / "work" / "000007.mkv", work=tmp_path / "work", **settings)
+    assert film.exists()
+
+
+def test_a_late_piece_of_an_earlier_plan_does_not_count(
+    film: Path, settings: dict[str, Any], tmp_path: Path
+) -> None:
+    work, output, whole = tmp_path / "work", tmp_path / "out.mkv", tmp_path / "whole.mkv"
+    plan_film(film, output, work=work, **settings)
+    late = Run.open(work)
+    other = {**settings, "options": replace(settings["options"], saturation=0.3)}
+    plan_film(film, output, work=work, **other)
+    with PieceColorizer(Colorizer(late.options)) as pieces:
+        pieces.color(late, late.segment(2))
+    planned = plan_film(film, output, work=work, **other)
+    assert 2 in planned.missing
+    for number in planned.missing:
+        color_piece(work, number)
+    join_film(work)
+    colorize(film, whole, **other)
+    assert streams_of(output) == streams_of(whole)
+
+
+def test_a_piece_without_its_picture_is_made_again(
+    film: Path, settings: dict[str, Any], tmp_path: Path
+) -> None:
+    work = tmp_path / "work"
+    plan_film(film, tmp_path / "out.mkv", work=work, **settings)
+    color_piece(work, 0)
+    (work / "000000.nut").unlink()
+    assert color_piece(work, 0)
+    (work / "000000.json").write_text("")
+    with pytest.raises(MissingPiecesError, match="6 of 6"):
+        join_film(work)
+    assert color_piece(work, 0)
+
+
+def test_a_join_replaces_no_file_that_came_meanwhile(
+    film: Path, settings: dict[str, Any], tmp_path: Path
+) -> None:
+    output, works = tmp_path / "out.mkv", [tmp_path / "one", tmp_path / "two"]
+    for work in works:
+        for number in plan_film(film, output, work=work, **settings).missing:
+            color_piece(work, number)
+    join_film(works[0])
+    before = output.read_bytes()
+    with pytest.raises(OutputError, match="was not there when this was planned"):
+        join_film(works[1])
+    assert output.read_bytes() == before
+    output.unlink()
+    with pytest.raises(PlanError, match="was joined, and is gone"):
+        join_film(works[0])
+    assert join_film(works[1])["size"] == output.stat().st_size
+
+
+def test_a_join_that_is_killed_leaves_nothing(
+    film: Path, settings: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from filmcolor.farm import work as farm
+
+    work, output = tmp_path / "work", tmp_path / "out.mkv"
+    for number in plan_film(film, output, work=work, **settings).missing:
+        color_piece(work, number)
+    (work / "joined.0123abcd.partial").write_bytes(b"of a join that was killed")
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(farm, "_describe", stop)  # the film has its name, and nothing says so
+        join_film(work)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(farm, "_remove_pieces", stop)
+        join_film(work)
+    join_film(work)
+    assert names(work) <= {"joined.json", "lock"}
+    assert output.exists()
+
+
+def test_memory_that_runs_out_is_worth_another_try() -> None:
+    words = "[enforce fail at alloc_cpu.cpp:124] DefaultCPUAllocator: can't allocate memory"
+    assert is_temporary(RuntimeError(words))
+    assert not is_temporary(RuntimeError("a bug"))

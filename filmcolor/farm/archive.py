@@ -18,7 +18,7 @@ from filmcolor.errors import OutputError, SettingsError
 from filmcolor.farm.archive_hashes import Hasher
 from filmcolor.farm.archive_plan import Work, describe_settings, plan_films, recover
 from filmcolor.farm.archive_recorder import Recorder
-from filmcolor.farm.archive_records import NEEDS_PERSON, VERIFIED
+from filmcolor.farm.archive_records import FILM_MISSING, NEEDS_PERSON, VERIFIED, WAITING
 from filmcolor.farm.archive_review import Review, check_folder, choose_sources, film_path, review
 from filmcolor.farm.manifest import Manifest, now
 from filmcolor.files import make_folder
@@ -49,6 +49,7 @@ class ArchiveSummary:
     num_adopted: int
     num_damaged: int
     num_other_settings: int
+    num_unfinished: int  # that wait, or are gone before they were ever coloured
 
     @property
     def num_films(self) -> int:
@@ -57,8 +58,11 @@ class ArchiveSummary:
 
     @property
     def is_complete(self) -> bool:
-        """Whether no film needs a person; those that are gone from their folder do not."""
-        return not any(self.films.get(state) for state in NEEDS_PERSON)
+        """Whether every film was verified, and none needs a person.
+
+        Those that were verified, and are gone from their folder, do not.
+        """
+        return not self.num_unfinished and not any(map(self.films.get, NEEDS_PERSON))
 
 
 def local_engine(jobs: int) -> Engine:
@@ -218,6 +222,9 @@ class _ArchiveRun:
             num_colored=self._num_colored,
             num_adopted=self._num_adopted,
             num_damaged=self._num_damaged,
+            num_unfinished=sum(
+                film.verified_at is None and film.state in (WAITING, FILM_MISSING) for film in films
+            ),
             num_other_settings=sum(
                 film.state == VERIFIED and film.settings_id != self._settings_id for film in films
             ),

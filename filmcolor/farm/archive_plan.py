@@ -6,6 +6,7 @@ the program or the power ended between its rename and the entry, or the books we
 
 import logging
 import time
+import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
@@ -110,7 +111,7 @@ def plan_films(
     """
     by_id = {source.id: source for source in sources}
     films = manifest.films()
-    taken = {film.output.casefold(): film.id for film in films if film.output is not None}
+    taken = {_folded(film.output): film.id for film in films if film.output is not None}
     states = states_to_color(retry, force)
     chosen = [film for film in films if film.source_id in by_id and film.state in states]
     planned: list[Work] = []
@@ -148,7 +149,7 @@ def _plan(
     beside = plan_output(info, None, settings.encoding).path
     place = PurePosixPath(source.subfolder, *_place(beside.parent, source.path))
     output = _free_name(place, beside.name, info, film.id, taken)
-    taken[output.casefold()] = film.id
+    taken[_folded(output)] = film.id
     changes: dict[str, Any] = {"settings_id": settings_id, "film_seconds": _seconds(info)}
     if output != film.output:
         changes |= {"output": output, "output_size": None, "output_modified_ns": None}
@@ -173,7 +174,7 @@ def _free_name(
     candidates = [name, f"{info.path.name}.color{suffix}"]
     candidates += [f"{info.path.name}-{number}.color{suffix}" for number in range(2, 100)]
     paths = [(place / candidate).as_posix() for candidate in candidates]
-    free = (path for path in paths if taken.get(path.casefold(), film_id) == film_id)
+    free = (path for path in paths if taken.get(_folded(path), film_id) == film_id)
     path = next(free, None)
     if path is None:
         raise OutputError(f"{info.path}: no name is left for its output; rename the film")
@@ -295,3 +296,8 @@ def recover(manifest: Manifest, settings: RunSettings, adopted: Adopted) -> None
     for run in manifest.runs():
         if run["ending"] is None:
             manifest.update("runs", run["id"], ended_at=now(), ending="cut off")
+
+
+def _folded(path: str) -> str:
+    """Return a path as a file system compares it that ignores case and Unicode composition."""
+    return unicodedata.normalize("NFC", path).casefold()

@@ -9,9 +9,9 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-from filmcolor.errors import FilmcolorError, OutputError, StorageError
+from filmcolor.errors import FilmcolorError, InputError, OutputError, StorageError
 from filmcolor.farm.archive_files import read_facts
 from filmcolor.farm.archive_hashes import Hasher
 from filmcolor.farm.archive_plan import Work, enter_output, is_foreign
@@ -139,7 +139,7 @@ class Recorder:
             self._start(outcome.film)
         attempt = self._attempts.pop(outcome.film)
         film = self._manifest.film(attempt.work.record.id)
-        reason = self._common_reason(outcome.error)
+        reason = self._common_reason(outcome.error, attempt.work)
         with self._manifest.transaction():
             if outcome.report:
                 self._enter_verified(attempt, film, outcome)
@@ -185,8 +185,10 @@ class Recorder:
         wall_seconds = attempt.wall_before + seconds
         self._manifest.update("films", film.id, state=state, wall_seconds=wall_seconds)
 
-    def _common_reason(self, error: FilmcolorError | None) -> str:
+    def _common_reason(self, error: FilmcolorError | None, work: Work) -> str:
         """Return what to do about an error that every film would have, "" for an error of one."""
+        if isinstance(error, InputError) and _is_gone(_source_folder(work)):
+            return f"the run stops; connect the disk of {_source_folder(work)}, then go on"
         if isinstance(error, StorageError):
             return "the run stops; the same command goes on"
         if isinstance(error, OutputError):
@@ -231,3 +233,16 @@ class Recorder:
                 if not is_foreign(replace(attempt.work, record=film)):
                     self._enter_ending(attempt, film, "interrupted", WAITING, None)
             self._manifest.update("runs", self._run_id, ended_at=now(), ending=ending)
+
+
+def _source_folder(work: Work) -> Path:
+    """Return the source folder of a film."""
+    return work.film.parents[len(PurePosixPath(work.record.path).parts) - 1]
+
+
+def _is_gone(folder: Path) -> bool:
+    """Return whether a folder is not there, or empty as the place of a disk that is unplugged."""
+    try:
+        return not any(folder.iterdir())
+    except OSError:
+        return True

@@ -72,7 +72,8 @@ def choose_sources(manifest: Manifest, folders: Sequence[Path]) -> list[Source]:
     """Return the sources of some folders, new ones added to the books; all of them for none.
 
     The only folder of a new archive has its outputs in the archive's folder itself, each other one
-    in a subfolder of its name. A folder that is no longer where it was is known by its name.
+    in a subfolder of its name. A folder that is no longer where it was is known by its name and its
+    films.
     Raises InputError for folders that are missing, or inside one another or the archive.
     """
     sources = manifest.sources()
@@ -86,7 +87,9 @@ def choose_sources(manifest: Manifest, folders: Sequence[Path]) -> list[Source]:
         for path in chosen
         if path not in known
         for source in sources
-        if source.path.name == path.name and not source.path.is_dir()
+        if source.path.name == path.name
+        and not source.path.is_dir()
+        and _holds_films_of(path, source, manifest)
     }
     _check_nesting([*chosen, *(path for path in known if path not in moved)])
     with manifest.transaction():
@@ -100,6 +103,19 @@ def choose_sources(manifest: Manifest, folders: Sequence[Path]) -> list[Source]:
                 manifest.insert("sources", path=str(path), subfolder=subfolder)
                 known[path] = next(s for s in manifest.sources() if s.path == path)
     return [source for source in manifest.sources() if source.path in chosen]
+
+
+def _holds_films_of(folder: Path, source: Source, manifest: Manifest) -> bool:
+    """Return whether a folder has films of a source, and none that differs from them."""
+    num_same = 0
+    for film in manifest.films():
+        recorded = film_facts(film) if film.source_id == source.id else None
+        facts = look_again(folder / PurePosixPath(film.path), recorded) if recorded else None
+        if facts is not None and recorded is not None:
+            if not is_same(facts, recorded):
+                return False
+            num_same += 1
+    return num_same > 0
 
 
 def check_folder(folder: Path, output: Path) -> Path:
@@ -157,13 +173,13 @@ def review(manifest: Manifest, sources: Sequence[Source]) -> Review:
             manifest.update("sources", source.id, looked_at=now(), left_out=dict(folder.left_out))
             paths = (path.as_posix() for path in folder.films)
             new += [(source, path) for path in paths if (source.id, path) not in known]
-        missing: dict[FileFacts, FilmRecord] = {}
+        missing: dict[FileFacts, list[FilmRecord]] = {}  # copies of a film have equal facts
         for film in films:
             path = film_path(ids[film.source_id], film.path)
             state = _look(manifest, film, path, found)
             facts = film_facts(film)
             if state == FILM_MISSING and facts is not None:
-                missing[facts] = film
+                missing.setdefault(facts, []).append(film)
             manifest.update("films", film.id, state=state)
         for source, name in new:
             _add(manifest, source, name, missing, found)
@@ -215,7 +231,7 @@ def _add(
     manifest: Manifest,
     source: Source,
     path: str,
-    missing: dict[FileFacts, FilmRecord],
+    missing: dict[FileFacts, list[FilmRecord]],
     found: Review,
 ) -> None:
     """Add a new film to the books, or its new path if it is one that is missing elsewhere."""
@@ -227,7 +243,9 @@ def _add(
         found.num_new += 1
         manifest.insert("films", source_id=source.id, path=path, state=WAITING, **asdict(facts))
         return
-    film = missing.pop(old)
+    film = missing[old].pop(0)
+    if not missing[old]:
+        del missing[old]
     manifest.update("films", film.id, source_id=source.id, path=path, **asdict(facts))
     film = manifest.film(film.id)
     state = FAILED if film.error else WAITING

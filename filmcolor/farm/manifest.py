@@ -30,6 +30,7 @@ from filelock import FileLock, Timeout
 from filmcolor.errors import InputError, OutputError
 from filmcolor.farm.archive_records import FORMAT, SCHEMA, FilmRecord, Source
 
+_LOCK_SECONDS = 1.0
 MANIFEST, LOCK = "filmcolor-archive.sqlite", "filmcolor-archive.lock"
 _APPLICATION_ID = 0x46434152  # "FCAR", for the program `file`
 _PATIENCE_SECONDS = 30.0  # for another process to finish its change
@@ -234,7 +235,7 @@ def is_being_written(folder: Path) -> bool:
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    lock = FileLock(folder / LOCK, blocking=False)
+    lock = FileLock(folder / LOCK, timeout=_LOCK_SECONDS)  # `status` holds it for a moment
     try:
         lock.acquire()
     except Timeout:
