@@ -17,6 +17,8 @@ import numpy as np
 from av.codec.context import Flags
 from av.stream import Disposition
 
+from filmcolor.runtime.platform import no_realtime_threads
+
 SIZE = (96, 64)  # (width, height)
 RATE = Fraction(24)
 TICK = Fraction(1, 24000)  # the default clock: a frame at 24 frames/s is 1000 ticks
@@ -154,7 +156,8 @@ def make(path: Path, film: Film) -> Path:
             output.add_attachment(name, mimetype, data)
         output.metadata.update(film.metadata)
         output.set_chapters(_chapters(film))
-        output.start_encoding()
+        with no_realtime_threads():
+            output.start_encoding()
         packets = list(_video_packets(video, film))
         for stream, sound in zip(sounds, film.sounds):
             packets += _sound_packets(stream, sound, film)

@@ -14,6 +14,7 @@ import av
 import media
 import pytest
 
+from filmcolor.output.encoder import add_video_stream, start_encoding
 from filmcolor.output.options import PURPOSES, Encoding
 from filmcolor.output.plan import plan_output
 from filmcolor.segments.segment import SegmentWriter
@@ -104,3 +105,21 @@ if __name__ == "__main__":
     if sys.argv[3:] and sys.platform == "linux":
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: int(sys.argv[3])])
     sys.stdout.write(json.dumps(encode_all(Path(sys.argv[1]), Path(sys.argv[2]))))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux has real-time threads for root")
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="not root")
+def test_no_encoder_takes_the_machine_for_itself(
+    make_film: Callable[..., Path], tmp_path: Path
+) -> None:
+    """SVT-AV1 gives itself and its caller real-time priority: other programs stand still."""
+    if "libsvtav1" not in av.codecs_available:
+        pytest.skip("this PyAV has no libsvtav1")
+    info = probe(make_film(lumas=media.shoot(2)))
+    plan = plan_output(info, tmp_path / "out.mkv", Encoding(codec="libsvtav1", preset="12"))
+    with av.open(str(tmp_path / "out.mkv"), "w") as output:
+        add_video_stream(output, info, plan)
+        start_encoding(output)
+        tasks = [int(task.name) for task in Path("/proc/self/task").iterdir()]
+        assert len(tasks) > 4
+        assert {os.sched_getscheduler(task) for task in tasks} == {os.SCHED_OTHER}

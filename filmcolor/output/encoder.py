@@ -17,6 +17,7 @@ from filmcolor.output.hdr import hdr_options
 from filmcolor.output.image_formats import IMAGE_SEQUENCE
 from filmcolor.output.options import NUM_ENCODER_THREADS, OutputPlan
 from filmcolor.output.stereo import stereo_mode
+from filmcolor.runtime.platform import no_realtime_threads
 from filmcolor.types.film import FilmInfo
 from filmcolor.types.frames import ColorFrame, Plane
 from filmcolor.types.yuv import SUBSAMPLING_420, SUBSAMPLING_422, SUBSAMPLING_444, Subsampling
@@ -205,7 +206,8 @@ def start_encoding(output: OutputContainer) -> None:
     """Open the encoders and write the header of a container whose streams are all added."""
     codecs = [stream.codec_context.name for stream in output.streams.video]
     if "libsvtav1" in codecs:
-        with _environment_default("SVT_LOG", "1"):  # it prints its settings on stderr otherwise
+        # it prints its settings on stderr otherwise
+        with _environment_default("SVT_LOG", "1"), no_realtime_threads():
             output.start_encoding()
     else:
         output.start_encoding()

@@ -66,6 +66,25 @@ def lower_thread_priority(steps: int) -> None:
             os.setpriority(os.PRIO_PROCESS, thread, min(19, niceness))
 
 
+@contextmanager
+def no_realtime_threads() -> Iterator[None]:
+    """Undo at the end what the block does to priorities: no thread of this process is real-time.
+
+    SVT-AV1 as root gives its threads, and the one that opens it, the highest real-time priority:
+    other programs stand still, and processes that are started later inherit it. Linux only.
+    """
+    if sys.platform != "linux" or os.sched_getscheduler(0) != os.SCHED_OTHER:
+        yield
+        return
+    try:
+        yield
+    finally:
+        for task in Path("/proc/self/task").iterdir():
+            with suppress(OSError):  # it has just ended
+                if os.sched_getscheduler(int(task.name)) in (os.SCHED_FIFO, os.SCHED_RR):
+                    os.sched_setscheduler(int(task.name), os.SCHED_OTHER, os.sched_param(0))
+
+
 def lower_process_priority(pid: int, steps: int) -> None:
     """Make a process that has just been started `steps` nicer, and what it will start.
 
