@@ -9,6 +9,7 @@ import shutil
 import signal
 import sqlite3
 import sys
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -907,3 +908,90 @@ def test_status_does_not_stop_a_run_that_begins(tmp_path: Path) -> None:
     with Manifest.write(tmp_path):
         pass
     timer.join()
+
+
+def test_copies_on_disks_that_are_gone_become_one_folder_each(
+    run: Callable[..., ArchiveSummary], tmp_path: Path, stock: list[Path], engine: Copier
+) -> None:
+    disks = [tmp_path / f"disk{number}" / "reels" for number in range(4)]
+    for disk in disks:
+        disk.mkdir(parents=True)
+        shutil.copy2(stock[0], disk / "a.mkv")
+    run(folders=disks[:2])
+    for disk in disks[:2]:
+        disk.parent.rename(disk.parent.with_suffix(".unplugged"))
+    run(folders=disks[2:3])
+    run(folders=disks[3:])
+    assert [source.path for source in read_status(tmp_path / "out").sources] == disks[2:]
+    assert engine.made.total() == 2
+
+
+def test_a_folder_of_images_that_vanishes_stops_the_run(
+    run: Callable[..., ArchiveSummary], tmp_path: Path
+) -> None:
+    from PIL import Image
+
+    scan, away = tmp_path / "scan", tmp_path / "away"
+    scan.mkdir()
+    for number in range(24):
+        Image.new("L", (32, 32), 9 * number).save(scan / f"{number:04}.png")
+
+    def unplug(tasks: Sequence[Task], *rest: Any) -> None:
+        scan.rename(away)
+        local_engine(1)(tasks, *rest)
+
+    with pytest.raises(InputError, match=r"connect the disk of .*scan, then go on"):
+        run(folders=[scan], engine=unplug)
+    assert list(states(tmp_path / "out").values()) == ["waiting"]
+
+
+# ---------------------------------------------------------------- names that are alike
+
+
+def test_names_that_differ_in_unicode_composition_have_outputs_of_their_own(
+    run: Callable[..., ArchiveSummary], tmp_path: Path, stock: list[Path]
+) -> None:
+    composed, decomposed = "\u00e9", "e\u0301"
+    folders = [tmp_path / "a" / composed, tmp_path / "b" / decomposed]
+    for folder in folders:
+        folder.mkdir(parents=True)
+        shutil.copy2(stock[0], folder / f"{composed}.mkv")
+        shutil.copy2(stock[1], folder / f"{decomposed}.mov")  # both become .color.mkv
+    run(folders=folders)
+    names = [film.output or "" for film in read_status(tmp_path / "out").films]
+    assert len({unicodedata.normalize("NFC", name) for name in names}) == 4
+    places = {name.split("/")[0] for name in names}
+    assert len({unicodedata.normalize("NFC", place) for place in places}) == 2
+
+
+def test_captions_replace_no_file_that_is_not_the_archives(
+    run: Callable[..., ArchiveSummary], reels: Path, tmp_path: Path, settings: RunSettings
+) -> None:
+    (reels / "1910" / "broken.mkv").unlink()
+    out = tmp_path / "out"
+    out.mkdir()
+    subtitles = out / "long.color.srt"
+    subtitles.write_text("mine")
+    color = partial(run, settings=replace(settings, encoding=Encoding(captions=True)))
+    for retry in (False, True):  # the attempt that failed has not made the file the archive's
+        color(retry=retry)
+        (failed,) = read_status(out).in_state("failed")
+        assert failed.path == "long.mkv" and "long.color.srt exists" in (failed.error or "")
+    subtitles.unlink()
+    assert color(retry=True).is_complete
+    subtitles.write_text("the archive's own")
+    (out / "long.color.mkv").unlink()
+    assert color(retry=True).is_complete
+
+
+def test_films_whose_captions_would_have_one_name_get_two(
+    run: Callable[..., ArchiveSummary], tmp_path: Path, stock: list[Path], settings: RunSettings
+) -> None:
+    folder = tmp_path / "alike"
+    folder.mkdir()
+    shutil.copy2(stock[0], folder / "a.mkv")
+    media.make(folder / "a.mp4", media.Film(media.shoot(3, seed=9)))
+    run(folders=[folder], settings=replace(settings, encoding=Encoding(captions=True)))
+    names = [Path(film.output or "") for film in read_status(tmp_path / "out").films]
+    assert {name.suffix for name in names} == {".mkv", ".mp4"}  # else they differ anyway
+    assert len({name.with_suffix("") for name in names}) == 2

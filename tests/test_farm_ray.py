@@ -212,7 +212,7 @@ def test_a_film_that_changes_during_the_run_is_refused(
     fleet.assign = change  # type: ignore[method-assign]
     error = drive(fleet, film)["film"].error
     assert isinstance(error, InputError)
-    assert "was changed or removed" in str(error)
+    assert "was changed during the run" in str(error)
 
 
 class FakeRay:

@@ -499,7 +499,7 @@ def test_a_sequence_that_changes_during_the_run_is_refused(
         if done == 6:
             os.utime(folder / "reel_000002.dpx", ns=(1, 1))
 
-    with pytest.raises(InputError, match="was changed or removed during the run"):
+    with pytest.raises(InputError, match="was changed during the run"):
         colorize(folder, tmp_path / "out.mkv", options=options, progress=change)
     assert not (tmp_path / "out.mkv").exists()
 

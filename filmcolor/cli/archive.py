@@ -49,7 +49,7 @@ _PROBLEMS = {
     "failed": "{} failed: {}; `filmcolor archive status` gives the reasons, --retry tries again",
     "film-replaced": "{} replaced by another file since, the output is of the earlier one: {}; "
     "--retry colours the new one",
-    "film-missing": "{} gone from the folder, the output is kept: {}",
+    "film-missing": "{} gone from the folder, outputs they have are kept: {}",
     "output-missing": "{} without the output that was there: {}; --retry colours it again",
     "output-changed": "{} with an output that was changed since: {}; it stays as it is, "
     "--retry --force replaces it",
@@ -120,8 +120,8 @@ def archive(
     books. Verified films are skipped at once, and coloured only once. A film that was replaced, or
     is gone, is told. Nothing is written into a FOLDER.
 
-    Exit code 0: every film of the archive is verified. 1: some failed, were replaced, or lack
-    their output.
+    Exit code 0: every film of the archive is verified. 1: some failed, were replaced, lack their
+    output, wait, or are gone and were never coloured.
     """
     engine = pop_engine(params, jobs)
     is_json = progress_format == "json"

@@ -2,6 +2,7 @@
 
 import mimetypes
 import os
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -152,6 +153,11 @@ def look_again(path: Path, facts: FileFacts) -> FileFacts | None:
     if state is not None and (state[0], state[1] & _INT64) == (facts.size, facts.modified_ns):
         return facts
     return None if state is None else read_facts(path)
+
+
+def fold_name(path: str) -> str:
+    """Return a path as a file system compares it that ignores case and Unicode composition."""
+    return unicodedata.normalize("NFC", path).casefold()
 
 
 def is_same(facts: FileFacts, other: FileFacts) -> bool:

@@ -6,7 +6,6 @@ the program or the power ended between its rename and the entry, or the books we
 
 import logging
 import time
-import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
@@ -15,7 +14,8 @@ from typing import Any
 
 import filmcolor.weights as weights_store
 from filmcolor.errors import FilmcolorError, OutputError
-from filmcolor.farm.archive_files import FileFacts, is_same, look_again, read_facts
+from filmcolor.farm.archive_captions import check_captions, films_with_captions
+from filmcolor.farm.archive_files import FileFacts, fold_name, is_same, look_again, read_facts
 from filmcolor.farm.archive_records import (
     FAILED,
     FILM_REPLACED,
@@ -111,7 +111,9 @@ def plan_films(
     """
     by_id = {source.id: source for source in sources}
     films = manifest.films()
-    taken = {_folded(film.output): film.id for film in films if film.output is not None}
+    has_captions = settings.encoding.captions
+    taken = {_key(f.output, has_captions): f.id for f in films if f.output is not None}
+    captioned = films_with_captions(manifest) if has_captions else frozenset()
     states = states_to_color(retry, force)
     chosen = [film for film in films if film.source_id in by_id and film.state in states]
     planned: list[Work] = []
@@ -128,8 +130,10 @@ def plan_films(
                     work = Work(film, path, manifest.folder / PurePosixPath(film.output or ""))
                     if not force and is_foreign(work):
                         adopted(path, _adopt(manifest, work, settings))
-                    else:
-                        planned.append(work)
+                        continue
+                    if has_captions and not force and film.id not in captioned:
+                        check_captions(work.output)
+                    planned.append(work)
                 except FilmcolorError as error:
                     failed(film, path, error)
     planned.sort(key=lambda work: (work.record.deaths, -(work.record.film_seconds or 0.0)))
@@ -148,8 +152,9 @@ def _plan(
     info = settings.options.probe(film_path(source, film.path))
     beside = plan_output(info, None, settings.encoding).path
     place = PurePosixPath(source.subfolder, *_place(beside.parent, source.path))
-    output = _free_name(place, beside.name, info, film.id, taken)
-    taken[_folded(output)] = film.id
+    has_captions = settings.encoding.captions
+    output = _free_name(place, beside.name, info, film.id, taken, has_captions)
+    taken[_key(output, has_captions)] = film.id
     changes: dict[str, Any] = {"settings_id": settings_id, "film_seconds": _seconds(info)}
     if output != film.output:
         changes |= {"output": output, "output_size": None, "output_modified_ns": None}
@@ -164,7 +169,12 @@ def _place(folder: Path, root: Path) -> tuple[str, ...]:
 
 
 def _free_name(
-    place: PurePosixPath, name: str, info: FilmInfo, film_id: int, taken: dict[str, int]
+    place: PurePosixPath,
+    name: str,
+    info: FilmInfo,
+    film_id: int,
+    taken: dict[str, int],
+    has_captions: bool,
 ) -> str:
     """Return the path of an output that no other film has.
 
@@ -174,11 +184,17 @@ def _free_name(
     candidates = [name, f"{info.path.name}.color{suffix}"]
     candidates += [f"{info.path.name}-{number}.color{suffix}" for number in range(2, 100)]
     paths = [(place / candidate).as_posix() for candidate in candidates]
-    free = (path for path in paths if taken.get(_folded(path), film_id) == film_id)
+    keys = {path: _key(path, has_captions) for path in paths}
+    free = (path for path in paths if taken.get(keys[path], film_id) == film_id)
     path = next(free, None)
     if path is None:
         raise OutputError(f"{info.path}: no name is left for its output; rename the film")
     return path
+
+
+def _key(output: str, has_captions: bool) -> str:
+    """Return what no two outputs may share: the path; without suffix where captions lie beside."""
+    return fold_name(str(PurePosixPath(output).with_suffix("")) if has_captions else output)
 
 
 def _seconds(info: FilmInfo) -> float | None:
@@ -296,8 +312,3 @@ def recover(manifest: Manifest, settings: RunSettings, adopted: Adopted) -> None
     for run in manifest.runs():
         if run["ending"] is None:
             manifest.update("runs", run["id"], ended_at=now(), ending="cut off")
-
-
-def _folded(path: str) -> str:
-    """Return a path as a file system compares it that ignores case and Unicode composition."""
-    return unicodedata.normalize("NFC", path).casefold()

@@ -237,7 +237,8 @@ class Recorder:
 
 def _source_folder(work: Work) -> Path:
     """Return the source folder of a film."""
-    return work.film.parents[len(PurePosixPath(work.record.path).parts) - 1]
+    # a film that is the folder itself, of images, has no parts
+    return [work.film, *work.film.parents][len(PurePosixPath(work.record.path).parts)]
 
 
 def _is_gone(folder: Path) -> bool:

@@ -13,6 +13,7 @@ from filmcolor.errors import InputError
 from filmcolor.farm.archive_files import (
     FileFacts,
     find_films,
+    fold_name,
     is_same,
     look_again,
     read_facts,
@@ -82,15 +83,15 @@ def choose_sources(manifest: Manifest, folders: Sequence[Path]) -> list[Source]:
     chosen = [check_folder(folder, manifest.folder) for folder in folders]
     known = {source.path: source for source in sources}
     chosen = list(dict.fromkeys(chosen or (check_folder(p, manifest.folder) for p in known)))
-    moved = {
-        source.path: path
-        for path in chosen
-        if path not in known
-        for source in sources
-        if source.path.name == path.name
-        and not source.path.is_dir()
-        and _holds_films_of(path, source, manifest)
-    }
+    moved: dict[Path, Path] = {}
+    for path in chosen:
+        if path not in known:
+            gone = (s for s in sources if s.path not in moved and not s.path.is_dir())
+            same_name = (s for s in gone if s.path.name == path.name)
+            # of copies that are all gone, the first one has moved here
+            source = next((s for s in same_name if _holds_films_of(path, s, manifest)), None)
+            if source is not None:
+                moved[source.path] = path
     _check_nesting([*chosen, *(path for path in known if path not in moved)])
     with manifest.transaction():
         for path, new_path in moved.items():
@@ -106,16 +107,17 @@ def choose_sources(manifest: Manifest, folders: Sequence[Path]) -> list[Source]:
 
 
 def _holds_films_of(folder: Path, source: Source, manifest: Manifest) -> bool:
-    """Return whether a folder has films of a source, and none that differs from them."""
-    num_same = 0
+    """Return whether a folder has films of a source, more than others of their names."""
+    num_same = num_others = 0
     for film in manifest.films():
         recorded = film_facts(film) if film.source_id == source.id else None
         facts = look_again(folder / PurePosixPath(film.path), recorded) if recorded else None
         if facts is not None and recorded is not None:
-            if not is_same(facts, recorded):
-                return False
-            num_same += 1
-    return num_same > 0
+            if is_same(facts, recorded):
+                num_same += 1
+            else:
+                num_others += 1
+    return num_same > num_others
 
 
 def check_folder(folder: Path, output: Path) -> Path:
@@ -144,9 +146,9 @@ def _check_nesting(paths: Iterable[Path]) -> None:
 
 def _new_subfolder(manifest: Manifest, name: str) -> str:
     """Return the name of a subfolder for outputs that no other source, file or folder has."""
-    taken = {source.subfolder.casefold() for source in manifest.sources()}
+    taken = {fold_name(source.subfolder) for source in manifest.sources()}
     candidate, number = name, 2
-    while candidate.casefold() in taken or (manifest.folder / candidate).exists():
+    while fold_name(candidate) in taken or (manifest.folder / candidate).exists():
         candidate = f"{name}-{number}"
         number += 1
     return candidate

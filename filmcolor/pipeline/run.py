@@ -381,11 +381,17 @@ class Run:
         )
 
     def check_source(self) -> None:
-        """Raise InputError when the film has changed since the run began; discards its segments."""
-        if file_state(self.info.path) != self.source_state:
+        """Raise InputError when the film has changed since the run began; discards its segments.
+
+        They are kept when it is gone: its disk may come back.
+        """
+        state = file_state(self.info.path)
+        if state is None:
+            raise InputError(f"{self.info.path} is gone; put it back, and the segments are used")
+        if state != self.source_state:
             self.journal.remove()  # its segments may show another film
             raise InputError(
-                f"{self.info.path} was changed or removed during the run: "
+                f"{self.info.path} was changed during the run: "
                 "the finished segments are discarded; run it again"
             )
 
