@@ -17,7 +17,7 @@ from .pipeline.photo import colorize_photo as colorize_photo
 from .pipeline.photo_batch import PhotoOutcome as PhotoOutcome
 from .pipeline.photo_batch import colorize_photos as colorize_photos
 from .pipeline.report import Report as Report
-from .pipeline.workers import Outcome as Outcome
+from .pipeline.tasks import Outcome as Outcome
 from .previews.clip import preview as preview
 from .previews.contact_sheet import contact_sheet as contact_sheet
 from .previews.shot_export import export_shots as export_shots

@@ -67,3 +67,14 @@ class SettingsError(FilmcolorError, ValueError):
 
 class VerifyError(FilmcolorError):
     """The finished film differs from its source."""
+
+
+def error_of(bug: BaseException, remedy: str = "the traceback says where") -> FilmcolorError:
+    """Return an error in one line for a bug, or a fault of the machine, that ends one of many."""
+    reason = " ".join(f"{type(bug).__name__} {bug}".split())
+    return FilmcolorError(f"{reason}; {remedy}")
+
+
+def without_traceback(error: FilmcolorError) -> FilmcolorError:
+    """Return the same error without its traceback, which would keep a run's frames in memory."""
+    return type(error)(str(error))

@@ -8,9 +8,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from filmcolor.errors import OutputError
+from filmcolor.errors import OutputError, StorageError
 from filmcolor.runtime.platform import sync_folder
 
+# of a disk or a network drive that fails, and may work again
+DEVICE_ERRORS = frozenset(
+    getattr(errno, name)
+    for name in ("EIO", "ENODEV", "ENXIO", "EHOSTDOWN", "ENOTCONN", "ESTALE", "ETIMEDOUT")
+    if hasattr(errno, name)  # not all systems have all
+)
 MAX_NAME = 255  # bytes, on nearly all file systems
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:[/\\]")  # no drive of Windows, "C:\\"
 
@@ -128,6 +134,14 @@ def remedy_for(error: Exception) -> str:
     if number == errno.EFBIG:
         return "files may not be that large here: raise the limit, or choose another disk"
     return "check the disk it is on"
+
+
+def unreadable(path: Path, error: OSError, where: str = "") -> StorageError:
+    """Return the error of a file on a disk or network drive that fails."""
+    return StorageError(
+        f"{path} cannot be read{where} ({error.strerror}); check the disk or the network drive, "
+        "and try again"
+    )
 
 
 def sync(path: Path) -> None:

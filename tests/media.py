@@ -463,6 +463,12 @@ def num_samples(path: Path) -> tuple[int, int]:
         return sum(frame.samples for frame in decoded), decoded[0].sample_rate
 
 
+def all_packets(path: Path) -> list[tuple[str, int | None, bytes]]:
+    """Return the packets of all streams: type, time and content."""
+    with av.open(str(path)) as container:
+        return [(p.stream.type, p.pts, bytes(p)) for p in container.demux() if p.size]
+
+
 def streams(path: Path, type_name: str | None = None) -> list[Stream]:
     """Return a film's streams, of one type if named."""
     with av.open(str(path)) as film:

@@ -35,7 +35,7 @@ from filmcolor.output.options import Encoding
 from filmcolor.pipeline.options import ColorOptions
 from filmcolor.pipeline.report import Report
 from filmcolor.pipeline.run import RunSettings
-from filmcolor.pipeline.workers import Outcome, Task
+from filmcolor.pipeline.tasks import Outcome, Task
 from filmcolor.segments import segment
 from filmcolor.types.film import TimeRange
 

@@ -24,14 +24,14 @@ from filmcolor.cli.inputs import list_films
 from filmcolor.cli.progress import BatchProgress, PlainProgress
 from filmcolor.errors import InputError, OutputError, SettingsError, WeightsError
 from filmcolor.output.options import Encoding
-from filmcolor.pipeline import workers
+from filmcolor.pipeline import tasks, workers
 from filmcolor.pipeline.batch import colorize, colorize_many
 from filmcolor.pipeline.colorizer import Colorizer
 from filmcolor.pipeline.options import ColorOptions
 from filmcolor.pipeline.pieces import PieceColorizer, run_film
 from filmcolor.pipeline.report import Report
-from filmcolor.pipeline.run import Run
-from filmcolor.pipeline.workers import Outcome
+from filmcolor.pipeline.run import Run, RunSettings
+from filmcolor.pipeline.tasks import Outcome, Task
 from filmcolor.segments import segment
 from filmcolor.segments.journal import Segment
 from filmcolor.types.film import TimeRange
@@ -266,7 +266,7 @@ def test_a_bug_in_one_film_does_not_stop_the_others(
             raise RuntimeError("out of\nluck")
         return run_film(film, *rest, **more)
 
-    monkeypatch.setattr(workers, "run_film", stumble)
+    monkeypatch.setattr(tasks, "run_film", stumble)
     bad, good = colorize_many(films, options=options)
     assert str(bad.error) == "RuntimeError out of luck; the traceback says where"
     assert good.report
@@ -288,13 +288,13 @@ def test_what_no_film_can_do_without_stops_them_all(
 # ---------------------------------------------------------------- in several processes
 
 
-def work_and_die(pipe: Connection, settings: workers.RunSettings, num_workers: int) -> None:
+def work_and_die(pipe: Connection, settings: RunSettings, num_workers: int) -> None:
     """A worker that is killed in the middle of `always`, and of `once` at its first attempt."""
 
     def fatal(
         film: Path,
         output: Path,
-        settings: workers.RunSettings,
+        settings: RunSettings,
         colorizer: Colorizer,
         progress: Callable[..., None],
     ) -> Report:
@@ -309,7 +309,7 @@ def work_and_die(pipe: Connection, settings: workers.RunSettings, num_workers: i
 
         return run_film(film, output, settings, colorizer, advance)
 
-    workers.run_film = fatal
+    tasks.run_film = fatal
     workers.work(pipe, settings, num_workers)
 
 
@@ -355,7 +355,7 @@ def fail_after_a_frame(
 color_piece = PieceColorizer.color
 
 
-def work_and_fail(pipe: Connection, settings: workers.RunSettings, num_workers: int) -> None:
+def work_and_fail(pipe: Connection, settings: RunSettings, num_workers: int) -> None:
     """A worker in which every task fails after one frame."""
     PieceColorizer.color = fail_after_a_frame  # type: ignore[method-assign]
     workers.work(pipe, settings, num_workers)
@@ -495,8 +495,8 @@ def test_a_worker_ends_when_its_parent_is_gone(
     make_film: MakeFilm, options: ColorOptions, tmp_path: Path
 ) -> None:
     film, output = make_film(lumas=media.shoot(400)), tmp_path / "out.mp4"
-    settings = workers.RunSettings(options, Encoding(), TimeRange(), force=False)
-    worker = workers._Worker("worker", settings, 1, workers.Task(film, output))
+    settings = RunSettings(options, Encoding(), TimeRange(), force=False)
+    worker = workers._Worker("worker", settings, 1, Task(film, output))
     wait_until(lambda: bool(partials(tmp_path)))
     worker.pipe.close()  # as when a process ends
     worker.process.join(PATIENCE_SECONDS)

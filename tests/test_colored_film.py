@@ -31,6 +31,7 @@ from filmcolor.pipeline.colorizer import Colorizer
 from filmcolor.pipeline.options import ColorOptions
 from filmcolor.pipeline.pieces import PieceColorizer, color_missing
 from filmcolor.pipeline.run import Run, RunSettings
+from filmcolor.pipeline.saved_run import open_run, save_run
 from filmcolor.types.film import Part, TimeRange
 from filmcolor.types.frames import Gray
 from filmcolor.video.decoder import read_rgb
@@ -439,8 +440,8 @@ def test_another_film_in_color_makes_another_run(
     run = run_of(film, directed)
     with run.locked():
         color_missing(run, PieceColorizer(Colorizer(directed)))
-        run.save()
-        (kept,) = Run.open(run.journal.folder).guidance.colored_films
+        save_run(run)
+        (kept,) = open_run(run.journal.folder).guidance.colored_films
     (read,) = run.guidance.colored_films
     np.testing.assert_array_equal(kept.matches, read.matches)
     np.testing.assert_array_equal(kept.placement, read.placement)

@@ -29,7 +29,7 @@ from filmcolor.output.options import Encoding
 from filmcolor.pipeline.batch import colorize
 from filmcolor.pipeline.options import ColorOptions
 from filmcolor.pipeline.run import RunSettings
-from filmcolor.pipeline.workers import Outcome, Task
+from filmcolor.pipeline.tasks import Outcome, Task
 from filmcolor.segments import segment
 
 LOSSLESS = Encoding("master")
@@ -55,21 +55,11 @@ def film(make_film: Callable[..., Path]) -> Path:
     return make_film("film.mkv", lumas=media.shoot(48), sounds=[media.Sound()])
 
 
-def streams_of(path: Path) -> list[tuple[str, int | None, bytes]]:
-    """Return the packets of all streams: type, time and content."""
-    with media.av.open(str(path)) as container:
-        return [
-            (packet.stream.type, packet.pts, bytes(packet))
-            for packet in container.demux()
-            if packet.size
-        ]
-
-
 def colored_here(film: Path, settings: RunSettings) -> list[tuple[str, int | None, bytes]]:
     """Return the packets that a run in this process writes."""
     output = film.with_name(f"{film.stem}.here.mkv")
     colorize(film, output, options=settings.options, encoding=settings.encoding)
-    return streams_of(output)
+    return media.all_packets(output)
 
 
 class FinishedPieces:
@@ -172,7 +162,7 @@ def test_a_piece_that_kills_ends_its_film_and_lost_nodes_end_none(
     assert f"of {NUM_PIECES} segments are done" in str(outcomes["film"].error)
     assert fleet.num_begun["film", 2] == 3
     assert outcomes["other"].error is None
-    assert streams_of(other.with_name("other.out.mkv")) == colored_here(other, settings)
+    assert media.all_packets(other.with_name("other.out.mkv")) == colored_here(other, settings)
     assert fleet.num_begun["other", 1] == 6
     others = [n for (name, number), n in fleet.num_begun.items() if name == "other" and number != 1]
     assert set(others) == {1}  # each piece once, and the join
@@ -186,7 +176,7 @@ def test_what_a_failed_film_has_finished_is_used_by_the_next_run(
     fleet = LocalFleet(2, {})
     assert drive(fleet, film)["film"].error is None
     assert {number for _, number in fleet.num_begun} == {4, 5, -1}
-    assert streams_of(film.with_name("film.out.mkv")) == colored_here(film, settings)
+    assert media.all_packets(film.with_name("film.out.mkv")) == colored_here(film, settings)
     assert not film.with_name("film.out.mkv.filmcolor").exists()
 
 
@@ -195,7 +185,7 @@ def test_a_join_that_dies_with_its_node_is_done_again(
 ) -> None:
     outcomes = drive(LocalFleet(2, {("film", -1): ["node", "worker", "node"]}), film)
     assert outcomes["film"].error is None
-    assert streams_of(film.with_name("film.out.mkv")) == colored_here(film, settings)
+    assert media.all_packets(film.with_name("film.out.mkv")) == colored_here(film, settings)
 
 
 def test_a_film_that_changes_during_the_run_is_refused(
@@ -388,7 +378,7 @@ def test_the_command_makes_the_film_of_a_run(
     code, out, err = type_command("run", film, *words)
     assert (code, err.count("Traceback")) == (0, 0), err
     assert "48 frames" in out
-    assert streams_of(output) == colored_here(film, settings)
+    assert media.all_packets(output) == colored_here(film, settings)
     assert not output.with_name("out.mkv.filmcolor").exists()
 
 
@@ -413,7 +403,7 @@ def test_a_film_that_fails_stops_no_other(
     assert frames == {"film": (48, 48), "short": (8, 8)}
     for path in (films[0], films[2]):
         output = path.with_name(f"{path.stem}.out.mkv")
-        assert streams_of(output) == colored_here(path, settings)
+        assert media.all_packets(output) == colored_here(path, settings)
 
 
 _DRIVER = """
@@ -470,4 +460,4 @@ def test_lost_driver_and_node_cost_no_finished_piece(
     )
     assert num_before < num_at_kill < 60
     assert report.num_frames == 480
-    assert streams_of(output) == colored_here(film, settings)
+    assert media.all_packets(output) == colored_here(film, settings)

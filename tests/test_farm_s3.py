@@ -406,13 +406,17 @@ def test_large_files_go_in_parts(
     path = tmp_path / "out.mkv"
     path.write_bytes(os.urandom(11 << 20))
     server.fault = lambda r: "503" if "partNumber=2" in r.path and not server.faults else None
-    storage.deliver(path, OUTPUT, force=False)
+    folder = path.parent / "finished"
+    folder.mkdir()
+    path = path.rename(folder / path.name)
+    storage.deliver_folder(folder, OUTPUT)
     assert server.faults["503"] == 1
     assert Store()._files.cat_file(OUTPUT) == path.read_bytes()
     with pytest.raises(OutputError, match="exists; choose another name or add --force"):
-        storage.deliver(path, OUTPUT, force=False)
+        storage.check_free(OUTPUT, force=False)
+    storage.check_free(OUTPUT, force=True)
     path.write_bytes(b"short")
-    storage.deliver(path, OUTPUT, force=True)
+    storage.deliver_folder(folder, OUTPUT)
     assert Store()._files.cat_file(OUTPUT) == b"short"
     puts = [h for r, h in zip(server.requests, server.headers) if r.method == "PUT"]
     assert all(len(h["HTTP_X_AMZ_CONTENT_SHA256"]) == 64 for h in puts)  # the server compares it
@@ -480,19 +484,10 @@ def test_a_shared_folder_is_used_as_it_is(tmp_path: Path) -> None:
         assert work.published() == {"plan.json"}
         work.remove("plan.json", "plan.npz")
         assert work.published() == set()
-    film, output = tmp_path / "film.mkv", tmp_path / "out" / "film.mkv"
+    film = tmp_path / "film.mkv"
     film.write_bytes(b"film")
-    output.parent.mkdir()
     with storage.film_at(film) as path:
         assert path == film
-    storage.deliver(film, output, force=False)
-    with pytest.raises(OutputError, match="exists"):
-        storage.deliver(film, output, force=False)
-    film.write_bytes(b"better")
-    storage.deliver(film, output, force=True)
-    storage.deliver(output, output, force=False)
-    assert output.read_bytes() == b"better"
-    assert [p.name for p in output.parent.iterdir()] == ["film.mkv"]
 
 
 def test_a_path_keeps_an_address_apart_from_folders(

@@ -37,6 +37,7 @@ from filmcolor.pipeline.colorizer import Colorizer
 from filmcolor.pipeline.options import ColorOptions
 from filmcolor.pipeline.pieces import Piece, PieceColorizer, PieceQueue
 from filmcolor.pipeline.run import Run
+from filmcolor.pipeline.saved_run import open_run
 from filmcolor.segments import segment
 from filmcolor.types.film import TimeRange
 
@@ -54,16 +55,6 @@ def film(make_film: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> Pat
 @pytest.fixture
 def settings(options: ColorOptions) -> dict[str, Any]:
     return {"options": options, "encoding": LOSSLESS}
-
-
-def streams_of(path: Path) -> list[tuple[str, int | None, bytes]]:
-    """Return the packets of all streams: type, time and content."""
-    with media.av.open(str(path)) as container:
-        return [
-            (packet.stream.type, packet.pts, bytes(packet))
-            for packet in container.demux()
-            if packet.size
-        ]
 
 
 def names(folder: Path) -> set[str]:
@@ -86,7 +77,7 @@ def test_pieces_in_any_order_make_the_film_of_a_run(
         assert color_piece(work, number)
     joined = join_film(work)
     colorize(film, whole, options=settings["options"], encoding=LOSSLESS)
-    assert streams_of(output) == streams_of(whole)
+    assert media.all_packets(output) == media.all_packets(whole)
     assert joined["size"] == output.stat().st_size
     assert joined["report"]["num_frames"] == 48
     assert names(work) <= {"joined.json", "lock"}
@@ -128,7 +119,7 @@ def test_two_machines_may_color_the_same_piece_at_once(
 ) -> None:
     work = tmp_path / "work"
     plan_film(film, tmp_path / "out.mkv", work=work, **settings)
-    runs = [Run.open(work) for _ in range(2)]
+    runs = [open_run(work) for _ in range(2)]
     pieces = [PieceColorizer(Colorizer(settings["options"])) for _ in runs]
     contents = []
 
@@ -151,7 +142,7 @@ def test_a_plan_may_be_of_a_part(film: Path, settings: dict[str, Any], tmp_path:
         color_piece(work, number)
     join_film(work)
     colorize(film, whole, options=settings["options"], encoding=LOSSLESS, time_range=part)
-    assert streams_of(output) == streams_of(whole)
+    assert media.all_packets(output) == media.all_packets(whole)
 
 
 def test_guidance_travels_with_the_plan(
@@ -174,7 +165,7 @@ def test_guidance_travels_with_the_plan(
     for number in planned.missing:
         color_piece(work, number)
     join_film(work)
-    assert streams_of(output) == streams_of(whole)
+    assert media.all_packets(output) == media.all_packets(whole)
 
 
 def test_own_weights_travel_with_the_plan(
@@ -291,7 +282,7 @@ def test_a_broken_plan_is_refused_in_words(
             cut = randomness.randrange(len(broken)) if randomness.random() < 0.5 else None
             (work / name).write_bytes(broken[:cut])
             try:
-                Run.open(work)
+                open_run(work)
             except FilmcolorError as error:
                 assert "\n" not in str(error)
         (work / name).write_bytes(whole)
@@ -369,7 +360,7 @@ def test_consecutive_pieces_cost_no_context(
         return frames(self, first, *rest)
 
     monkeypatch.setattr(Run, "frames", count)
-    run = Run.open(work)
+    run = open_run(work)
     last = run.segment(4)
     with PieceColorizer(Colorizer(run.options)) as pieces:
         for number in (0, 1, 3, 4):
@@ -541,7 +532,7 @@ def test_a_piece_that_is_killed_is_done_again(
     for number in planned.missing:
         color_piece(work, number)
     join_film(work)
-    assert streams_of(output) == streams_of(whole)
+    assert media.all_packets(output) == media.all_packets(whole)
 
 
 # ---------------------------------------------------------------- faults that a review found
@@ -575,7 +566,7 @@ def test_a_late_piece_of_an_earlier_plan_does_not_count(
 ) -> None:
     work, output, whole = tmp_path / "work", tmp_path / "out.mkv", tmp_path / "whole.mkv"
     plan_film(film, output, work=work, **settings)
-    late = Run.open(work)
+    late = open_run(work)
     other = {**settings, "options": replace(settings["options"], saturation=0.3)}
     plan_film(film, output, work=work, **other)
     with PieceColorizer(Colorizer(late.options)) as pieces:
@@ -586,7 +577,7 @@ def test_a_late_piece_of_an_earlier_plan_does_not_count(
         color_piece(work, number)
     join_film(work)
     colorize(film, whole, **other)
-    assert streams_of(output) == streams_of(whole)
+    assert media.all_packets(output) == media.all_packets(whole)
 
 
 def test_a_piece_without_its_picture_is_made_again(
@@ -638,7 +629,7 @@ def test_a_join_that_is_killed_leaves_nothing(
         patch.setattr(farm, "_describe", stop)  # the film has its name, and nothing says so
         join_film(work)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(farm, "_remove_pieces", stop)
+        patch.setattr(farm, "remove_pieces", stop)
         join_film(work)
     join_film(work)
     assert names(work) <= {"joined.json", "lock"}

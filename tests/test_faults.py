@@ -33,6 +33,7 @@ from filmcolor.pipeline.batch import colorize
 from filmcolor.pipeline.colorizer import Colorizer
 from filmcolor.pipeline.options import ColorOptions
 from filmcolor.pipeline.pieces import PieceColorizer
+from filmcolor.pipeline.run import RunSettings
 from filmcolor.segments import segment
 from filmcolor.segments.journal import Journal
 
@@ -310,7 +311,7 @@ def test_a_pickle_beside_the_segments_is_not_read(
 # ---------------------------------------------------------------- processes
 
 
-def work_and_die_once(pipe: Connection, settings: workers.RunSettings, num_workers: int) -> None:
+def work_and_die_once(pipe: Connection, settings: RunSettings, num_workers: int) -> None:
     """A worker of segments that is killed in the middle of its first task."""
     color = PieceColorizer.color
 

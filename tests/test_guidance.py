@@ -22,6 +22,7 @@ from filmcolor.pipeline.colorizer import Colorizer
 from filmcolor.pipeline.options import ColorOptions
 from filmcolor.pipeline.pieces import PieceColorizer, color_missing
 from filmcolor.pipeline.run import Run, RunSettings
+from filmcolor.pipeline.saved_run import open_run, save_run
 from filmcolor.previews.clip import preview
 from filmcolor.previews.contact_sheet import contact_sheet
 from filmcolor.segments import segment as segments
@@ -76,9 +77,9 @@ def test_processes_are_told_what_was_read(
     directed = replace(options, references=(str(picture),), saturation=0.5)
     first = run_of(film, directed)
     with first.locked():
-        first.save()
+        save_run(first)
         picture.unlink()
-        again = Run.open(first.journal.folder)
+        again = open_run(first.journal.folder)
     (reference,), (same,) = again.guidance.references, first.guidance.references
     np.testing.assert_array_equal(reference.ab, same.ab)
     assert again.guidance.palette == first.guidance.palette

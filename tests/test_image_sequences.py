@@ -1,5 +1,6 @@
 """Numbered images are one film: its luma is exact, its gaps keep their time, its runs resume."""
 
+import errno
 import os
 import struct
 from collections.abc import Callable
@@ -14,7 +15,7 @@ import pytest
 from images import KINDS, encode, exr, grey, jpeg, write_images
 
 from filmcolor.cli.inputs import list_films
-from filmcolor.errors import InputError, OutputError
+from filmcolor.errors import InputError, OutputError, StorageError
 from filmcolor.output.options import Encoding
 from filmcolor.output.verify import verify
 from filmcolor.pipeline.batch import colorize
@@ -524,3 +525,23 @@ def test_rate_sets_the_clock_of_images(tmp_path: Path, options: ColorOptions) ->
     assert media.seconds(report.output) == [Fraction(n, 18) for n in range(6)]
     assert "shown at 18 frames/s, not 24, as chosen" in report.notes
     assert verify(folder, report.output, source_options=source) == 6
+
+
+def test_a_disk_that_fails_is_no_damaged_image(
+    options: ColorOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write_images(tmp_path / "reel", "DPX 10")
+    read_bytes = Path.read_bytes
+
+    def fail(path: Path) -> bytes:
+        if path.name == "reel_000002.dpx":
+            raise OSError(errno.EIO, "Input/output error")
+        return read_bytes(path)
+
+    monkeypatch.setattr(Path, "read_bytes", fail)
+    words = r"reel_000002\.dpx cannot be read \(Input/output error\); check the disk"
+    with pytest.raises(StorageError, match=words):
+        colorize(folder, tmp_path / "out.mkv", options=options)
+    assert not (tmp_path / "out.mkv").exists()
+    monkeypatch.undo()
+    assert not colorize(folder, tmp_path / "out.mkv", options=options).damage

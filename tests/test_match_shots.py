@@ -26,6 +26,7 @@ from filmcolor.pipeline.colorizer import Colorizer
 from filmcolor.pipeline.options import ColorOptions
 from filmcolor.pipeline.pieces import PieceColorizer, color_missing
 from filmcolor.pipeline.run import Run, RunSettings
+from filmcolor.pipeline.saved_run import open_run, save_run
 from filmcolor.types.film import Part
 from filmcolor.types.frames import FloatPlane
 from filmcolor.video.probe import probe
@@ -275,8 +276,8 @@ def test_a_run_does_not_go_on_with_unmatched_shots(
     run = run_of(own)
     with run.locked():
         color_missing(run, PieceColorizer(Colorizer(own)))
-        run.save()
-        kept = Run.open(run.journal.folder).guidance.likeness.automatic
+        save_run(run)
+        kept = open_run(run.journal.folder).guidance.likeness.automatic
     plan = run.guidance.likeness.automatic
     assert plan is not None and kept is not None
     assert (kept.shots, kept.matches) == (plan.shots, plan.matches)

@@ -41,7 +41,7 @@ from filmcolor.cli.run import (
 
 if TYPE_CHECKING:
     from filmcolor.farm.archive import ArchiveSummary
-    from filmcolor.pipeline.workers import Outcome
+    from filmcolor.pipeline.tasks import Outcome
 
 _STATUS = "status"
 # what a person should know of films in a state, by its summary's name

@@ -8,7 +8,7 @@ from filmcolor.cli.help import option
 from filmcolor.cli.options import LONG_RUNS, combine
 
 if TYPE_CHECKING:
-    from filmcolor.pipeline.workers import Engine
+    from filmcolor.pipeline.tasks import Engine
 
 engine_options = combine(
     option(

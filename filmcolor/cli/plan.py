@@ -69,7 +69,8 @@ def plan(
     time_range = pop_time_range(params)
     encoding = pop_encoding(params)
     with signals_as_interrupt():
-        from filmcolor.farm.work import COMMANDS, format_numbers, plan_film
+        from filmcolor.farm.work import format_numbers, plan_film
+        from filmcolor.farm.work_files import COMMANDS
 
         planned = plan_film(
             film,

@@ -39,7 +39,7 @@ from filmcolor.cli.options import (
 from filmcolor.cli.progress import BatchProgress, progress_bar
 
 if TYPE_CHECKING:
-    from filmcolor.pipeline.workers import Engine, Outcome
+    from filmcolor.pipeline.tasks import Engine, Outcome
     from filmcolor.runtime.profiler import Profiler
 
 encoding_options = combine(

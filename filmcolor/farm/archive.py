@@ -27,7 +27,8 @@ from filmcolor.pipeline.models import check_model, settle
 from filmcolor.pipeline.pieces import PieceColorizer
 from filmcolor.pipeline.report import Report
 from filmcolor.pipeline.run import Progress, RunSettings
-from filmcolor.pipeline.workers import Engine, FilmProgress, Finished, Outcome, Task, run_tasks
+from filmcolor.pipeline.tasks import Engine, FilmProgress, Finished, Outcome, Task
+from filmcolor.pipeline.workers import run_tasks
 from filmcolor.runtime.platform import num_cores
 from filmcolor.types.film import WHOLE
 

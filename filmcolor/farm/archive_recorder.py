@@ -23,7 +23,7 @@ from filmcolor.farm.archive_records import (
     FilmRecord,
 )
 from filmcolor.farm.manifest import Manifest, now
-from filmcolor.pipeline.workers import FilmProgress, Finished, Outcome, Task
+from filmcolor.pipeline.tasks import FilmProgress, Finished, Outcome, Task
 
 _SAVE_SECONDS = 10.0  # between two entries of how far films are
 _FREE_BYTES = 64 << 20  # on the archive's disk; with less, it is full for every film

@@ -17,8 +17,9 @@ from filmcolor.farm.ray_film import Film, Planner
 from filmcolor.farm.ray_fleet import START, Cancelled, Fleet, Lost, Worker
 from filmcolor.farm.ray_worker import Done
 from filmcolor.pipeline.pieces import Piece, PieceQueue
-from filmcolor.pipeline.run import Run, RunSettings
-from filmcolor.pipeline.workers import Engine, Finished, Outcome, Task
+from filmcolor.pipeline.run import RunSettings
+from filmcolor.pipeline.saved_run import open_run
+from filmcolor.pipeline.tasks import Engine, Finished, Outcome, Task
 
 CORES = 2  # of a worker: a run keeps both busy, and more cores for one run pay less and less
 MAX_CORES = 1024
@@ -260,7 +261,7 @@ class _Driver:
         """End the film if it cannot be opened here either; else the node lacks something."""
         assert done.error
         try:
-            Run.open(job.film.folder)
+            open_run(job.film.folder)
         except FilmcolorError as error:
             self._fail(job.film, error)
             return

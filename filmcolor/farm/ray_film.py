@@ -9,11 +9,12 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from filmcolor.errors import FilmcolorError
+from filmcolor.errors import FilmcolorError, error_of, without_traceback
 from filmcolor.pipeline.pieces import numbers_of
 from filmcolor.pipeline.report import Report
 from filmcolor.pipeline.run import Run, RunSettings
-from filmcolor.pipeline.workers import Task, without_traceback
+from filmcolor.pipeline.saved_run import save_run
+from filmcolor.pipeline.tasks import Task
 
 _NUM_READERS = 8  # threads that look at headers
 _log = logging.getLogger(__name__)
@@ -56,7 +57,7 @@ class Film:
         with ExitStack() as stack:
             stack.enter_context(run.locked())
             run.find_key_frames(check_stopped)
-            run.save()
+            save_run(run)
             film = cls(task, run, set(numbers_of(run.missing())))
             film._num_done_before = run.num_done()
             film._stack = stack.pop_all()
@@ -143,8 +144,7 @@ def _result(future: "Future[Film]") -> Film | FilmcolorError:
         return without_traceback(error)
     except Exception as error:  # a bug, or a fault of the machine: the other films go on
         _log.exception("a film cannot be planned")
-        reason = " ".join(f"{type(error).__name__} {error}".split())
-        return FilmcolorError(f"{reason}; the traceback says where")
+        return error_of(error)
 
 
 def _longest_first(tasks: list[Task], settings: RunSettings) -> list[Task]:

@@ -8,14 +8,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import filmcolor.weights as weights_store
-from filmcolor.errors import FilmcolorError, OtherMachineError
+from filmcolor.errors import FilmcolorError, OtherMachineError, error_of, without_traceback
 from filmcolor.farm.work import is_temporary
 from filmcolor.pipeline.colorizer import Colorizer
 from filmcolor.pipeline.options import ColorOptions
 from filmcolor.pipeline.pieces import PieceColorizer
 from filmcolor.pipeline.report import Report
 from filmcolor.pipeline.run import Run
-from filmcolor.pipeline.workers import without_traceback
+from filmcolor.pipeline.saved_run import open_run
 from filmcolor.runtime.platform import num_cores
 from filmcolor.runtime.threads import set_num_processes
 
@@ -86,7 +86,7 @@ class RayWorker:
         """Join the run in a folder, whose pieces are all finished; the folder stays."""
         self._stop()
         try:
-            run = Run.open(folder)
+            run = open_run(folder)
         except FilmcolorError as error:
             yield Done(error=without_traceback(error), is_refused=True)
             return
@@ -101,7 +101,7 @@ class RayWorker:
         """Return the run in a folder and what colours it, those of the last piece if they fit."""
         if self._opened is None or self._opened[0] != folder:
             self._stop()
-            run = Run.open(folder)
+            run = open_run(folder)
             digest = weights_store.sha256(weights_store.find(run.options.weights))
             key = replace(run.options, weights=digest)  # each run may have a copy of its own
             if self._loaded is None or self._loaded[0] != key:
@@ -127,9 +127,8 @@ def _failed(error: Exception, folder: Path) -> Done:
             is_temporary=is_temporary(error),
         )
     _log.exception("%s", folder)
-    reason = " ".join(f"{type(error).__name__} {error}".split())
-    text = f"{reason}; the traceback is in the logs of Ray's workers"
-    return Done(error=FilmcolorError(text), is_temporary=is_temporary(error))
+    lasting = error_of(error, "the traceback is in the logs of Ray's workers")
+    return Done(error=lasting, is_temporary=is_temporary(error))
 
 
 def _is_cancelled() -> bool:

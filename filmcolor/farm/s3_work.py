@@ -149,9 +149,8 @@ def check_free(location: str, *, force: bool) -> None:
         raise OutputError(f"{location} exists; choose another name or add --force")
 
 
-def deliver(path: Path, location: str, *, force: bool) -> None:
+def deliver(path: Path, location: str) -> None:
     """Put a finished file where it belongs, whole or not at all."""
-    check_free(location, force=force)
     Store().upload(path, location)
 
 

@@ -9,7 +9,6 @@ and an object counts as published once it has a second object, NAME.done, with i
 """
 
 import re
-import shutil
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from importlib import import_module
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from filmcolor.errors import InputError, OutputError, SettingsError
-from filmcolor.files import atomic_write, check_target, is_address, make_folder
+from filmcolor.files import is_address, make_folder
 from filmcolor.video.partial_films import check_reads
 
 # a path joins the two slashes
@@ -112,7 +111,7 @@ def film_at(location: str | Path) -> AbstractContextManager[Path]:
 
 
 def check_free(location: str | Path, *, force: bool) -> None:
-    """Raise OutputError, before anything is done, when `deliver` would; only asks S3.
+    """Raise OutputError for an object that is there already, unless `force`; only asks S3.
 
     Folders are checked by whatever writes there.
     """
@@ -121,33 +120,17 @@ def check_free(location: str | Path, *, force: bool) -> None:
         _s3().check_free(_s3_address(location), force=force)
 
 
-def deliver_folder(folder: Path, location: str | Path, *, force: bool) -> None:
+def deliver_folder(folder: Path, location: str | Path) -> None:
     """Put all finished files of a folder beside an output in S3, that of its name last.
 
-    Those are sidecars of the film, or a film that could not be verified.
+    Those are sidecars of the film, or a film that could not be verified. Each appears whole or not
+    at all, and replaces an older one.
     """
+    check_reads()
     parent, _, name = _s3_address(_checked(location)).rpartition("/")
     files = (path for path in folder.iterdir() if path.is_file())
     for path in sorted(files, key=lambda path: (path.name == name, path.name)):
-        deliver(path, f"{parent}/{path.name}", force=force)
-
-
-def deliver(path: Path, location: str | Path, *, force: bool) -> None:
-    """Put a finished file where it belongs, whole or not at all; `path` stays.
-
-    Raises OutputError for an existing file, unless `force`.
-    """
-    check_reads()
-    location = _checked(location)
-    if is_remote(location):
-        _s3().deliver(path, _s3_address(location), force=force)
-        return
-    target = Path(location)
-    if target.exists() and target.samefile(path):
-        return
-    check_target(target, path, force)
-    with atomic_write(target, durable=True) as partial:
-        shutil.copyfile(path, partial)
+        _s3().deliver(path, f"{parent}/{path.name}")
 
 
 @contextmanager

@@ -1,11 +1,4 @@
-"""The three steps of a film on many machines: plan it, colour its pieces anywhere, join them.
-
-The work folder has the files of `segments.journal` and `pipeline.plan_file`, and
-
-    farm.json       {"film", "output"}: where they are, as `plan_film` was given them
-    commands.txt    a command for each piece, one a line
-    joined.json     {"output", "size", "sha256", "report"}, once the film is joined; only this stays
-"""
+"""The three steps of a film on many machines: plan it, colour its pieces anywhere, join them."""
 
 import hashlib
 import json
@@ -36,33 +29,42 @@ from filmcolor.farm.storage import (
     is_remote,
     open_work,
 )
-from filmcolor.files import atomic_write
+from filmcolor.farm.work_files import (
+    COMMANDS,
+    PLACE,
+    fetch_journal,
+    finished_pieces,
+    is_of_piece,
+    is_of_plan,
+    opened_run,
+    piece_names,
+    read_place,
+    remove_pieces,
+    take_over,
+    write_text,
+)
 from filmcolor.output.image_names import has_images
 from filmcolor.output.options import Encoding
 from filmcolor.pipeline.colorizer import Colorizer
 from filmcolor.pipeline.options import ColorOptions
-from filmcolor.pipeline.pieces import PieceColorizer, numbers_of
-from filmcolor.pipeline.plan_file import PLAN, PLAN_FILES
+from filmcolor.pipeline.pieces import PieceColorizer
+from filmcolor.pipeline.plan_file import PLAN
 from filmcolor.pipeline.report import Report
 from filmcolor.pipeline.run import Run, RunSettings
-from filmcolor.segments.journal import JOINED, JOURNAL, Segment
+from filmcolor.pipeline.saved_run import save_run
+from filmcolor.segments.journal import JOINED
 from filmcolor.types.film import WHOLE, TimeRange
-
-_FARM, COMMANDS = "farm.json", "commands.txt"
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedFilm:
-    """A planned film: its output, and its pieces.
+    """A planned film: its output, and its pieces."""
 
-    `missing`: numbers of the pieces that are not finished.
-    """
-
-    output: str
-    work: str
+    output: str  # path, or address in S3
+    work: str  # the work folder, likewise
     num_pieces: int
-    num_frames: int | None
-    missing: tuple[int, ...]
+    num_frames: int | None  # None if unknown
+    missing: tuple[int, ...]  # numbers of the pieces that are not finished, from 0
 
 
 def plan_film(
@@ -104,22 +106,23 @@ def plan_film(
     with open_work(work, create=True) as folder:
         if JOINED in folder.published():
             raise OutputError(f"{work}: its film is joined already; name a new folder")
-        previous = _fetch_journal(folder)
+        previous = fetch_journal(folder)
         with film_at(film) as path, _local_output(output) as local_output:
             run = Run.prepare(path, local_output, settings, folder.folder)
             with run.locked():
-                _take_over(folder, previous, settings.restart)
+                take_over(folder, previous, settings.restart)
                 run.find_key_frames()
-                run.save()
+                save_run(run)
         output = _absolute(run.plan.path if output is None else output)
         where = {"film": _absolute(film), "output": output, "replaces": _state(output)}
-        _write(folder.folder / _FARM, json.dumps(where))
-        numbers = numbers_of([run.segments])
+        write_text(folder.folder / PLACE, json.dumps(where))
+        numbers = [segment.number for segment in run.segments]
         lines = [f"filmcolor piece {shlex.quote(_absolute(work))} {n}\n" for n in numbers]
-        _write(folder.folder / COMMANDS, "".join(lines))
-        names = [path.name for path in folder.folder.iterdir() if _is_of_plan(path.name)]
+        write_text(folder.folder / COMMANDS, "".join(lines))
+        names = [path.name for path in folder.folder.iterdir() if is_of_plan(path.name)]
         folder.publish(*sorted(names, key=lambda name: name == PLAN))  # last: it says all is there
-        missing = tuple(s.number for s in run.segments if not _is_done(folder, run, s))
+        finished = finished_pieces(folder, run, run.segments)
+        missing = tuple(number for number in numbers if number not in finished)
         return PlannedFilm(output, str(work), len(numbers), run.num_frames, missing)
 
 
@@ -139,15 +142,15 @@ def color_piece(
     with open_work(work) as folder:
         if JOINED in folder.published():
             return False
-        film = film or _where(folder)["film"]
-        with _open_run(folder, film) as run:
+        film = film or read_place(folder)["film"]
+        with opened_run(folder, film) as run:
             piece = run.segment(number)
-            if _is_done(folder, run, piece):
+            if finished_pieces(folder, run, [piece]):
                 return False
             total = None if piece.stop is None else piece.stop - piece.first
             with PieceColorizer(Colorizer(run.options)) as pieces:
                 pieces.color(run, piece, lambda done: progress and progress(done, total))
-        names = _names_of(folder.folder, number)
+        names = piece_names(folder.folder, number)
         if folder.published().intersection(names) and is_remote(work):
             folder.unpublish(*names)  # of another plan
         folder.publish(*names)
@@ -169,28 +172,30 @@ def join_film(work: str | Path, *, film: str | Path | None = None) -> dict[str, 
                 raise PlanError(
                     f"{joined['output']} was joined, and is gone; plan it again in a new folder"
                 )
-            _remove_pieces(folder)  # a join that was killed may have left them
+            remove_pieces(folder)  # a join that was killed may have left them
             return joined
-        where = _where(folder)
+        where = read_place(folder)
         with (
             _local_output(where["output"]) as output,
-            _open_run(folder, film or where["film"]) as run,
+            opened_run(folder, film or where["film"]) as run,
         ):
-            missing = [s.number for s in run.segments if not _is_done(folder, run, s)]
+            finished = finished_pieces(folder, run, run.segments)
+            missing = [s.number for s in run.segments if s.number not in finished]
             if missing:
                 raise MissingPiecesError(
                     f"{len(missing)} of {len(run.segments)} pieces of {work} are missing: "
                     f"{format_numbers(missing)}; colour them, then join again"
                 )
-            folder.fetch(*(name for name in folder.published() if _is_of_piece(name)))
+            folder.fetch(*(name for name in folder.published() if is_of_piece(name)))
+            assert output is not None  # a plan has one
             run.set_output(output)
             with run.journal:
                 _check_output(folder, where)
                 report = _finish(run, where["output"])
             joined = _describe(report, where["output"])
-            _write(folder.folder / JOINED, json.dumps(joined))
+            write_text(folder.folder / JOINED, json.dumps(joined))
         folder.publish(JOINED)
-        _remove_pieces(folder)
+        remove_pieces(folder)
         run.journal.remove()
         return joined
 
@@ -205,13 +210,9 @@ def _check_output(folder: WorkFolder, where: dict[str, Any]) -> None:
         if _state(output) not in (None, where["replaces"]):
             raise OutputError(f"{output} was not there when this was planned; move it away")
         if not is_remote(folder.location):
-            _write(folder.folder / _FARM, json.dumps({**where, "is_joining": True}))
+            write_text(folder.folder / PLACE, json.dumps({**where, "is_joining": True}))
     for path in folder.folder.glob("joined.*.partial"):  # of joins that were killed
         path.unlink(missing_ok=True)
-
-
-def _remove_pieces(folder: WorkFolder) -> None:
-    folder.remove(*(n for n in folder.published() if _is_of_piece(n) or _is_of_plan(n)))
 
 
 def _finish(run: Run, output: str) -> Report:
@@ -222,11 +223,11 @@ def _finish(run: Run, output: str) -> Report:
     try:
         report = run.finish()
     except VerifyError as error:  # the film is kept under another name
-        deliver_folder(folder, output, force=True)
+        deliver_folder(folder, output)
         message = str(error).replace(str(folder), output.rpartition("/")[0])
         raise VerifyError(message) from error
     # the plan found its place free; a join that was cut off may have been here
-    deliver_folder(folder, output, force=True)
+    deliver_folder(folder, output)
     return report
 
 
@@ -257,54 +258,6 @@ def format_numbers(numbers: Sequence[int]) -> str:
 
 
 @contextmanager
-def _open_run(folder: WorkFolder, film: str | Path) -> Iterator[Run]:
-    """Yield the planned run of a work folder; raises PlanError when it is of something else."""
-    if PLAN not in folder.published():
-        raise PlanError(f"{folder.location} holds no plan; make one with `filmcolor plan`")
-    folder.fetch(*(name for name in folder.published() if _is_of_plan(name)))
-    with film_at(film) as path:
-        yield Run.open(folder.folder, path)
-
-
-def _where(folder: WorkFolder) -> dict[str, Any]:
-    """Return where the film and the output of a plan are."""
-    if _FARM not in folder.published():
-        raise PlanError(f"{folder.location} holds no plan; make one with `filmcolor plan`")
-    folder.fetch(_FARM)
-    try:
-        where = json.loads((folder.folder / _FARM).read_text(encoding="utf-8"))
-        return {name: where.get(name) for name in ("film", "output", "replaces", "is_joining")}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise PlanError(f"the plan in {folder.location} cannot be read; plan again") from error
-
-
-def _fetch_journal(folder: WorkFolder) -> bytes | None:
-    """Return the journal of an earlier plan, None without one."""
-    if JOURNAL not in folder.published():
-        return None
-    folder.fetch(JOURNAL)
-    return (folder.folder / JOURNAL).read_bytes()
-
-
-def _take_over(folder: WorkFolder, previous: bytes | None, is_restart: bool) -> None:
-    """Keep the pieces of an earlier plan if it was the same, else remove what it published.
-
-    Raises OutputError when it has pieces, and may not be replaced. In a shared folder, the journal
-    has done that already.
-    """
-    is_same = previous == (folder.folder / JOURNAL).read_bytes()
-    if previous is None or (is_same and not is_restart):
-        return
-    if any(map(_is_of_piece, folder.published())) and not is_restart:
-        raise OutputError(
-            f"{folder.location} holds pieces of another film or of other settings; "
-            "to begin again add --restart, to keep them name a new folder"
-        )
-    names = [n for n in folder.published() if _is_of_plan(n) or _is_of_piece(n)]
-    folder.unpublish(*names)
-
-
-@contextmanager
 def _local_output(output: str | Path | None) -> Iterator[Path | None]:
     """Yield the path that an output is written to on this machine, None for the default."""
     if output is None or not is_remote(output):
@@ -316,25 +269,6 @@ def _local_output(output: str | Path | None) -> Iterator[Path | None]:
 
 def _absolute(location: str | Path) -> str:
     return str(location) if is_remote(location) else str(Path(location).absolute())
-
-
-def _is_of_plan(name: str) -> bool:
-    return name in (*PLAN_FILES, JOURNAL, _FARM, COMMANDS) or name.startswith("weights.")
-
-
-def _is_of_piece(name: str) -> bool:
-    return name[:6].isdigit() and name[6:7] == "."
-
-
-def _is_done(folder: WorkFolder, run: Run, piece: Segment) -> bool:
-    """Return whether a piece of this plan, not of an earlier one, is finished."""
-    name = f"{piece.number:06d}.json"
-    if name not in folder.published():
-        return False
-    if not is_remote(folder.location):
-        return run.journal.is_finished(piece)
-    folder.fetch(name)
-    return run.journal.is_finished(piece, needs_media=False)
 
 
 def _is_inside(path: str | Path, work: str | Path) -> bool:
@@ -359,12 +293,6 @@ def _state(output: str) -> list[int] | None:
     return [state.st_size, state.st_mtime_ns]
 
 
-def _names_of(folder: Path, number: int) -> list[str]:
-    """Return the files of a piece; its JSON file, which makes it finished, comes last."""
-    names = [p.name for p in folder.glob(f"{number:06d}.*") if not p.name.endswith(".partial")]
-    return sorted(names, key=lambda name: name.endswith(".json"))
-
-
 def _describe(report: Report, output: str) -> dict[str, Any]:
     """Return what joined.json holds; of images, the folder's listing has neither size nor hash."""
     fields = {**asdict(report), "output": output, "notes": list(report.notes)}
@@ -377,8 +305,3 @@ def _describe(report: Report, output: str) -> dict[str, Any]:
             content["sha256"] = hashlib.file_digest(file, "sha256").hexdigest()
         content["size"] = report.output.stat().st_size
     return content
-
-
-def _write(path: Path, text: str) -> None:
-    with atomic_write(path, durable=True) as partial:
-        partial.write_text(text, encoding="utf-8", errors="surrogateescape")

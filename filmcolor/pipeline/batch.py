@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from filmcolor.errors import FilmcolorError, OutputError, SettingsError
+from filmcolor.errors import FilmcolorError, OutputError, SettingsError, without_traceback
 from filmcolor.files import check_target, new_folder
 from filmcolor.output.image_formats import IMAGE_FORMATS
 from filmcolor.output.options import FORMATS, Encoding
@@ -20,7 +20,8 @@ from filmcolor.pipeline.options import ColorOptions
 from filmcolor.pipeline.pieces import numbers_of, run_film
 from filmcolor.pipeline.report import Report
 from filmcolor.pipeline.run import Progress, Run, RunSettings
-from filmcolor.pipeline.workers import (
+from filmcolor.pipeline.saved_run import save_run
+from filmcolor.pipeline.tasks import (
     Engine,
     FilmProgress,
     Finished,
@@ -29,10 +30,8 @@ from filmcolor.pipeline.workers import (
     PieceTask,
     PieceTasks,
     Task,
-    WorkerPool,
-    run_tasks,
-    without_traceback,
 )
+from filmcolor.pipeline.workers import WorkerPool, run_tasks
 from filmcolor.runtime.profiler import Profiler
 from filmcolor.types.film import WHOLE, TimeRange
 
@@ -84,7 +83,7 @@ def colorize(
     with run.locked():
         run.find_key_frames(progress)
         load_model.cache_clear()  # the processes have their own
-        run.save()
+        save_run(run)
         _color_in_jobs(run, replace(settings, options=run.options), jobs, progress)
         report = run.join()
     return replace(report, wall_seconds=time.monotonic() - started)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from filmcolor.errors import FilmcolorError, InputError, OutputError
+from filmcolor.errors import FilmcolorError, InputError, OutputError, without_traceback
 from filmcolor.files import check_target, new_folder, partial_path
 from filmcolor.images.image_file import PHOTO_SUFFIXES
 from filmcolor.pipeline.album import Album, list_pictures
@@ -16,7 +16,7 @@ from filmcolor.pipeline.options import ColorOptions
 from filmcolor.pipeline.photo import colorize_photo
 from filmcolor.pipeline.pieces import PieceColorizer
 from filmcolor.pipeline.run import Progress
-from filmcolor.pipeline.workers import run_tasks, without_traceback
+from filmcolor.pipeline.workers import run_tasks
 from filmcolor.runtime.threads import thread_pools
 
 

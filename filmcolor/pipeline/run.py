@@ -5,7 +5,6 @@ pass of the colour stages runs through all segments, so only a resumed run, or a
 several, pays for the frames around its range.
 """
 
-import shutil
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -13,7 +12,7 @@ from pathlib import Path
 
 import filmcolor.weights as weights_store
 from filmcolor.errors import InputError, OtherMachineError, PlanError, VerifyError
-from filmcolor.files import atomic_write, check_target
+from filmcolor.files import check_target
 from filmcolor.guidance.colored_film import check_output
 from filmcolor.guidance.guidance import Guidance
 from filmcolor.guidance.references import digest_of
@@ -29,7 +28,6 @@ from filmcolor.pipeline.colorizer import Colorizer, context_of
 from filmcolor.pipeline.join import join_segments
 from filmcolor.pipeline.models import model_identity, prepare_key_frames, settle
 from filmcolor.pipeline.options import ColorOptions
-from filmcolor.pipeline.plan_file import read_plan, write_plan
 from filmcolor.pipeline.report import (
     Report,
     describe_chroma_classes,
@@ -56,8 +54,6 @@ from filmcolor.video.sequence_names import file_state
 
 Progress = Callable[[int, int | None], None]  # frames done, total if known
 
-
-_KEPT_WEIGHTS = "weights"  # in the folder of a saved run: its weights, if they are not shipped
 _DIGEST_LENGTH = 16  # hexadecimal digits
 
 
@@ -110,7 +106,7 @@ class Run:
         plan = plan_output(info, None if output is None else Path(output), settings.encoding)
         journal = Journal(plan.path, folder)
         options = settle(options, None if settings.restart else journal.previous_setting("anchors"))
-        weights = _digest_of(options)
+        weights = weights_digest(options)
         tag = f"colour added by filmcolor {__version__}, weights {weights}"
         if options.model:
             tag += f", model {model_identity(options)['model']}"
@@ -141,88 +137,6 @@ class Run:
             is_restart=settings.restart,
             source_state=state,
             machine=machine_record(options.device) if settings.strict_equal else None,
-        )
-
-    @classmethod
-    def open(cls, folder: Path, film: Path | None = None) -> "Run":
-        """Return the run whose plan `save` wrote to a folder, on this machine or another.
-
-        `film`: where the film is on this machine, if not where it was planned. Raises PlanError
-        when the plan is damaged, or of another film, version or weights.
-        """
-        plan = read_plan(folder)
-        info, options, guidance = plan["info"], plan["options"], plan["guidance"]
-        info = info if film is None else replace(info, path=film.absolute())
-        if identify_source(info.path) != plan["source"]:
-            raise PlanError(
-                f"{info.path} is not the film that {folder} was planned for; "
-                "put that back, or plan again"
-            )
-        for path, source in plan["colored_films"]:
-            if identify_source(path) != source:
-                raise PlanError(
-                    f"{path} is not as it was when {folder} was planned; put it back, or plan again"
-                )
-        if kept := next(folder.glob(f"{_KEPT_WEIGHTS}.*"), None):
-            options = replace(options, weights=str(kept))
-        found = {"weights": _digest_of(options), **model_identity(options)}
-        if changes := [name for name, value in found.items() if value != plan["networks"][name]]:
-            raise PlanError(
-                f"{folder} was planned with other files: {', '.join(changes)}; "
-                "put the same on all machines, or plan again"
-            )
-        if options.model:
-            guidance = replace(guidance, model_folder=folder)
-        journal = Journal(plan["output"].path, folder)
-        journal.identity = plan["identity"]
-        return cls(
-            info=info,
-            plan=plan["output"],
-            part=plan["part"],
-            index=plan["index"],
-            guidance=guidance,
-            options=options,
-            journal=journal,
-            segments=plan["segments"],
-            weights=plan["networks"]["weights"],
-            is_restart=False,
-            source_state=file_state(info.path),
-            machine=plan["machine"],
-        )
-
-    def save(self) -> None:
-        """Write the plan of this run into the journal's folder, for `open`.
-
-        Weights that are not shipped are copied there. Call it while the output is locked. Raises
-        OutputError when it cannot be written.
-        """
-        options, folder = self.options, self.journal.folder
-        if options.weights not in weights_store.shipped():
-            weights = weights_store.find(options.weights)
-            with atomic_write(folder / f"{_KEPT_WEIGHTS}{weights.suffix}") as partial:
-                shutil.copyfile(weights, partial)
-        if options.model:
-            options = replace(options, model=str(Path(options.model).absolute()))
-        films = tuple(
-            replace(film, info=replace(film.info, path=film.info.path.absolute()))
-            for film in self.guidance.colored_films
-        )
-        write_plan(
-            folder,
-            {
-                "source": identify_source(self.info.path),
-                "networks": {"weights": self.weights, **model_identity(options)},
-                "info": replace(self.info, path=self.info.path.absolute()),
-                "output": replace(self.plan, path=self.plan.path.absolute()),
-                "part": self.part,
-                "index": self.index,
-                "guidance": replace(self.guidance, model_folder=None, colored_films=films),
-                "colored_films": tuple((f.info.path, identify_source(f.info.path)) for f in films),
-                "options": options,
-                "identity": self.journal.identity,
-                "segments": tuple(self.segments),
-                "machine": self.machine,
-            },
         )
 
     @property
@@ -326,11 +240,10 @@ class Run:
         """Return the segment that follows another, None after the last."""
         return next((s for s in self.segments if s.number == segment.number + 1), None)
 
-    def set_output(self, path: Path | None) -> None:
-        """Have the film written to another path of the same container; None changes nothing."""
-        if path is not None:
-            self.plan = replace(self.plan, path=path)
-            self.journal.target = path
+    def set_output(self, path: Path) -> None:
+        """Have the film written to another path with the same suffix."""
+        self.plan = replace(self.plan, path=path)
+        self.journal.target = path
 
     def join(self, profiler: Profiler | None = None) -> Report:
         """Join the finished segments to the film and remove the journal; see `finish`."""
@@ -435,5 +348,6 @@ class Run:
         return Identity(identify_source(self.info.path), settings)
 
 
-def _digest_of(options: ColorOptions) -> str:
+def weights_digest(options: ColorOptions) -> str:
+    """Return a short hash of the weights that some options name; raises WeightsError without."""
     return weights_store.sha256(weights_store.find(options.weights))[:_DIGEST_LENGTH]

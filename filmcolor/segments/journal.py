@@ -6,7 +6,7 @@
                         "segments": [[number, first, stop], ...]}
         000003.nut      a finished segment: a closed group of pictures, the picture alone
         000003.json     its content: {"pts", "end_pts", "delay", "format", "faults",
-                        "chroma_classes", "has_captions", "machine"}, as `FinishedSegment`
+                        "chroma_classes", "has_captions", "machine", "identity"}
         *.TOKEN.partial a file that a process is writing, with a random token of its own
 
 A segment is finished when its JSON file exists. That file is written last, after the segment itself

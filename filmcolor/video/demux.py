@@ -10,8 +10,8 @@ import av
 import av.error
 from av.container import InputContainer
 
-from filmcolor.errors import InputError, StorageError
-from filmcolor.files import is_address, media_url
+from filmcolor.errors import InputError
+from filmcolor.files import is_address, media_url, unreadable
 from filmcolor.video.encryption import check_is_clear
 from filmcolor.video.image_sequence import FORMAT as IMAGE_FORMAT
 from filmcolor.video.image_sequence import ImageSequence
@@ -164,19 +164,19 @@ def _packets(container: InputContainer, streams: Any) -> Iterator[av.Packet]:
                 if packet.pos is not None:
                     position = max(position, packet.pos + packet.size)
                 yield packet
-            check_readable(container, position)
+            _check_readable(container, position)
             return
         except IndexError:  # a packet of a stream that began midway, unknown to PyAV
             continue
         except (av.error.FFmpegError, MemoryError):  # MemoryError: a corrupt packet size
             if num_failures == 0:
-                check_readable(container, position)
+                _check_readable(container, position)
             num_failures += 1
             if num_failures > _MAX_FAILURES:
                 return
 
 
-def check_readable(container: InputContainer, position: int) -> None:
+def _check_readable(container: InputContainer, position: int) -> None:
     """Raise StorageError when the bytes of a film after a position cannot be read.
 
     FFmpeg takes a failed read of a disk or a network drive for the end of the film, or for damage.
@@ -187,10 +187,7 @@ def check_readable(container: InputContainer, position: int) -> None:
     try:
         _read_plainly(path, position)
     except OSError as error:
-        raise StorageError(
-            f"{path} cannot be read on after {position} bytes ({error.strerror}); check the disk "
-            "or the network drive, and try again"
-        ) from error
+        raise unreadable(path, error, f" on after {position} bytes") from error
 
 
 def _read_plainly(path: Path, position: int) -> None:

@@ -18,6 +18,7 @@ import av
 import av.error
 
 from filmcolor.errors import InputError
+from filmcolor.files import DEVICE_ERRORS, unreadable
 from filmcolor.video.image_header import is_complete, read_image_header
 from filmcolor.video.sequence_names import NumberedFiles
 
@@ -202,10 +203,15 @@ def _make_packet(data: bytes) -> av.Packet:
 
 
 def _read(path: Path) -> bytes:
-    """Return the contents of a file, _NO_IMAGE if it cannot be read."""
+    """Return the contents of a file, _NO_IMAGE if it is missing, empty or forbidden.
+
+    Raises StorageError when a disk or a network drive fails.
+    """
     try:
         return path.read_bytes() or _NO_IMAGE
-    except OSError:
+    except OSError as error:
+        if error.errno in DEVICE_ERRORS:
+            raise unreadable(path, error) from error
         return _NO_IMAGE
 
 
