@@ -17,6 +17,7 @@ from filmcolor.cli.console import escape_controls
 from filmcolor.cli.evaluate import evaluate
 from filmcolor.cli.export_encoder import export_encoder
 from filmcolor.cli.export_model import export_model
+from filmcolor.cli.export_page import export_page
 from filmcolor.cli.help import MissingCommandError, SectionGroup
 from filmcolor.cli.join import join
 from filmcolor.cli.measure import measure
@@ -37,7 +38,7 @@ from filmcolor.errors import FilmcolorError
 from filmcolor.version import __version__
 
 _SECTIONS = {
-    "Colour a film": (run, archive, studio, photo),
+    "Colour a film": (run, archive, studio, photo, export_page),
     "On many machines": (plan, piece, join),
     "Look first": (preview_command, probe_command, shots),
     "Measure": (verify, measure),

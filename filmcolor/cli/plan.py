@@ -6,10 +6,11 @@ from typing import Any
 
 import click
 
-from filmcolor.cli.console import print_line
+from filmcolor.cli.console import escape_controls, print_line
 from filmcolor.cli.help import command, option
 from filmcolor.cli.interrupts import signals_as_interrupt
 from filmcolor.cli.options import (
+    EXIT_RETRY,
     LONG_RUNS,
     OUTPUT,
     color_options,
@@ -25,6 +26,7 @@ from filmcolor.cli.options import (
     source_options,
 )
 from filmcolor.cli.run import encoding_options, restart_option, strict_equal_option
+from filmcolor.errors import StorageError
 
 
 @command()
@@ -65,6 +67,9 @@ def plan(
     The pieces are about a minute long. DIR/commands.txt has a `filmcolor piece` command for each,
     one a line, in any order, for a scheduler or for several terminals. `filmcolor join` makes
     the film of them. Planning again with the same settings keeps the pieces that are finished.
+
+    Exit code 0: done. 75: the storage is out of reach; try again. 1: the film cannot be coloured
+    with these settings.
     """
     time_range = pop_time_range(params)
     encoding = pop_encoding(params)
@@ -72,18 +77,22 @@ def plan(
         from filmcolor.farm.work import format_numbers, plan_film
         from filmcolor.farm.work_files import COMMANDS
 
-        planned = plan_film(
-            film,
-            output,
-            work=work,
-            time_range=time_range,
-            options=make_color_options(params),
-            encoding=encoding,
-            force=force,
-            restart=restart,
-            strict_equal=strict_equal,
-            tag=not no_tag,
-        )
+        try:
+            planned = plan_film(
+                film,
+                output,
+                work=work,
+                time_range=time_range,
+                options=make_color_options(params),
+                encoding=encoding,
+                force=force,
+                restart=restart,
+                strict_equal=strict_equal,
+                tag=not no_tag,
+            )
+        except StorageError as error:
+            click.echo(escape_controls(f"filmcolor: {error}"), err=True)
+            click.get_current_context().exit(EXIT_RETRY)
     if as_json:
         fields = ("output", "work", "num_pieces", "num_frames", "missing")
         click.echo(json.dumps({name: getattr(planned, name) for name in fields}))

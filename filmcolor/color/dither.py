@@ -10,13 +10,20 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from filmcolor.kernels.ops import TILE
 from filmcolor.types.frames import FloatPlane
 
-# ranks 0..4095 of a void-and-cluster pattern; written by tests/blue_noise.py
-_RANKS = Path(__file__).with_name("blue_noise.npy")
-_AMPLITUDE = 0.96  # code values: a little under 1, so that neutral rounds to neutral
+# written by tests/blue_noise.py
+_RANKS_FILE = Path(__file__).with_name("blue_noise.npy")
+AMPLITUDE = 0.96  # code values: a little under 1, so that neutral rounds to neutral
+
+
+def ranks() -> NDArray[np.int64]:
+    """Return the ranks 0..4095 of a void-and-cluster pattern (TILE, TILE)."""
+    loaded: NDArray[np.int64] = np.load(_RANKS_FILE).astype(np.int64)
+    return loaded
 
 
 @lru_cache(maxsize=1)
@@ -25,6 +32,5 @@ def noise() -> FloatPlane:
 
     Added before rounding it keeps every mean over a patch, and moves no value by more than a code.
     """
-    ranks = np.load(_RANKS)
-    thresholds = (_AMPLITUDE * ((ranks + 0.5) / TILE**2 - 0.5)).astype(np.float32)
+    thresholds = (AMPLITUDE * ((ranks() + 0.5) / TILE**2 - 0.5)).astype(np.float32)
     return np.stack([thresholds, np.rot90(thresholds)])

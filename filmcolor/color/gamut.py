@@ -7,16 +7,28 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from filmcolor.color.spaces import KAPPA, WHITE, XYZ_TO_RGB, lab_f, linear_from_srgb
+from filmcolor.color.spaces import (
+    KAPPA,
+    LAB_JOIN,
+    SRGB_GAMMA,
+    SRGB_JOIN,
+    SRGB_SHIFT,
+    SRGB_SLOPE,
+    WHITE,
+    XYZ_TO_RGB,
+    lab_f,
+    linear_from_srgb,
+)
 from filmcolor.kernels import ops
 from filmcolor.types.frames import FloatPlane, Gray
 from filmcolor.types.yuv import Coding
 
-_WHITE_XYZ_TO_RGB = np.array(XYZ_TO_RGB) * WHITE  # for X, Y, Z relative to white
-_WHITE_XYZ_TO_RGB /= _WHITE_XYZ_TO_RGB.sum(1, keepdims=True)  # grey stays grey in 16 bits
-_STEP, _STEPS = 4.0, 28  # of the chroma table: distance in ab, and entries on each side of neutral
-_UNIT = 0.5 / 32767  # of Cb and Cr in 16 bits
-_F_JOIN, _SRGB_JOIN = 6 / 29, 0.0031308  # where the inverse curves leave their lines
+WHITE_XYZ_TO_RGB = np.array(XYZ_TO_RGB) * WHITE  # for X, Y, Z relative to white
+WHITE_XYZ_TO_RGB /= WHITE_XYZ_TO_RGB.sum(1, keepdims=True)  # grey stays grey in 16 bits
+TABLE_STEP = 4.0  # between entries of the chroma table, in ab
+TABLE_STEPS = 28  # of the table on each side of neutral
+CHROMA_UNIT = 0.5 / 32767  # of Cb and Cr in 16 bits
+GAMUT_TOLERANCE = 1e-6  # of R'G'B' in 0..1
 
 
 def chroma_from_lab(luma: Any, a: Any, b: Any, coding: Coding) -> tuple[Any, Any]:
@@ -30,7 +42,7 @@ def chroma_from_lab(luma: Any, a: Any, b: Any, coding: Coding) -> tuple[Any, Any
     """
     luma = luma.clip(0.0, 1.0)
     shape, dtype = np.shape(luma), np.result_type(luma, np.float32)
-    planes = (np.asarray(p, dtype).reshape(-1) for p in (luma, *_greys(luma), a, b))
+    planes = (np.asarray(p, dtype).reshape(-1) for p in (luma, *greys(luma), a, b))
     cb, cr = _chroma(coding, *planes)
     return cb.reshape(shape), cr.reshape(shape)
 
@@ -43,7 +55,7 @@ def chroma_from_gray(gray: Gray, ab: FloatPlane, coding: Coding) -> tuple[FloatP
     Cb and Cr are linear between table entries, so no colour leaves the gamut, and neutral is exact.
     `gray`: (h, w); `ab`: (h, w, 2), CIELAB.
     """
-    return ops.look_up_chroma(gray, ab, _chroma_table(coding.matrix), _STEP, _UNIT)
+    return ops.look_up_chroma(gray, ab, _chroma_table(coding.matrix), TABLE_STEP, CHROMA_UNIT)
 
 
 def shrink_into_gamut(luma: Any, cb: Any, cr: Any, coding: Coding) -> tuple[Any, Any]:
@@ -55,7 +67,7 @@ def shrink_into_gamut(luma: Any, cb: Any, cr: Any, coding: Coding) -> tuple[Any,
     highest = maximum(maximum(reds, greens), blues)
     lowest = minimum(minimum(reds, greens), blues)
     # factor by which the colour overshoots, toward white and toward black
-    excess = maximum(highest / (1.0 - luma + 1e-6), lowest / (-1e-6 - luma))
+    excess = maximum(highest / (1.0 - luma + GAMUT_TOLERANCE), lowest / (-GAMUT_TOLERANCE - luma))
     excess = excess.clip(1.0, None)
     return cb / excess, cr / excess
 
@@ -92,41 +104,43 @@ def _chroma(coding: Coding, luma: Any, lightness: Any, slope: Any, a: Any, b: An
 def _rgb_from_lab_f(f: NDArray[Any]) -> None:
     """Convert CIELAB's f of X, Y and Z (3, N) to R'G'B', in place."""
     # linear up to the join, the curve above it
-    _, line = cv2.threshold(f, _F_JOIN, 0.0, cv2.THRESH_TRUNC)
-    curve = cv2.addWeighted(f, 1.0, line, -1.0, _F_JOIN, dst=f)
+    _, line = cv2.threshold(f, LAB_JOIN, 0.0, cv2.THRESH_TRUNC)
+    curve = cv2.addWeighted(f, 1.0, line, -1.0, LAB_JOIN, dst=f)
     xyz = curve * curve
     xyz *= curve
-    cv2.addWeighted(xyz, 1.0, line, 1.0 / KAPPA, -_F_JOIN / KAPPA, dst=xyz)
-    rgb = np.matmul(_WHITE_XYZ_TO_RGB.astype(f.dtype), xyz, out=f)
-    cv2.threshold(rgb, _SRGB_JOIN, 0.0, cv2.THRESH_TRUNC, dst=line)
-    curve = cv2.addWeighted(rgb, 1.0, line, -1.0, _SRGB_JOIN, dst=xyz)
+    cv2.addWeighted(xyz, 1.0, line, 1.0 / KAPPA, -LAB_JOIN / KAPPA, dst=xyz)
+    rgb = np.matmul(WHITE_XYZ_TO_RGB.astype(f.dtype), xyz, out=f)
+    cv2.threshold(rgb, SRGB_JOIN, 0.0, cv2.THRESH_TRUNC, dst=line)
+    curve = cv2.addWeighted(rgb, 1.0, line, -1.0, SRGB_JOIN, dst=xyz)
     cv2.log(curve, curve)
-    curve *= f.dtype.type(1 / 2.4)
+    curve *= f.dtype.type(1 / SRGB_GAMMA)
     cv2.exp(curve, curve)
-    cv2.addWeighted(curve, 1.055, line, 12.92, -0.055 - 12.92 * _SRGB_JOIN, dst=rgb)
+    shift = -SRGB_SHIFT - SRGB_SLOPE * SRGB_JOIN
+    cv2.addWeighted(curve, 1.0 + SRGB_SHIFT, line, SRGB_SLOPE, shift, dst=rgb)
 
 
-def _greys(luma: Any) -> tuple[Any, Any]:
+def greys(luma: Any) -> tuple[Any, Any]:
     """Return CIELAB's f(Y) of greys, and its derivative with respect to luma."""
     linear = linear_from_srgb(luma)
     lightness = lab_f(linear)
     # finite, because both curves end in lines
     slope = np.minimum(lightness / (3.0 * linear + 1e-9), KAPPA)
-    return lightness, slope * np.maximum(2.4 * linear / (luma + 0.055), 1.0 / 12.92)
+    per_luma = np.maximum(SRGB_GAMMA * linear / (luma + SRGB_SHIFT), 1.0 / SRGB_SLOPE)
+    return lightness, slope * per_luma
 
 
 @lru_cache(maxsize=2)
 def _chroma_table(matrix: int) -> NDArray[np.int16]:
-    """Return Cb and Cr (256, N, N, 2) by luma code, b and a, in multiples of _UNIT.
+    """Return Cb and Cr (256, N, N, 2) by luma code, b and a, in multiples of CHROMA_UNIT.
 
     16 bits keep it small enough for the cache. Rounded toward neutral, so as to stay in the gamut.
     """
-    side = np.arange(-_STEPS, _STEPS + 1, dtype=np.float32) * _STEP
+    side = np.arange(-TABLE_STEPS, TABLE_STEPS + 1, dtype=np.float32) * TABLE_STEP
     b, a = np.meshgrid(side, side, indexing="ij")
     coding = Coding(matrix, True, 8)
     table = np.empty((256, len(side), len(side), 2), np.int16)
     for code, entries in enumerate(table):  # in small products: large ones start OpenBLAS threads
         luma = np.full_like(a, code / 255.0)
         chroma = np.dstack(chroma_from_lab(luma, a, b, coding))
-        entries[:] = np.trunc(chroma * np.float32(1.0 / _UNIT))
+        entries[:] = np.trunc(chroma * np.float32(1.0 / CHROMA_UNIT))
     return table

@@ -21,8 +21,13 @@ _RGB_TO_XYZ = (
 )
 XYZ_TO_RGB = tuple(map(tuple, np.linalg.inv(np.array(_RGB_TO_XYZ)).tolist()))
 WHITE = (0.95047, 1.0, 1.08883)  # D65, 2-degree observer (CIE 15:2004)
-_EPSILON = (6 / 29) ** 3  # CIE 15:2004: below it the cube root is replaced by a line
+LAB_JOIN = 6 / 29  # CIELAB's f where its cube is replaced by a line
+_EPSILON = LAB_JOIN**3  # CIE 15:2004: below it the cube root is replaced by a line
 KAPPA = (29 / 3) ** 3 / 116  # slope of that line, 7.787...
+
+# IEC 61966-2-1 (sRGB): dark values are on a line, others on a power of the shifted value
+SRGB_SLOPE, SRGB_SHIFT, SRGB_GAMMA = 12.92, 0.055, 2.4
+SRGB_JOIN = 0.0031308  # linear light where the two meet
 
 LUMA_709 = (0.2126, 0.7152, 0.0722)  # ITU-R BT.709-6, item 3.2
 LUMA_601 = (0.299, 0.587, 0.114)  # ITU-R BT.601-7, item 2.5.1
@@ -31,15 +36,15 @@ LUMA_601 = (0.299, 0.587, 0.114)  # ITU-R BT.601-7, item 2.5.1
 def linear_from_srgb(value: Any) -> Any:
     """Return linear light of nonlinear sRGB (IEC 61966-2-1)."""
     is_dark = value <= 0.04045
-    return is_dark * (value / 12.92) + ~is_dark * (((value.clip(0.0, None) + 0.055) / 1.055) ** 2.4)
+    power = ((value.clip(0.0, None) + SRGB_SHIFT) / (1.0 + SRGB_SHIFT)) ** SRGB_GAMMA
+    return is_dark * (value / SRGB_SLOPE) + ~is_dark * power
 
 
 def srgb_from_linear(value: Any) -> Any:
     """Return nonlinear sRGB of linear light; below zero its linear part continues."""
-    is_dark = value <= 0.0031308
-    return is_dark * (value * 12.92) + ~is_dark * (
-        1.055 * value.clip(1e-9, None) ** (1 / 2.4) - 0.055
-    )
+    is_dark = value <= SRGB_JOIN
+    power = (1.0 + SRGB_SHIFT) * value.clip(1e-9, None) ** (1 / SRGB_GAMMA)
+    return is_dark * (value * SRGB_SLOPE) + ~is_dark * (power - SRGB_SHIFT)
 
 
 def lab_from_rgb(red: Any, green: Any, blue: Any) -> Channels:
@@ -99,5 +104,5 @@ def lab_f(t: Any) -> Any:
 
 
 def _lab_f_inverse(f: Any) -> Any:
-    is_dark = f <= 6 / 29
+    is_dark = f <= LAB_JOIN
     return is_dark * ((f - 16 / 116) / KAPPA) + ~is_dark * (f * f * f)

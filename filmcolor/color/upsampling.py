@@ -24,7 +24,7 @@ from filmcolor.kernels.ops import UpsampleParams
 from filmcolor.types.frames import FloatPlane, Gray, Plane
 from filmcolor.types.yuv import Subsampling
 
-_PARAMS = UpsampleParams(
+PARAMS = UpsampleParams(
     luma_epsilon=1.3,  # about (1 code)²: flatter luma tells nothing
     flat=6.5,  # (2.5 codes)²
     chroma_epsilon=1e-6,  # (a quarter of an 8-bit code)²
@@ -34,8 +34,8 @@ _PARAMS = UpsampleParams(
 )
 # the chroma sample sits on the left of two columns, whose mean sits between them
 _SITING = {1: np.ones(1), 2: np.array([0.25, 0.75])}  # H.273, chroma location 0
-_AVERAGED = 0.7  # low-res samples over which the guide's grain is averaged
-_MAX_AVERAGED = 7.0  # chroma samples
+AVERAGED = 0.7  # low-res samples over which the guide's grain is averaged
+MAX_AVERAGED = 7.0  # chroma samples
 
 
 def two_colors(low: tuple[FloatPlane, FloatPlane], guide: Gray) -> FloatPlane:
@@ -47,7 +47,7 @@ def two_colors(low: tuple[FloatPlane, FloatPlane], guide: Gray) -> FloatPlane:
     with choice = clip((luma - middle) * gain, -½, ½).
     `low`: Cb and Cr, (h, w) each; `guide`: luma (h, w), 0 to 255.
     """
-    return ops.two_colors(guide, low, _PARAMS)
+    return ops.two_colors(guide, low, PARAMS)
 
 
 def guide_kernels(
@@ -85,7 +85,7 @@ def luma_at_chroma(luma: Plane, subsampling: Subsampling) -> Plane:
 
 def _box(ratio: float) -> NDArray[np.float64]:
     """Return a centred running mean for planes `ratio` times the low-res one."""
-    width = min(max(1.0, _AVERAGED * ratio), _MAX_AVERAGED)
+    width = min(max(1.0, AVERAGED * ratio), MAX_AVERAGED)
     side = math.ceil((width - 1.0) / 2.0)
     taps = np.ones(2 * side + 1)
     taps[0] = taps[-1] = (width - (2 * side - 1)) / 2.0 if side else 1.0

@@ -58,7 +58,7 @@ class Grade:
         """Return graded ab (h, w, 2)."""
         graded: FloatPlane = ab * np.float32(self.saturation)
         if self.warmth:
-            graded += np.float32(self.warmth) * _warm()
+            graded += np.float32(self.warmth) * warm_shift()
         if self.skin_protect:
             share = np.float32(self.skin_protect) * skin_share(ab)[..., None]
             graded += share * (ab * np.float32(SATURATION) - graded)
@@ -110,7 +110,7 @@ def grade_frames(frames: Iterable[PredictedFrame], palette: Palette) -> Iterator
 
 
 @lru_cache(maxsize=1)
-def _warm() -> FloatPlane:
+def warm_shift() -> FloatPlane:
     """Return the shift (a, b) of full warmth."""
     return np.array(daylight_ab(1e6 / (1e6 / _D65 + _MIREDS)), np.float32)
 

@@ -11,7 +11,7 @@ network, and changed its interface between versions; the files that both write a
 import io
 import json
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -63,9 +63,11 @@ def export_onnx(
         raise SettingsError(
             f"{output} needs the package onnx: pip install 'filmcolor[onnx]'"
         ) from error
-    model = onnx.load_from_string(_trace(net))
+    num_heads = 1 if isinstance(net, ColorNet) else 2
+    module = _LumaToAb(net)
+    model = onnx.load_from_string(trace(module, [AB, LOGITS][:num_heads]))
     if is_half:
-        _halve_weights(model)
+        halve_weights(model)
     model.producer_name, model.producer_version = KIND, __version__
     model.doc_string = "Colours of black-and-white pictures: luma in, CIELAB a and b out."
     onnx.helper.set_model_props(model, _metadata(net, provenance or {}, is_half))
@@ -81,8 +83,8 @@ def check_suffix(output: Path) -> None:
         raise OutputError(f"{output} would hold an ONNX model; name a file that ends in {SUFFIX}")
 
 
-class _LumaToAb(nn.Module):
-    """A network with everything between luma and ab."""
+class DenoisingNet(nn.Module):
+    """A network with the Gaussian before it, in float32 on the CPU: what graphs are made of."""
 
     kernel: Tensor  # (1, 1, 1, taps), a Gaussian
 
@@ -94,9 +96,20 @@ class _LumaToAb(nn.Module):
         taps = cv2.getGaussianKernel(num_taps, DENOISING_SIGMA, cv2.CV_32F)
         self.register_buffer("kernel", torch.from_numpy(taps).reshape(1, 1, 1, -1))
 
+    def denoise(self, luma: Tensor) -> Tensor:
+        """Return luma as `predictor.denoise` does."""
+        margin = self.kernel.shape[3] // 2
+        padded = functional.pad(luma, (margin,) * 4, mode="reflect")
+        rows = functional.conv2d(padded, self.kernel)
+        return functional.conv2d(rows, self.kernel.transpose(2, 3))
+
+
+class _LumaToAb(DenoisingNet):
+    """A network with everything between luma and ab."""
+
     def forward(self, luma: Tensor) -> tuple[Tensor, ...]:
         """Return ab (N, 2, H/2, W/2), logits if the network has them, and its layers."""
-        layers = self.net.layers(self._denoise(luma))
+        layers = self.net.layers(self.denoise(luma))
         if isinstance(self.net, ColorNet):
             return decode_ab(self.net.decode_half(layers[0])), *layers
         logits = self.net.logits(layers[0])  # (N, bins, H/4, W/4)
@@ -104,13 +117,6 @@ class _LumaToAb(nn.Module):
         ab = functional.conv2d(logits.softmax(dim=1), points)  # (N, 2, H/4, W/4)
         ab = functional.interpolate(ab, scale_factor=2.0, mode="bilinear", align_corners=False)
         return ab, logits, *layers
-
-    def _denoise(self, luma: Tensor) -> Tensor:
-        """Return luma as `predictor.denoise` does."""
-        margin = self.kernel.shape[3] // 2
-        padded = functional.pad(luma, (margin,) * 4, mode="reflect")
-        rows = functional.conv2d(padded, self.kernel)
-        return functional.conv2d(rows, self.kernel.transpose(2, 3))
 
 
 class _ChannelScale(nn.Module):
@@ -145,22 +151,25 @@ def _spell_out_batch_norms(net: nn.Module) -> None:
             _spell_out_batch_norms(child)
 
 
-def _trace(net: ColorNet | FilmNet) -> bytes:
-    """Return the graph of a network as a serialised ONNX model."""
-    module = _LumaToAb(net)
+def trace(module: nn.Module, heads: Sequence[str], has_channels_last: bool = False) -> bytes:
+    """Return the graph of a module from luma (N, 1, H, W) as a serialised ONNX model.
+
+    `heads`: names of the first outputs; those after them are layers. Outputs are (N, C, h, w), or
+    (N, h, w, C) with `has_channels_last`.
+    Raises WeightsError when an output is not a number.
+    """
     height, width = _TRACED_SIZE
     luma = torch.linspace(0.0, 1.0, 2 * height * width).reshape(2, 1, height, width)
     with torch.inference_mode():
         outputs = module(luma)
     if not all(bool(torch.isfinite(output).all()) for output in outputs):
         raise WeightsError("the network's output is not a number: its weights are broken")
-    num_heads = 1 if isinstance(net, ColorNet) else 2
-    names = [AB, LOGITS][:num_heads]
-    names += [f"{LAYER}{n}" for n in range(len(outputs) - num_heads)]
+    names = [*heads, *(f"{LAYER}{n}" for n in range(len(outputs) - len(heads)))]
     axes = {LUMA: {0: "N", 2: "H", 3: "W"}}
+    rows = 1 if has_channels_last else 2  # axis of an output
     for name, output in zip(names, outputs, strict=True):
-        stride = height // output.shape[2]
-        axes[name] = {0: "N", 2: f"H/{stride}", 3: f"W/{stride}"}
+        stride = height // output.shape[rows]
+        axes[name] = {0: "N", rows: f"H/{stride}", rows + 1: f"W/{stride}"}
     file = io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about the older exporter, and shapes that it does follow
@@ -177,7 +186,7 @@ def _trace(net: ColorNet | FilmNet) -> bytes:
     return file.getvalue()
 
 
-def _halve_weights(model: "onnx.ModelProto") -> None:
+def halve_weights(model: "onnx.ModelProto") -> None:
     """Store a model's large tensors as float16; a cast to float32 follows each."""
     from onnx import TensorProto, helper, numpy_helper
 

@@ -33,14 +33,14 @@ from filmcolor.types.frames import FloatPlane
 
 SURFACES = 1.0  # strength, by default
 
-_SCALES = 60.0, 150.0, 400.0, 1000.0  # levels of luma: a segment of n pixels differs by scale / n
-_MIN_SIZE = 30  # pixels of a segment
-_SHORT_SIDE = 64  # pixels: of the pictures that both are for
-_LEAST_SIZE = 4  # pixels of a segment in smaller pictures
-_FEATURE_LEVELS = 60.0  # levels of luma that count as much as a distance of 1 between features
-_RESOLUTION = 64.0  # steps of an edge's weight per level of luma
-_TOLERANCE = 1.0  # with 2, small faces fade; with 0.5, blotches stay
-_MAX_GAIN = 2.0  # of a segment's chroma
+SCALES = 60.0, 150.0, 400.0, 1000.0  # levels of luma: a segment of n pixels differs by scale / n
+MIN_SIZE = 30  # pixels of a segment
+SHORT_SIDE = 64  # pixels: of the pictures that both are for
+LEAST_SIZE = 4  # pixels of a segment in smaller pictures
+FEATURE_LEVELS = 60.0  # levels of luma that count as much as a distance of 1 between features
+RESOLUTION = 64.0  # steps of an edge's weight per level of luma
+TOLERANCE = 1.0  # with 2, small faces fade; with 0.5, blotches stay
+MAX_GAIN = 2.0  # of a segment's chroma
 
 
 def surface_ab(
@@ -54,29 +54,39 @@ def surface_ab(
     """
     num, _, height, width = logits.shape
     points = centers.float().cpu().numpy()
-    params = ops.VoteParams(strength, _TOLERANCE, _MAX_GAIN)
+    params = ops.VoteParams(strength, TOLERANCE, MAX_GAIN)
     ab = np.empty((num, height * width, 2), np.float32)
     for index in range(num):
         rows = logits[index].permute(1, 2, 0).reshape(height * width, -1).float()
         if strength == 0.0:
             ab[index] = rows.softmax(dim=1).cpu().numpy() @ points
             continue
-        labels = _segments(luma[index], features[index]).reshape(len(_SCALES), -1)
+        labels = _segments(luma[index], features[index]).reshape(len(SCALES), -1)
         ab[index] = ops.vote(rows.cpu().numpy(), labels, points.T, params)
     return ab.reshape(num, height, width, 2)
 
 
-def _segments(luma: FloatPlane, features: Tensor) -> NDArray[np.int32]:
-    """Return the segments (num_scales, h, w) of luma (H, W) in 0..1 and features (C, h, w)."""
+def segmented_values(luma: FloatPlane, features: Tensor) -> FloatPlane:
+    """Return what pixels of a segment have in common (h, w, 1 + C): luma and features, in levels.
+
+    `luma`: (H, W) in 0..1, denoised. `features`: (C, h, w).
+    """
     num_channels, height, width = features.shape
     values = np.empty((height, width, 1 + num_channels), np.float32)
     levels = cv2.resize(luma, (width, height), interpolation=cv2.INTER_AREA)
     values[..., 0] = levels * np.float32(255.0)
-    unit = _FEATURE_LEVELS * functional.normalize(features.float(), dim=0)
+    unit = FEATURE_LEVELS * functional.normalize(features.float(), dim=0)
     values[..., 1:] = unit.permute(1, 2, 0).cpu().numpy()
-    enlargement = (min(height, width) / _SHORT_SIDE) ** 2  # of areas
+    return values
+
+
+def _segments(luma: FloatPlane, features: Tensor) -> NDArray[np.int32]:
+    """Return the segments (num_scales, h, w) of luma (H, W) in 0..1 and features (C, h, w)."""
+    values = segmented_values(luma, features)
+    height, width = values.shape[:2]
+    enlargement = (min(height, width) / SHORT_SIDE) ** 2  # of areas
     return ops.segment(
-        ops.edge_weights(values, _RESOLUTION),
-        np.array(_SCALES, np.float32) * np.float32(_RESOLUTION * enlargement),
-        max(_LEAST_SIZE, round(_MIN_SIZE * enlargement)),
+        ops.edge_weights(values, RESOLUTION),
+        np.array(SCALES, np.float32) * np.float32(RESOLUTION * enlargement),
+        max(LEAST_SIZE, round(MIN_SIZE * enlargement)),
     )

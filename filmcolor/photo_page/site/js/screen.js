@@ -1,0 +1,262 @@
+// The start, and the photograph: wait for its colours, compare, adjust, keep it.
+
+import { isColored } from "./colored.js";
+import { Compare } from "./compare.js";
+import { GradeSliders } from "./grade.js";
+import { latest } from "./latest.js";
+import { Loader } from "./loader.js";
+import { Progress } from "./progress.js";
+import { canShare, download, Result, share } from "./result.js";
+import { sentence, unreadable } from "./support.js";
+
+const MIN_SIDE = 640; // pixels, long side of what is shown
+const MAX_SIDE = 2048;
+const GROWN = 1.25; // times, from which a larger window gets a sharper picture
+
+/**
+ * @typedef {object} Current the photograph that was chosen
+ * @property {File} file
+ * @property {HTMLImageElement} image
+ * @property {any} [photo] with its colours, once it has them
+ * @property {Result} [result]
+ */
+
+/** What is shown: the start, or a photograph from the moment it is chosen. */
+export class Screen {
+  /** @type {Current | undefined} */
+  #current;
+  #chosen = 0; // counts choices: a later one takes the place of what is still under way
+  #side = 0; // pixels, long side of what is shown
+  /** @type {GradeSliders | undefined} */
+  #sliders;
+
+  /** @param {Record<string, any>} elements of the page, by their ids in camel case */
+  constructor(elements) {
+    this.elements = elements;
+    this.progress = new Progress(elements);
+    this.loader = new Loader(this.progress);
+    this.compare = new Compare(elements);
+    this.paint = latest(
+      (request) => this.#paint(request),
+      (error) => this.#showFailure(error),
+    );
+    elements.retry.addEventListener("click", () => this.#color());
+    elements.loadAgain.addEventListener("click", () => this.load());
+    elements.another.addEventListener("click", () => history.back());
+    elements.save.addEventListener("click", () => this.#keep(elements.save, download));
+    elements.share.addEventListener("click", () => this.#keep(elements.share, share));
+    elements.share.hidden = !canShare();
+    addEventListener("popstate", () => this.#leave());
+    new ResizeObserver(() => this.#sharpen()).observe(elements.frame);
+  }
+
+  /** Load the network, so that it is there when a photograph is. */
+  async load() {
+    this.#hideProblem();
+    try {
+      await this.loader.open();
+    } catch (error) {
+      if (this.#current) return; // shown with the photograph that waits
+      this.#showProblem(sentence(error));
+      this.elements.loadAgain.hidden = false;
+    }
+  }
+
+  /** Colour a photograph, in place of the one that is shown. */
+  async choose(/** @type {File} */ file) {
+    const choice = ++this.#chosen;
+    const isLate = () => choice !== this.#chosen;
+    this.#hideProblem();
+    const image = await readImage(file).catch(() => null);
+    if (isLate()) return release(image);
+    if (!image) return this.#showProblem(unreadable(file));
+    this.#forget();
+    this.#current = { file, image };
+    this.#enter();
+    this.compare.showPlaceholder(image);
+    return this.#color();
+  }
+
+  /** Colour the photograph that was chosen; can be repeated. */
+  async #color() {
+    const current = this.#current;
+    const isLate = () => current !== this.#current;
+    this.#hideProblem();
+    try {
+      if (!this.loader.isOpen) this.progress.waitForNetwork();
+      const colorizer = await this.loader.open();
+      if (isLate()) return;
+      this.progress.color();
+      const photo = await colorizer.color(current.file);
+      if (isLate()) return photo.close();
+      current.photo = photo;
+      current.result = new Result(current.file, photo);
+      await this.#showColors(current, colorizer.parameters);
+    } catch (error) {
+      if (isLate()) return;
+      this.#showProblem(sentence(error));
+      this.elements.retry.hidden = false;
+      this.elements.retry.focus();
+    } finally {
+      if (!isLate()) this.progress.end();
+    }
+  }
+
+  async #showColors(current, parameters) {
+    const { photo, image } = current;
+    this.#sliders ??= new GradeSliders(this.elements.sliders, parameters, () => this.#ask());
+    this.#side = this.#wantedSide();
+    const [before, after] = await Promise.all([
+      photo.before(this.#side),
+      photo.after(this.#side, this.#sliders.grade),
+    ]);
+    if (current !== this.#current) return closeAll(before, after);
+    this.#showNotices(photo, isColored(image));
+    this.compare.show(before, after);
+    this.elements.controls.hidden = false;
+    this.progress.say("The photograph is in colour.");
+  }
+
+  #showNotices(photo, wasColored) {
+    const { notices } = this.elements;
+    const lines = [];
+    if (photo.isReduced) {
+      lines.push(
+        `The photograph is large, so it was made smaller: from ${photo.originalWidth} × ` +
+          `${photo.originalHeight} to ${photo.width} × ${photo.height} pixels.`,
+      );
+    }
+    if (wasColored) {
+      lines.push("This photograph has colours of its own. The new ones take their place.");
+    }
+    notices.textContent = lines.join(" ");
+    notices.hidden = !lines.length;
+  }
+
+  /** Paint the photograph again, unless a later request comes first. */
+  #ask(isResized = false) {
+    const { photo } = this.#current;
+    this.paint({ photo, grade: this.#sliders.grade, isResized });
+  }
+
+  async #paint({ photo, grade, isResized }) {
+    if (photo !== this.#current?.photo) return;
+    const side = this.#side;
+    const [after, before] = await Promise.all([
+      photo.after(side, grade),
+      isResized ? photo.before(side) : null,
+    ]);
+    if (photo !== this.#current?.photo) return closeAll(after, before);
+    this.#hideProblem();
+    if (before) this.compare.show(before, after);
+    else this.compare.showAfter(after);
+  }
+
+  #wantedSide() {
+    return Math.round(Math.min(Math.max(this.compare.screenSide, MIN_SIDE), MAX_SIDE));
+  }
+
+  /** Paint a picture with more pixels when its place on the screen has grown. */
+  #sharpen() {
+    const photo = this.#current?.photo;
+    if (!photo || this.elements.controls.hidden) return;
+    const side = Math.min(this.#wantedSide(), Math.max(photo.width, photo.height));
+    if (side < this.#side * GROWN) return;
+    this.#side = side;
+    this.#ask(true);
+  }
+
+  /** Make the file and give it to the person. */
+  async #keep(button, give) {
+    const { result } = this.#current;
+    const { format, note } = this.elements;
+    this.#hideProblem();
+    button.setAttribute("aria-busy", "true");
+    try {
+      note.textContent = "One moment…";
+      const file = await result.file(this.#sliders.grade, format.value);
+      note.textContent = await give(file);
+    } catch (error) {
+      note.textContent = "";
+      this.#showFailure(error);
+    } finally {
+      button.removeAttribute("aria-busy");
+    }
+  }
+
+  #enter() {
+    const { start, work, workTitle } = this.elements;
+    if (!work.hidden) return;
+    start.hidden = true;
+    work.hidden = false;
+    workTitle.focus();
+    if (history.state !== "photo") history.pushState("photo", ""); // so that "back" leads here
+  }
+
+  /** Go back to the start. */
+  #leave() {
+    const { start, work, title } = this.elements;
+    if (work.hidden) return;
+    this.#chosen += 1;
+    this.#forget();
+    this.#hideProblem();
+    work.hidden = true;
+    start.hidden = false;
+    title.focus();
+  }
+
+  #forget() {
+    const { photo, image } = this.#current ?? {};
+    photo?.close();
+    release(image);
+    this.#current = undefined;
+    this.#sliders?.setDefaults();
+    this.compare.clear();
+    this.progress.end();
+    this.elements.controls.hidden = true;
+    this.elements.notices.hidden = true;
+  }
+
+  /** Show what went wrong with a photograph that is in colour. */
+  #showFailure(error) {
+    this.#showProblem(sentence(error));
+    this.elements.retry.hidden = this.loader.isOpen; // else it must be coloured again
+  }
+
+  #showProblem(text) {
+    const { start, problem, startProblem } = this.elements;
+    const place = start.hidden ? problem : startProblem;
+    place.textContent = text;
+    place.hidden = false;
+  }
+
+  #hideProblem() {
+    const { problem, startProblem, retry, loadAgain, note } = this.elements;
+    for (const each of [problem, startProblem, retry, loadAgain]) each.hidden = true;
+    for (const each of [problem, startProblem, note]) each.textContent = "";
+  }
+}
+
+/** Return an image to show before there are colours; rejects what is not a picture. */
+async function readImage(/** @type {File} */ file) {
+  const image = new Image();
+  image.src = URL.createObjectURL(file);
+  try {
+    await new Promise((resolve, reject) => {
+      image.onload = resolve;
+      image.onerror = reject;
+    });
+  } catch (error) {
+    release(image);
+    throw error;
+  }
+  return image;
+}
+
+function release(/** @type {HTMLImageElement | null | undefined} */ image) {
+  if (image) URL.revokeObjectURL(image.src);
+}
+
+function closeAll(/** @type {(ImageBitmap | null)[]} */ ...bitmaps) {
+  for (const bitmap of bitmaps) bitmap?.close();
+}
