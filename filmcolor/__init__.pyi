@@ -9,6 +9,8 @@ from .metrics.plots import plot_measures as plot_measures
 from .metrics.time_slice import TimeSlice as TimeSlice
 from .output.options import Encoding as Encoding
 from .output.verify import verify as verify
+from .photo_page.export import PageReport as PageReport
+from .photo_page.export import export_page as export_page
 from .pipeline.batch import colorize as colorize
 from .pipeline.batch import colorize_many as colorize_many
 from .pipeline.colorizer import Colorizer as Colorizer

@@ -1,5 +1,6 @@
 """The page of `filmcolor export-page`, a server of its files, and a real browser to use it with."""
 
+import hashlib
 import json
 import os
 import threading
@@ -48,13 +49,32 @@ def exported(folder: Path) -> Path:
 
 
 class _Handler(SimpleHTTPRequestHandler):
-    """Serves a folder, notes what it served, and adds headers."""
+    """Serves a folder, notes what it served, and adds headers.
+
+    An ETag is the file's hash: its time would be the same for two versions within a second.
+    """
+
+    protocol_version = "HTTP/1.1"  # Chromium takes no ETag of HTTP/1.0
+    etag = ""
 
     def __init__(
         self, *args: Any, served: list[tuple[int, str]], headers: dict[str, str], **options: Any
     ) -> None:
         self.served, self.more_headers = served, headers
         super().__init__(*args, **options)
+
+    def send_head(self) -> Any:
+        """Answer 304 to a browser that has the file."""
+        path = Path(self.translate_path(self.path))
+        path = path / "index.html" if path.is_dir() else path
+        if path.is_file():
+            self.etag = f'"{hashlib.sha256(path.read_bytes()).hexdigest()}"'
+            if self.headers["If-None-Match"] == self.etag:
+                self.send_response(304)
+                self.end_headers()
+                return None
+        del self.headers["If-Modified-Since"]
+        return super().send_head()
 
     def log_message(self, *args: Any) -> None:
         """Print nothing."""
@@ -65,7 +85,10 @@ class _Handler(SimpleHTTPRequestHandler):
 
     def end_headers(self) -> None:
         """Add the headers, and ask browsers to check at each use whether a file is still good."""
+        self.send_header("Connection", "close")  # else it would outlive the server
         self.send_header("Cache-Control", "no-cache")
+        if self.etag:
+            self.send_header("ETag", self.etag)
         for name, value in self.more_headers.items():
             self.send_header(name, value)
         super().end_headers()

@@ -472,3 +472,23 @@ def test_luma_is_kept_and_no_channel_is_clipped(js: JavaScript) -> None:
     difference = np.abs(exact_luma(found) - exact_luma(case.rgba[..., :3]))
     assert difference.max() < 1.0
     assert np.ptp(found, axis=2).max() > 60
+
+
+def test_a_painter_keeps_nothing_of_what_it_painted(js: JavaScript) -> None:
+    case, before = painted_case(5, 60, seed=8), painted_case(5, 60, seed=9)
+    later, fresh = js.call(
+        "photo",
+        """const colors = new PhotoColors(guide, ab, lowWidth, lowHeight, kept.parameters);
+        const open = () =>
+          painter(colors, { saturation: 1, warmth: 0 }, 60, 5, kept.parameters);
+        const used = open();
+        used.paint(before, 0, 0, 5);
+        return [used.paint(rgba, 0, 0, 5), open().paint(rgba, 0, 0, 5)];""",
+        guide=case.guide,
+        ab=case.ab,
+        lowWidth=case.guide.shape[1],
+        lowHeight=case.guide.shape[0],
+        rgba=case.rgba,
+        before=before.rgba,
+    )
+    assert np.array_equal(later, fresh)

@@ -35,6 +35,7 @@ export class Network {
       enableCpuMemArena: false, // it would keep the memory of the largest picture
       enableMemPattern: false,
     });
+    ort.env.wasm.wasmBinary = undefined; // 14 MB
     return new Network(session);
   }
 

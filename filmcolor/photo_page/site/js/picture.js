@@ -5,6 +5,7 @@ import { lumaCodes } from "./luma.js";
 import { colorsOf, lowResolution, painter } from "./photo.js";
 
 const MAX_PIXELS = 16777216; // the most that a canvas holds on iOS
+const MAX_PROXY_SIDE = 2048; // pixels, of what the network sees: strips are seen smaller than usual
 const BAND_PIXELS = 1 << 20; // pixels that are painted at a time
 const JPEG_QUALITY = 0.92;
 
@@ -65,7 +66,9 @@ export class Picture {
       const { data } = this.context.getImageData(0, first, this.width, num);
       lumaCodes(data, codes, first * this.width, parameters);
     }
-    const proxy = lowResolution(codes, this.width, this.height, parameters.size, parameters);
+    const aspect = Math.max(this.width / this.height, this.height / this.width);
+    const size = Math.min(parameters.size, MAX_PROXY_SIDE / aspect);
+    const proxy = lowResolution(codes, this.width, this.height, size, parameters);
     const { logits, values } = await network.run(proxy.luma, proxy.width, proxy.height);
     this.colors = colorsOf(logits, values, proxy, parameters);
   }

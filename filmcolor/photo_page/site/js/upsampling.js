@@ -7,8 +7,8 @@ const INNER = 9; // samples whose mean is the blurred chroma
 /**
  * Return the low-res planes that full-size luma chooses colours with.
  *
- * The colour is center + choice · difference, with choice = clip((luma - middle) · gain, -½, ½);
- * flatness is 1 where luma is even and 0 in texture.
+ * The colour is center + choice · difference, with choice = clip((luma - middle) · gain, -½, ½).
+ * Flatness is 1 where luma is even and 0 in texture.
  *
  * @param {Float32Array} cb -0.5 to 0.5
  * @param {Float32Array} cr
@@ -95,7 +95,7 @@ export function guideRadius({ max_averaged: maxAveraged }) {
 }
 
 /**
- * Return where `num` samples lie among `numLow`: the low-res sample before, and the way to the next.
+ * Return where samples lie among low-res ones: the one before, and the way to the next.
  *
  * @param {number} num
  * @param {number} numLow
