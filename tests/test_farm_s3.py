@@ -233,6 +233,26 @@ def test_what_stays_out_of_reach_is_named(
     assert names() == before
 
 
+def test_a_plan_is_worth_another_try_while_the_storage_is_out_of_reach(
+    server: S3Server,
+    film: Path,
+    type_words: Callable[..., tuple[int, str]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    put(film)
+    monkeypatch.setattr(s3_store, "WAITS", (0.01,))
+    words = "plan", FILM, "-o", OUTPUT, "--work", WORK, "--codec", "ffv1"
+    for name in ("films/fire.mp4", "work/fire"):
+        server.fault = lambda r, name=name: "503" if name in r.path.replace("%2F", "/") else None
+        code, message = type_words(*words)
+        assert (code, f"filmcolor: s3://archive/{name}" in message) == (75, True), message
+        assert "try again later" in message
+    server.fault = lambda request: None
+    assert type_words(*words)[0] == 0
+    code, message = type_words(*words[:3], "s3://archive/films/fire.mp4", *words[4:])
+    assert (code, "exists; choose another name" in message) == (1, True)
+
+
 # ---------------------------------------------------------------- work folders
 
 

@@ -1,7 +1,8 @@
 """Enters in an archive's books what an engine does: films that begin, go on and end.
 
-An attempt is entered before its film is begun, and an output after it is verified, named and on the
-disk. So whatever moment ends a run, the books name every film that may be unfinished.
+An attempt is entered when its film begins, and an output after it is verified, named and on the
+disk. Worker processes do not wait for the entry, so a run that is killed may leave an output of a
+film without an attempt: the next run finds it in the output's place.
 """
 
 import shutil
