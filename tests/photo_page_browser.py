@@ -3,8 +3,9 @@
 import hashlib
 import json
 import os
+import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -15,9 +16,11 @@ import pytest
 from studio_browser import FLAGS, WAIT, chromium_path
 
 from filmcolor.errors import SettingsError, StorageError
-from filmcolor.photo_page.export import export_page
+from filmcolor.photo_page import contents
+from filmcolor.photo_page.export import PageReport, export_page
 from filmcolor.photo_page.runtime import MODULES, PACKAGE, VERSION, WASM
 
+NETWORK = b"a network " * 2000  # in place of an ONNX file
 RUNTIME = "ONNXRUNTIME_WEB"  # names the npm package, a tarball or a folder, where npm has none
 
 
@@ -33,6 +36,18 @@ def stand_in_runtime(folder: Path, wasm: bytes = b"\0asm", version: str = VERSIO
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
     return folder
+
+
+def small_pages(monkeypatch: pytest.MonkeyPatch, package: Path) -> Callable[..., PageReport]:
+    """Return `export_page` with a stand-in for the network, and one for the runtime."""
+    monkeypatch.setattr(contents, "page_network", lambda weights: NETWORK)
+    return partial(export_page, runtime=package)
+
+
+def listed(folder: Path) -> Any:
+    """Return the list of files that a page's service worker holds."""
+    (line,) = re.findall(r"^const PAGE = (.*);$", (folder / "sw.js").read_text(), re.M)
+    return json.loads(line)
 
 
 def exported(folder: Path) -> Path:

@@ -61,6 +61,21 @@ def sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+def provenance(name_or_path: str | os.PathLike[str]) -> dict[str, str]:
+    """Return facts for the metadata of a file made of weights: name, SHA-256, licence if known.
+
+    Raises WeightsError when there are no such weights.
+    """
+    name, path = os.fspath(name_or_path), find(name_or_path)
+    facts = {
+        "weights": name if name in shipped() else path.name,
+        "weights_sha256": sha256(path),
+    }
+    if name in LICENSES:
+        facts["license"] = LICENSES[name]
+    return facts
+
+
 def load_state(path: Path) -> dict[str, Tensor]:
     """Return the float32 tensors of a .safetensors file or a .pth state dict, on the CPU.
 

@@ -36,13 +36,7 @@ def export_model(weights: str, output: Path, half: bool, force: bool, quiet: boo
     check_suffix(output)
     check_target(output, source, force)
     net = weights_store.load(source)
-    provenance = {
-        "weights": weights if weights in weights_store.shipped() else source.name,
-        "weights_sha256": weights_store.sha256(source),
-    }
-    if weights in weights_store.LICENSES:
-        provenance["license"] = weights_store.LICENSES[weights]
-    export_onnx(net, output, provenance, half)
+    export_onnx(net, output, weights_store.provenance(weights), half)
     num_parameters = sum(parameter.numel() for parameter in net.parameters())
     size = output.stat().st_size / 1e6
     print_line(

@@ -1,8 +1,22 @@
-"""The network as the page runs it: an ONNX file of luma in, logits and surfaces' values out."""
+"""The network as the page runs it: an ONNX file of luma in, logits and surfaces' values out.
+
+Large weights are stored as 12-bit integers in two tensors, high bits and low bits, because that is
+what gzip makes smallest; small ones stay float16. Segments are found by thresholds, so that small
+errors of weights move whole surfaces to other colours: int8 per channel costs no accuracy, but 1 %
+of ab is then more than 3.8 units away from Python's. `benchmarks/photo_page_network.py` compares
+the schemes. The first blocks, and the convolutions of skips, are the most sensitive, and small.
+
+Nodes before the weights (Cast, Mul, Add) restore float32. onnxruntime-web computes them once, when
+it opens the file: a picture then takes as long as with float32. DequantizeLinear in their place is
+left for every picture.
+"""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
@@ -10,10 +24,23 @@ import filmcolor.weights as weights_store
 from filmcolor.errors import SettingsError, WeightsError
 from filmcolor.network.model import FilmNet
 from filmcolor.network.onnx_export import DenoisingNet, halve_weights, trace
+from filmcolor.network.onnx_net import KIND, LUMA
 from filmcolor.network.surfaces import FEATURE_LEVELS
+from filmcolor.version import __version__
+from filmcolor.video.proxy import DEFAULT_SIZE, STRIDE
+
+if TYPE_CHECKING:
+    import onnx
 
 LOGITS, VALUES = "logits", "values"  # outputs
-_STRIDE = 4  # of both
+DTYPE = "float16, large weights 12-bit integers"
+LEAST_SPLIT = 40_000  # values: smaller tensors stay float16
+STEPS = 300.0  # of a channel's root mean square; 200 saves 0.4 MB, and doubles the differences
+_LOW_BITS = 4
+_MOST = (128 << _LOW_BITS) - 1  # steps: the high bits are an int8
+_OUTPUT_AXES = {"Conv": 0, "MatMul": -1}  # of weights: the axis of output channels
+_KIND = f"{KIND}-page"
+_STRIDE = 4  # of the outputs
 _WHITE = 255.0  # levels of luma
 
 
@@ -22,7 +49,7 @@ def load_page_net(weights: str | Path) -> FilmNet:
     net = weights_store.load(weights_store.find(weights))
     if not isinstance(net, FilmNet):
         raise WeightsError(
-            f"{weights} hold the tutorial's network; the page needs those of a film network"
+            f"{weights} holds the tutorial's network; the page needs weights of the film network"
         )
     return net
 
@@ -40,11 +67,20 @@ def page_network(weights: str | Path) -> bytes:
         raise SettingsError(
             "the page's network needs the package onnx: pip install 'filmcolor[onnx]'"
         ) from error
-    module = _PageNet(load_page_net(weights))
-    model = onnx.load_from_string(trace(module, [LOGITS, VALUES], has_channels_last=True))
+    net = load_page_net(weights)
+    model = onnx.load_from_string(page_graph(net))
     halve_weights(model)
+    split_weights(model)
+    model.producer_name, model.producer_version = KIND, __version__
+    model.doc_string = "Colours of black-and-white photographs: luma in, distributions out."
+    onnx.helper.set_model_props(model, _metadata(net, weights))
     onnx.checker.check_model(model, full_check=True)
     return bytes(model.SerializeToString())
+
+
+def page_graph(net: FilmNet) -> bytes:
+    """Return the graph of `page_network`, with float32 weights."""
+    return trace(_PageNet(net), [LOGITS, VALUES], has_channels_last=True)
 
 
 class _PageNet(DenoisingNet):
@@ -60,3 +96,73 @@ class _PageNet(DenoisingNet):
         values = torch.cat([levels, unit], dim=1)
         logits = self.net.logits(features)
         return logits.permute(0, 2, 3, 1), values.permute(0, 2, 3, 1)
+
+
+def split_weights(model: "onnx.ModelProto") -> None:
+    """Store a model's large float16 weights as 12-bit integers; nodes after them give float32.
+
+    `model`: as of `halve_weights`, whose casts are replaced.
+    """
+    from onnx import TensorProto, helper, numpy_helper
+
+    operators = {name: node.op_type for node in model.graph.node for name in node.input}
+    halves = {
+        tensor.name: tensor
+        for tensor in model.graph.initializer
+        if tensor.data_type == TensorProto.FLOAT16 and np.prod(tensor.dims) >= LEAST_SPLIT
+    }
+    base = f"{KIND}.base"
+    added, nodes = [numpy_helper.from_array(np.float32(1 << _LOW_BITS), base)], []
+    for node in model.graph.node:
+        half = halves.get(node.input[0]) if node.op_type == "Cast" else None
+        if half is None or operators.get(node.output[0]) not in _OUTPUT_AXES:
+            nodes.append(node)
+            continue
+        name = node.output[0]
+        weight = numpy_helper.to_array(half).astype(np.float32)
+        high, low, step = split(weight, _OUTPUT_AXES[operators[name]])
+        parts = {f"{name}.high": high, f"{name}.low": low, f"{name}.step": step}
+        added += [numpy_helper.from_array(values, part) for part, values in parts.items()]
+        model.graph.initializer.remove(half)
+        nodes += [
+            helper.make_node("Cast", [f"{name}.high"], [f"{name}.high32"], to=TensorProto.FLOAT),
+            helper.make_node("Cast", [f"{name}.low"], [f"{name}.low32"], to=TensorProto.FLOAT),
+            helper.make_node("Mul", [f"{name}.high32", base], [f"{name}.based"]),
+            helper.make_node("Add", [f"{name}.based", f"{name}.low32"], [f"{name}.whole"]),
+            helper.make_node("Mul", [f"{name}.whole", f"{name}.step"], [name]),
+        ]
+    model.graph.initializer.extend(added)
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+
+
+def split(
+    weight: NDArray[np.float32], axis: int
+) -> tuple[NDArray[np.int8], NDArray[np.uint8], NDArray[np.float32]]:
+    """Return high bits, low bits and step: weight is about (16 high + low) step.
+
+    `axis`: that of output channels, each of which has its step. High bits compress well, low bits
+    (0 to 15) do not.
+    """
+    others = tuple(n for n in range(weight.ndim) if n != axis % weight.ndim)
+    spread = np.sqrt(np.mean(np.square(weight), axis=others, keepdims=True))
+    largest = np.abs(weight).max(axis=others, keepdims=True)
+    step = np.maximum(spread / np.float32(STEPS), largest / np.float32(_MOST))
+    step[step == 0.0] = 1.0  # of a channel without weights
+    whole = np.rint(weight / step).clip(-_MOST, _MOST).astype(np.int16)
+    return (whole >> _LOW_BITS).astype(np.int8), (whole & 15).astype(np.uint8), step
+
+
+def _metadata(net: FilmNet, weights: str | Path) -> dict[str, str]:
+    facts = {
+        "kind": _KIND,
+        "version": __version__,
+        "network": type(net).__name__,
+        "weights_dtype": DTYPE,
+        "input": f"{LUMA}: luma (1, 1, H, W), gamma-coded, black 0 to white 1, not denoised",
+        "output": f"{LOGITS} (1, H/4, W/4, bins); {VALUES} (1, H/4, W/4, 1 + C), in levels of luma",
+        "multiple": str(STRIDE),  # of H and W
+        "size": str(DEFAULT_SIZE),  # short side that suits the network, pixels
+        **weights_store.provenance(weights),
+    }
+    return {f"{KIND}.{key}": value for key, value in facts.items()}
