@@ -1,14 +1,16 @@
 """The network as the page runs it: an ONNX file of luma in, logits and surfaces' values out.
 
-Large weights are stored as 12-bit integers in two tensors, high bits and low bits, because that is
-what gzip makes smallest; small ones stay float16. Segments are found by thresholds, so that small
-errors of weights move whole surfaces to other colours: int8 per channel costs no accuracy, but 1 %
-of ab is then more than 3.8 units away from Python's. `benchmarks/photo_page_network.py` compares
-the schemes. The first blocks, and the convolutions of skips, are the most sensitive, and small.
+Large weights are stored as 12-bit integers in two tensors, high bits and low bits, which gzip makes
+smaller than float16; small ones stay float16. Surfaces are found by thresholds, so that a small
+error of weights moves whole surfaces to other colours: with int8 per channel the loss of accuracy
+is too small to measure, but 1 % of the picture is more than 3.8 units of ab away from Python's
+colours. `benchmarks/photo_page_network.py` compares the schemes. The encoder's first blocks and the
+skips are the most sensitive, and small.
 
-Nodes before the weights (Cast, Mul, Add) restore float32. onnxruntime-web computes them once, when
-it opens the file: a picture then takes as long as with float32. DequantizeLinear in their place is
-left for every picture.
+DequantizeLinear, once for each half, gives float32 again. onnxruntime-web leaves that for each
+picture, where it takes 4 % of the time; computed when it opens the file
+(session.disable_quant_qdq), the session would need 107 MB instead of 51, and twice the time to
+open.
 """
 
 from pathlib import Path
@@ -35,9 +37,10 @@ if TYPE_CHECKING:
 LOGITS, VALUES = "logits", "values"  # outputs
 DTYPE = "float16, large weights 12-bit integers"
 LEAST_SPLIT = 40_000  # values: smaller tensors stay float16
-STEPS = 300.0  # of a channel's root mean square; 200 saves 0.4 MB, and doubles the differences
+STEPS = 250.0  # of the root mean square of a channel
 _LOW_BITS = 4
-_MOST = (128 << _LOW_BITS) - 1  # steps: the high bits are an int8
+_BASE = 1 << _LOW_BITS
+_MOST = 128 * _BASE - 1  # steps: the high bits are an int8
 _OUTPUT_AXES = {"Conv": 0, "MatMul": -1}  # of weights: the axis of output channels
 _KIND = f"{KIND}-page"
 _STRIDE = 4  # of the outputs
@@ -99,7 +102,7 @@ class _PageNet(DenoisingNet):
 
 
 def split_weights(model: "onnx.ModelProto") -> None:
-    """Store a model's large float16 weights as 12-bit integers; nodes after them give float32.
+    """Store a model's large float16 weights as 12-bit integers; nodes give float32 of them.
 
     `model`: as of `halve_weights`, whose casts are replaced.
     """
@@ -111,8 +114,7 @@ def split_weights(model: "onnx.ModelProto") -> None:
         for tensor in model.graph.initializer
         if tensor.data_type == TensorProto.FLOAT16 and np.prod(tensor.dims) >= LEAST_SPLIT
     }
-    base = f"{KIND}.base"
-    added, nodes = [numpy_helper.from_array(np.float32(1 << _LOW_BITS), base)], []
+    added, nodes = [], []
     for node in model.graph.node:
         half = halves.get(node.input[0]) if node.op_type == "Cast" else None
         if half is None or operators.get(node.output[0]) not in _OUTPUT_AXES:
@@ -120,17 +122,16 @@ def split_weights(model: "onnx.ModelProto") -> None:
             continue
         name = node.output[0]
         weight = numpy_helper.to_array(half).astype(np.float32)
-        high, low, step = split(weight, _OUTPUT_AXES[operators[name]])
-        parts = {f"{name}.high": high, f"{name}.low": low, f"{name}.step": step}
-        added += [numpy_helper.from_array(values, part) for part, values in parts.items()]
+        axis = _OUTPUT_AXES[operators[name]]
+        high, low, step = split(weight, axis)
         model.graph.initializer.remove(half)
-        nodes += [
-            helper.make_node("Cast", [f"{name}.high"], [f"{name}.high32"], to=TensorProto.FLOAT),
-            helper.make_node("Cast", [f"{name}.low"], [f"{name}.low32"], to=TensorProto.FLOAT),
-            helper.make_node("Mul", [f"{name}.high32", base], [f"{name}.based"]),
-            helper.make_node("Add", [f"{name}.based", f"{name}.low32"], [f"{name}.whole"]),
-            helper.make_node("Mul", [f"{name}.whole", f"{name}.step"], [name]),
-        ]
+        for part, values, scale in (("high", high, _BASE * step), ("low", low, step)):
+            inputs = [f"{name}.{part}", f"{name}.{part}.step"]
+            added += map(numpy_helper.from_array, (values, scale.ravel()), inputs)
+            nodes.append(
+                helper.make_node("DequantizeLinear", inputs, [f"{name}.{part}32"], axis=axis)
+            )
+        nodes.append(helper.make_node("Add", [f"{name}.high32", f"{name}.low32"], [name]))
     model.graph.initializer.extend(added)
     del model.graph.node[:]
     model.graph.node.extend(nodes)
