@@ -32,6 +32,7 @@ from PIL import Image
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 import photo_page_browser
+import studio_browser
 
 from filmcolor.color.spaces import lab_from_rgb
 from filmcolor.guidance.grading import SATURATION
@@ -76,6 +77,7 @@ COLOR = """async ([encoded, type, maxSide, saturation]) => {
   }
   return [btoa(text), times];
 }"""
+JPEG = "image/jpeg"
 STEPS = "colours found", "first preview", "another grade", "saved"
 
 
@@ -256,20 +258,36 @@ def main(stills: Path, num: int, runtime: Path | None, throttle: float) -> None:
             click.echo("|" + "---|" * (len(STEPS) + 2))
             page = browser.new_page()
             page.goto(f"{root}/{BLANK}")
-            with MemoryWatch(browser) as memory:
-                opening, num_threads = page.evaluate(OPEN)
-                times = color_in_page(page, large, "image/jpeg")[1]
-            print_times(f"{num_threads} thread", opening, times)
-            print_times("again", 0.0, color_in_page(page, large, "image/jpeg")[1])
+            opening, num_threads = page.evaluate(OPEN)
+            print_times(f"{num_threads} thread", opening, color_in_page(page, large, JPEG)[1])
+            print_times("again", 0.0, color_in_page(page, large, JPEG)[1])
             page.close()
             page = browser.new_page()
             page.goto(f"{root}/{BLANK}")
             pids = [pid for pid, kind in processes_of(browser).items() if kind == "renderer"]
             with throttled(pids, throttle):
                 opening, _ = page.evaluate(OPEN)
-                times = color_in_page(page, large, "image/jpeg")[1]
+                times = color_in_page(page, large, JPEG)[1]
             print_times(f"{throttle:g} times slower", opening, times)
-            memory.print_table()
+            page.close()
+        with photo_page_browser.serve(Path(folder) / "page") as root:
+            measure_memory(browser, root, large)
+
+
+def measure_memory(browser: Any, root: str, large: bytes) -> None:
+    """Print what a person's visit takes: a photograph is chosen, looked at, and saved."""
+    page = browser.new_page(viewport={"width": 390, "height": 780}, device_scale_factor=3)
+    page.goto(f"{root}/{BLANK}")
+    with MemoryWatch(browser) as memory:
+        page.goto(f"{root}/")
+        file = {"name": "large.jpeg", "mimeType": JPEG, "buffer": large}
+        page.locator("#choose-file").set_input_files([file])
+        page.locator("#controls").wait_for(state="visible", timeout=studio_browser.WAIT)
+        for kind in (JPEG, "image/png"):
+            page.locator("#format").select_option(kind)
+            with page.expect_download(timeout=studio_browser.WAIT):
+                page.locator("#save").click()
+    memory.print_table()
 
 
 if __name__ == "__main__":

@@ -76,6 +76,8 @@ def _packed(value: Any) -> Any:
     if isinstance(value, np.ndarray):
         data = base64.b64encode(np.ascontiguousarray(value).tobytes()).decode()
         return {"array": _JAVASCRIPT[value.dtype.name], "data": data}
+    if isinstance(value, list):
+        return [_packed(item) for item in value]
     return value
 
 

@@ -117,7 +117,7 @@ def test_shipped_weights_give_the_colors_of_python(
 # ---------------------------------------------------------------- how weights are stored
 
 
-@pytest.mark.parametrize(("axis", "shape"), [(0, (24, 16, 3, 3)), (-1, (16, 24))])
+@pytest.mark.parametrize(("axis", "shape"), [(0, (24, 16, 3, 3)), (-1, (160, 24))])
 def test_weights_are_split_into_high_and_low_bits(axis: int, shape: tuple[int, ...]) -> None:
     rng = np.random.default_rng(0)
     channels = np.moveaxis(np.empty(shape, np.float32), axis, 0)

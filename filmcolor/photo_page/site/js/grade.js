@@ -4,31 +4,28 @@
 
 const STEP = 0.05;
 const TITLES = { saturation: "Saturation", warmth: "Warmth" };
+const MOST_SATURATION = 2; // of a slider: a finger needs room, and hardly anybody wants more
 
 /** Sliders of a grade, their values, and a way back to the defaults. */
 export class GradeSliders {
   #rows = new Map();
 
   /**
-   * @param {HTMLElement} root where they are put
+   * @param {{sliders: HTMLElement, reset: HTMLButtonElement}} elements where they are put
    * @param {Record<string, {least: number, most: number, usual: number}>} ranges by name
    * @param {(grade: Grade) => void} onChange
    */
-  constructor(root, ranges, onChange) {
-    this.ranges = ranges;
+  constructor({ sliders, reset }, ranges, onChange) {
+    const { saturation } = ranges;
+    const most = Math.min(saturation.most, MOST_SATURATION);
+    this.ranges = { ...ranges, saturation: { ...saturation, most } };
     this.onChange = onChange;
-    this.reset = Object.assign(document.createElement("button"), {
-      type: "button",
-      className: "button button-quiet reset",
-      textContent: "Reset",
-    });
-    this.reset.setAttribute("aria-label", "Reset saturation and warmth");
-    this.reset.addEventListener("click", () => {
+    this.reset = reset;
+    reset.addEventListener("click", () => {
       this.setDefaults();
       onChange(this.grade);
     });
-    const rows = Object.keys(TITLES).map((name) => this.#row(name));
-    root.replaceChildren(...rows, this.reset);
+    sliders.replaceChildren(...Object.keys(TITLES).map((name) => this.#row(name)));
     this.setDefaults();
   }
 

@@ -40,22 +40,22 @@ export class Painter {
   }
 
   /**
-   * Return rows of the picture in colour, as RGBA; alpha is kept.
+   * Return rows of the picture in colour, as RGBA; alpha is kept. `painted` is used if it is given.
    *
    * @param {Uint8ClampedArray} rgba rows of the picture from `above` on: those to paint, and
    *   `margin` rows around them, as far as the picture has them
    * @param {number} above
    * @param {number} first row to paint
    * @param {number} num rows
+   * @param {Uint8ClampedArray} painted (num, width, 4)
    * @returns {Uint8ClampedArray}
    */
-  paint(rgba, above, first, num) {
+  paint(rgba, above, first, num, painted = new Uint8ClampedArray(4 * this.width * num)) {
     const { width, height, margin } = this;
     const below = above + rgba.length / (4 * width);
     if (above > Math.max(0, first - margin) || below < Math.min(height, first + num + margin)) {
       throw new Error("rows around those to paint are missing");
     }
-    const painted = new Uint8ClampedArray(4 * width * num);
     for (const line of this.lines) line.number = -1;
     for (let y = first; y < first + num; y++) {
       this.#averageGuide(rgba, above, y);

@@ -12,65 +12,67 @@ const JPEG_QUALITY = 0.92;
 /** A picture at full size, and its colours. */
 export class Picture {
   /**
-   * @param {OffscreenCanvas} canvas
+   * @param {ImageData} pixels upright
+   * @param {Uint8Array} codes luma (height, width)
    * @param {number} originalWidth
    * @param {number} originalHeight
+   * @param {object} parameters
    */
-  constructor(canvas, originalWidth, originalHeight) {
-    this.canvas = canvas;
-    this.context = context(canvas);
+  constructor(pixels, codes, originalWidth, originalHeight, parameters) {
+    this.pixels = pixels;
+    this.width = pixels.width;
+    this.height = pixels.height;
     this.originalWidth = originalWidth;
     this.originalHeight = originalHeight;
+    this.parameters = parameters;
+    const aspect = Math.max(this.width / this.height, this.height / this.width);
+    const size = Math.min(parameters.size, MAX_PROXY_SIDE / aspect);
+    this.proxy = lowResolution(codes, this.width, this.height, size, parameters);
     this.colors = undefined;
-    this.parameters = undefined;
     /** @type {ImageData | undefined} */
     this.reduced = undefined; // the picture at the size of the latest preview
-  }
-
-  get width() {
-    return this.canvas.width;
-  }
-
-  get height() {
-    return this.canvas.height;
   }
 
   /**
    * Return the picture of a file, upright.
    *
    * @param {Blob} blob
+   * @param {object} parameters
    */
-  static async read(blob) {
+  static async read(blob, parameters) {
     const bitmap = await createImageBitmap(blob, { imageOrientation: "from-image" }).catch(() => {
       throw new PhotoError(unreadable(blob));
     });
-    const { width, height } = bitmap;
-    const scale = Math.min(1, Math.sqrt(MAX_PIXELS / (width * height)));
-    const sides = [width, height].map((side) => Math.max(1, Math.floor(side * scale)));
-    const canvas = new OffscreenCanvas(sides[0], sides[1]);
-    draw(context(canvas), bitmap, canvas);
+    const { width: originalWidth, height: originalHeight } = bitmap;
+    const scale = Math.min(1, Math.sqrt(MAX_PIXELS / (originalWidth * originalHeight)));
+    const [width, height] = sidesOf(originalWidth, originalHeight, scale);
+    const pixels = new ImageData(width, height);
+    const codes = new Uint8Array(width * height);
+    const rows = Math.min(height, bandRows(width));
+    const canvas = new OffscreenCanvas(width, rows);
+    const target = context(canvas);
+    target.imageSmoothingQuality = "high";
+    for (const [first, num] of bands(width, height)) {
+      target.clearRect(0, 0, width, rows);
+      target.drawImage(bitmap, 0, -first, width, height);
+      const { data } = target.getImageData(0, 0, width, num);
+      pixels.data.set(data, 4 * width * first);
+      lumaCodes(data, codes, width * first, parameters);
+    }
+    release(canvas);
     bitmap.close();
-    return new Picture(canvas, width, height);
+    return new Picture(pixels, codes, originalWidth, originalHeight, parameters);
   }
 
   /**
    * Find the picture's colours.
    *
    * @param {import("./network.js").Network} network
-   * @param {object} parameters
    */
-  async color(network, parameters) {
-    this.parameters = parameters;
-    const codes = new Uint8Array(this.width * this.height);
-    for (const [first, num] of bands(this.width, this.height)) {
-      const { data } = this.context.getImageData(0, first, this.width, num);
-      lumaCodes(data, codes, first * this.width, parameters);
-    }
-    const aspect = Math.max(this.width / this.height, this.height / this.width);
-    const size = Math.min(parameters.size, MAX_PROXY_SIDE / aspect);
-    const proxy = lowResolution(codes, this.width, this.height, size, parameters);
-    const { logits, values } = await network.run(proxy.luma, proxy.width, proxy.height);
-    this.colors = colorsOf(logits, values, proxy, parameters);
+  async color(network) {
+    const { luma, width, height } = this.proxy;
+    const { logits, values } = await network.run(luma, width, height);
+    this.colors = colorsOf(logits, values, this.proxy, this.parameters);
   }
 
   /**
@@ -78,8 +80,8 @@ export class Picture {
    *
    * @param {number} maxSide
    */
-  before(maxSide) {
-    return bitmapOf(this.#reducedTo(maxSide));
+  async before(maxSide) {
+    return bitmapOf(await this.#reducedTo(maxSide));
   }
 
   /**
@@ -88,13 +90,12 @@ export class Picture {
    * @param {number} maxSide
    * @param {{saturation: number, warmth: number}} grade
    */
-  after(maxSide, grade) {
-    const source = this.#reducedTo(maxSide);
+  async after(maxSide, grade) {
+    const source = await this.#reducedTo(maxSide);
     const { width, height } = source;
     const result = new ImageData(width, height);
-    paint(this.#painter(grade, width, height), width, height, {
-      read: (first, num) => source.data.subarray(4 * first * width, 4 * (first + num) * width),
-      write: (first, rgba) => result.data.set(rgba, 4 * first * width),
+    this.#paint(source, grade, (first, band) => {
+      result.data.set(band.data, 4 * width * first);
     });
     return bitmapOf(result);
   }
@@ -109,10 +110,7 @@ export class Picture {
     const { width, height } = this;
     const canvas = new OffscreenCanvas(width, height);
     const target = context(canvas);
-    paint(this.#painter(grade, width, height), width, height, {
-      read: (first, num) => this.context.getImageData(0, first, width, num).data,
-      write: (first, rgba) => target.putImageData(new ImageData(rgba, width), 0, first),
-    });
+    this.#paint(this.pixels, grade, (first, band) => target.putImageData(band, 0, first));
     const blob = await canvas.convertToBlob({ type, quality: JPEG_QUALITY });
     release(canvas);
     return blob;
@@ -120,53 +118,62 @@ export class Picture {
 
   /** Free the picture's memory. */
   close() {
-    release(this.canvas);
-    this.reduced = this.colors = undefined;
+    this.pixels = this.reduced = this.colors = undefined;
   }
 
   /** @param {number} maxSide */
-  #reducedTo(maxSide) {
+  async #reducedTo(maxSide) {
     const scale = Math.min(1, maxSide / Math.max(this.width, this.height));
-    const [width, height] = [this.width, this.height].map((n) => Math.max(1, Math.round(n * scale)));
+    if (scale === 1) return this.pixels;
+    const [width, height] = sidesOf(this.width, this.height, scale);
     if (this.reduced?.width !== width || this.reduced?.height !== height) {
+      const options = { resizeWidth: width, resizeHeight: height, resizeQuality: "high" };
+      const bitmap = await createImageBitmap(this.pixels, options);
       const canvas = new OffscreenCanvas(width, height);
       const small = context(canvas);
-      draw(small, this.canvas, canvas);
+      small.drawImage(bitmap, 0, 0);
+      bitmap.close();
       this.reduced = small.getImageData(0, 0, width, height);
       release(canvas);
     }
     return this.reduced;
   }
 
-  #painter(grade, width, height) {
-    return painter(this.colors, grade, width, height, this.parameters);
-  }
-}
-
-/**
- * Paint a picture in bands of rows, so that no plane of its full size is needed.
- *
- * @param {object} painting from `painter`
- * @param {number} width
- * @param {number} height
- * @param {{read: (first: number, num: number) => Uint8ClampedArray,
- *          write: (first: number, rgba: Uint8ClampedArray) => void}} rows
- */
-function paint(painting, width, height, rows) {
-  for (const [first, num] of bands(width, height)) {
-    const above = Math.max(0, first - painting.margin);
-    const below = Math.min(height, first + num + painting.margin);
-    const around = rows.read(above, below - above);
-    rows.write(first, painting.paint(around, above, first, num));
+  /**
+   * Paint a picture in bands of rows, so that no plane of its full size is needed.
+   *
+   * @param {ImageData} source this picture at some size
+   * @param {{saturation: number, warmth: number}} grade
+   * @param {(first: number, band: ImageData) => void} write takes the rows from `first` on, now
+   */
+  #paint({ width, height, data }, grade, write) {
+    const painting = painter(this.colors, grade, width, height, this.parameters);
+    let band = new ImageData(width, Math.min(height, bandRows(width)));
+    for (const [first, num] of bands(width, height)) {
+      const above = Math.max(0, first - painting.margin);
+      const below = Math.min(height, first + num + painting.margin);
+      const around = data.subarray(4 * width * above, 4 * width * below);
+      if (num !== band.height) band = new ImageData(width, num);
+      painting.paint(around, above, first, num, band.data);
+      write(first, band);
+    }
   }
 }
 
 /** Yield the first row and the number of rows of each band of a picture. */
 function* bands(width, height) {
-  const rows = Math.max(1, Math.floor(BAND_PIXELS / width));
+  const rows = bandRows(width);
   for (let first = 0; first < height; first += rows) {
     yield [first, Math.min(rows, height - first)];
   }
+}
+
+function bandRows(width) {
+  return Math.max(1, Math.floor(BAND_PIXELS / width));
+}
+
+function sidesOf(width, height, scale) {
+  return [width, height].map((side) => Math.max(1, Math.floor(side * scale)));
 }
 
 /** @param {OffscreenCanvas} canvas */
@@ -177,11 +184,6 @@ function context(canvas) {
     throw new PhotoError("There is not enough memory for this photograph. Choose a smaller one.");
   }
   return found;
-}
-
-function draw(target, source, { width, height }) {
-  target.imageSmoothingQuality = "high";
-  target.drawImage(source, 0, 0, width, height);
 }
 
 /** Free a canvas's pixels at once: browsers do not count them as garbage. */

@@ -4,7 +4,8 @@ const MEGABYTE = 1e6;
 
 /** Shows progress at the start, and over a photograph that waits. */
 export class Progress {
-  #isLoading = false; // the photograph waits for the network
+  #isWaiting = false; // a photograph waits for the network
+  #bytes = { loaded: 0, total: 0 };
 
   /** @param {Record<string, any>} elements */
   constructor(elements) {
@@ -12,13 +13,12 @@ export class Progress {
   }
 
   /** Show how much of the network is loaded, in bytes. */
-  load(/** @type {{loaded: number, total: number}} */ { loaded, total }) {
+  load(/** @type {{loaded: number, total: number}} */ bytes) {
     const { loading, loadingText, loadingBar } = this.elements;
-    const [part, all] = [loaded, total].map((bytes) => (bytes / MEGABYTE).toFixed(1));
+    this.#bytes = bytes;
     loading.hidden = false;
-    loadingText.textContent = `Loading what colours photographs: ${part} of ${all} MB`;
-    loadingBar.value = loaded / total;
-    if (this.#isLoading) this.#work(loadingText.textContent, loaded / total);
+    show(loadingText, loadingBar, bytes);
+    if (this.#isWaiting) this.waitForNetwork();
   }
 
   /** Hide the progress of loading. */
@@ -28,21 +28,26 @@ export class Progress {
 
   /** Show that the photograph waits for the network. */
   waitForNetwork() {
-    this.#isLoading = true;
-    this.#work("Loading what colours photographs…");
-    this.say("Loading what colours photographs.");
+    const { working, workingText, workingBar } = this.elements;
+    if (!this.#isWaiting) this.say("Loading the colours.");
+    this.#isWaiting = true;
+    working.hidden = false;
+    show(workingText, workingBar, this.#bytes);
   }
 
   /** Show that the photograph is being coloured. */
   color() {
-    this.#isLoading = false;
-    this.#work("Colouring…");
+    const { working, workingText, workingBar } = this.elements;
+    this.#isWaiting = false;
+    working.hidden = false;
+    workingText.textContent = "Colouring…";
+    workingBar.removeAttribute("value");
     this.say("Colouring the photograph.");
   }
 
   /** Hide the progress of the photograph. */
   end() {
-    this.#isLoading = false;
+    this.#isWaiting = false;
     this.elements.working.hidden = true;
   }
 
@@ -50,12 +55,11 @@ export class Progress {
   say(/** @type {string} */ text) {
     this.elements.status.textContent = text;
   }
+}
 
-  #work(text, share) {
-    const { working, workingText, workingBar } = this.elements;
-    working.hidden = false;
-    workingText.textContent = text;
-    if (share === undefined) workingBar.removeAttribute("value");
-    else workingBar.value = share;
-  }
+function show(text, bar, { loaded, total }) {
+  const [part, all] = [loaded, total].map((bytes) => (bytes / MEGABYTE).toFixed(1));
+  text.textContent = total ? `Loading the colours: ${part} of ${all} MB` : "Loading the colours…";
+  if (total) bar.value = loaded / total;
+  else bar.removeAttribute("value");
 }

@@ -16,7 +16,7 @@ const GROWN = 1.25; // times, from which a larger window gets a sharper picture
 /**
  * @typedef {object} Current the photograph that was chosen
  * @property {File} file
- * @property {HTMLImageElement} image
+ * @property {HTMLImageElement | null} image until it has its colours
  * @property {any} [photo] with its colours, once it has them
  * @property {Result} [result]
  */
@@ -103,17 +103,19 @@ export class Screen {
   }
 
   async #showColors(current, parameters) {
-    const { photo, image } = current;
-    this.#sliders ??= new GradeSliders(this.elements.sliders, parameters, () => this.#ask());
+    const { photo } = current;
+    this.#sliders ??= new GradeSliders(this.elements, parameters, () => this.#ask());
     this.#side = this.#wantedSide();
     const [before, after] = await Promise.all([
       photo.before(this.#side),
       photo.after(this.#side, this.#sliders.grade),
     ]);
     if (current !== this.#current) return closeAll(before, after);
-    this.#showNotices(photo, isColored(image));
+    this.#showNotices(photo, isColored(before));
     this.compare.show(before, after);
-    this.elements.controls.hidden = false;
+    release(current.image); // its pixels are in memory
+    current.image = null;
+    this.elements.controls.hidden = this.elements.reset.hidden = false;
     this.progress.say("The photograph is in colour.");
   }
 
@@ -122,8 +124,8 @@ export class Screen {
     const lines = [];
     if (photo.isReduced) {
       lines.push(
-        `The photograph is large, so it was made smaller: from ${photo.originalWidth} × ` +
-          `${photo.originalHeight} to ${photo.width} × ${photo.height} pixels.`,
+        `Made smaller, from ${photo.originalWidth} × ${photo.originalHeight} to ` +
+          `${photo.width} × ${photo.height} pixels, the most that this page handles.`,
       );
     }
     if (wasColored) {
@@ -213,8 +215,7 @@ export class Screen {
     this.#sliders?.setDefaults();
     this.compare.clear();
     this.progress.end();
-    this.elements.controls.hidden = true;
-    this.elements.notices.hidden = true;
+    for (const name of ["controls", "reset", "notices"]) this.elements[name].hidden = true;
   }
 
   /** Show what went wrong with a photograph that is in colour. */
@@ -228,6 +229,7 @@ export class Screen {
     const place = start.hidden ? problem : startProblem;
     place.textContent = text;
     place.hidden = false;
+    place.scrollIntoView({ block: "nearest" });
   }
 
   #hideProblem() {
@@ -254,7 +256,9 @@ async function readImage(/** @type {File} */ file) {
 }
 
 function release(/** @type {HTMLImageElement | null | undefined} */ image) {
-  if (image) URL.revokeObjectURL(image.src);
+  if (!image) return;
+  URL.revokeObjectURL(image.src);
+  image.removeAttribute("src");
 }
 
 function closeAll(/** @type {(ImageBitmap | null)[]} */ ...bitmaps) {

@@ -23,14 +23,9 @@ const METHODS = {
 
   /** Colour a picture file; return its number and sizes. */
   async color(/** @type {Blob} */ blob) {
-    const picture = await Picture.read(blob);
-    try {
-      const { network, parameters } = await opened;
-      await picture.color(network, parameters);
-    } catch (error) {
-      picture.close();
-      throw error;
-    }
+    const { network, parameters } = await opened;
+    const picture = await Picture.read(blob, parameters);
+    await picture.color(network);
     pictures.set(++lastPicture, picture);
     const { width, height, originalWidth, originalHeight } = picture;
     return { picture: lastPicture, width, height, originalWidth, originalHeight };
