@@ -11,9 +11,11 @@ from pathlib import Path
 
 from photo_page_arrays import SITE
 
+from filmcolor.guidance.grading import RANGES, SATURATION
 from filmcolor.network.model import FilmNet
 from filmcolor.photo_page.parameters import page_parameters
 
+USUAL, MOST = SATURATION, RANGES["saturation"][1]  # of the grade
 SETUP = """
 globalThis.standIn = { gates: {}, errors: {}, limit: Infinity, calls: [], opened: {} };
 standIn.close = (name) => {

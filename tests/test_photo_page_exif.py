@@ -206,8 +206,10 @@ def test_a_malformed_block_breaks_no_picture(javascript: JavaScript, order: str)
 
 
 def test_files_that_are_cut_off_have_no_exif(javascript: JavaScript) -> None:
-    sources = [saved(colorful(0, SIZE), kind, exif=exif_of("<")) for kind in ("jpeg", "png", "webp")]
-    lengths = [[*range(0, 60), len(source) // 3] for source in sources]
+    sources = [
+        saved(colorful(0, SIZE), kind, exif=exif_of("<")) for kind in ("jpeg", "png", "webp")
+    ]
+    lengths = [[*range(60), len(source) // 3] for source in sources]
     files = [s[:length] for s, all_ in zip(sources, lengths, strict=True) for length in all_]
     found = javascript.call(
         "exif",

@@ -128,6 +128,7 @@ def test_the_folder_holds_all_that_is_named(write: Write, tmp_path: Path) -> Non
         packed = files[page[part]["url"]]
         assert gzip.decompress(packed) == unpacked
         assert page[part]["bytes"] == len(packed)
+        assert page[part]["unpacked"] == len(unpacked)
         assert page[part]["sha256"] == sha256(packed)
         assert page[part]["sha256"].startswith(page[part]["url"].split("-")[1].split(".")[0])
         assert listed(report.folder)["unpacked"][page[part]["url"]] == sha256(unpacked)

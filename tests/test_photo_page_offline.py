@@ -257,3 +257,58 @@ def test_the_headers_of_the_server_stay(
             page.wait_for_function("document.title === 'offline'")
             assert page.evaluate("crossOriginIsolated")
         assert page.evaluate("Boolean(navigator.serviceWorker.controller)")
+
+
+def test_a_tab_of_an_older_version_is_loaded_again_before_it_loads_more(
+    visit: Visit, write: Write, folder: Path, site: Path
+) -> None:
+    """Its worker would come from the version that another tab has switched to."""
+    old = visit.open("offline").evaluate("version")
+    (site / "extra.txt").write_text("two")
+    new = write(folder, force=True).version
+    other = visit.context.new_page()
+    other.goto(visit.address)
+    other.wait_for_function("Boolean(globalThis.apply)")
+    other.evaluate("document.title = 'old', apply()")
+    other.wait_for_function("document.title === 'offline'")
+    assert other.evaluate("version") == new != old
+
+    page = visit.page
+    assert page.evaluate("version") == old
+    page.evaluate(
+        "document.title = 'old', void import('./js/offline.js').then((m) => m.controlled())"
+    )
+    visit.wait("offline")
+    assert page.evaluate("version") == new
+
+
+def test_a_first_visit_that_failed_is_made_good_without_a_reload(
+    visit: Visit, folder: Path
+) -> None:
+    right = (folder / "extra.txt").read_text()
+    (folder / "extra.txt").write_text("not what the list says")
+    page = visit.open("loaded")
+    page.wait_for_function(
+        "() => navigator.serviceWorker.getRegistration().then((found) => !found)"
+    )
+    (folder / "extra.txt").write_text(right)
+    page.evaluate("import('./js/offline.js').then((m) => m.controlled())")
+    visit.wait("offline")
+
+
+def test_headers_and_full_storage_stop_nothing(
+    chromium: Any, site: Path, write: Write, folder: Path
+) -> None:
+    write(folder)
+    with serve(folder, headers={"Vary": "*"}) as root, chromium.new_context() as context:
+        page = context.new_page()
+        page.goto(root)
+        page.wait_for_function("document.title === 'offline'")
+        full = {"origin": root, "quotaSize": 1}
+        context.new_cdp_session(page).send("Storage.overrideQuotaForOrigin", full)
+        share = """async () => {
+          const form = new FormData();
+          form.append("photo", new File(["x".repeat(1e6)], "old.jpg", { type: "image/jpeg" }));
+          return (await fetch("share", { method: "POST", body: form })).url;
+        }"""
+        assert page.evaluate(share) == f"{root}/"

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import photo_page_browser
 import pytest
-from PIL import Image
 from photo_page_stand_in import MOST, SETUP, USUAL, stand_in_site
+from PIL import Image
 from stills import colorful
 from studio_browser import WAIT, Watch
 
@@ -400,7 +400,7 @@ def test_a_larger_window_shows_more_pixels(open_page: Open) -> None:
 
 def test_a_newer_version_is_offered(open_page: Open) -> None:
     page = open_page()
-    page.wait_for_function("standIn.update")
+    page.wait_for_function("() => Boolean(standIn.update)")
     expect(page.get_by_text("newer version")).to_be_hidden()
     page.evaluate("standIn.update(() => { standIn.isApplied = true; })")
     page.get_by_role("button", name="Load it").click()
@@ -563,6 +563,7 @@ def fits(page: Any, size: tuple[int, int]) -> bool:
     page.set_viewport_size({"width": size[0], "height": size[1]})
     num_too_wide = page.evaluate(
         "[...document.querySelectorAll('*')].filter((e) => e.getClientRects().length"
+        " && !e.closest('[aria-hidden=true]')"
         " && e.scrollWidth > e.clientWidth + 1 && getComputedStyle(e).overflow !== 'hidden'"
         " && getComputedStyle(e).display !== 'inline').length"
     )

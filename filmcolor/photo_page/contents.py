@@ -46,29 +46,29 @@ def page_contents(weights: str, runtime_source: Path | None = None) -> PageConte
     files["parameters.json"] = _json(page_parameters(net))
     files["licenses/weights.txt"] = _weights_license(weights)
     unpacked = {}
-    names = []
+    described = []
     for stem, content in (("network", page_network(weights)), ("runtime", runtime[WASM])):
         packed = pack(content)
         name = f"{stem}-{sha256(packed)[:_HASH_DIGITS]}.bin"
         files[name] = packed
         unpacked[name] = sha256(content)
-        names.append(name)
-    network, runtime_name = names
+        described.append(_describe(name, packed, content))
+    network, runtime_file = described
     version = f"{__version__}+{_digest(files)}"
     files[_VERSIONED] = _fill_in(files[_VERSIONED], "VERSION", version)
     files[NO_JEKYLL] = b""
     files[LIST] = _json(
         {
             "version": version,
-            "network": _describe(network, files),
-            "runtime": _describe(runtime_name, files),
+            "network": network,
+            "runtime": runtime_file,
             "files": sorted([*files, LIST]),
         }
     )
     shown = {name: sha256(files[name]) for name in sorted(files) if name not in (WORKER, NO_JEKYLL)}
     page = {"version": version, "files": shown, "unpacked": unpacked}
     files[WORKER] = _fill_in(files[WORKER], "PAGE", page)
-    return PageContents(version, files, network, runtime_name)
+    return PageContents(version, files, *unpacked)
 
 
 def pack(content: bytes) -> bytes:
@@ -124,8 +124,13 @@ def _weights_license(weights: str) -> bytes:
     return text.encode()
 
 
-def _describe(name: str, files: dict[str, bytes]) -> dict[str, str | int]:
-    return {"url": name, "bytes": len(files[name]), "sha256": sha256(files[name])}
+def _describe(name: str, packed: bytes, content: bytes) -> dict[str, str | int]:
+    return {
+        "url": name,
+        "bytes": len(packed),
+        "sha256": sha256(packed),
+        "unpacked": len(content),  # bytes
+    }
 
 
 def _digest(files: dict[str, bytes]) -> str:

@@ -105,6 +105,7 @@ async function verified(name, response) {
   // all headers stay, as those that isolate the page; only the body is as it was unpacked
   const headers = new Headers(response.headers);
   headers.delete("content-encoding");
+  headers.delete("vary"); // no cache takes "*"
   headers.set("content-length", body.byteLength);
   return new Response(body, { headers });
 }
@@ -164,7 +165,11 @@ async function keepShared(request) {
   if (!(file instanceof File)) return Response.redirect("./", 303);
   const headers = { "content-type": file.type, "x-name": encodeURIComponent(file.name) };
   const cache = await caches.open(SHARED);
-  await cache.put(new URL(SHARE, SCOPE).href, new Response(file, { headers }));
+  try {
+    await cache.put(new URL(SHARE, SCOPE).href, new Response(file, { headers }));
+  } catch {
+    return Response.redirect("./", 303); // no room: the page opens, and the file can be chosen
+  }
   return Response.redirect("./?shared", 303);
 }
 

@@ -77,8 +77,10 @@ export class Colorizer {
   #settle({ id, result, error }) {
     const call = this.calls.get(id);
     this.calls.delete(id);
-    if (error) call?.reject(readable(error));
-    else call?.resolve(result);
+    if (!error) return call?.resolve(result);
+    call?.reject(readable(error));
+    // only another worker has memory again: that of WebAssembly never shrinks
+    if (isOutOfMemory(error)) this.#fail(readable(error));
   }
 
   #fail(error) {
@@ -138,6 +140,11 @@ class Photo {
 /** Return an error of the worker as one that a person reads. */
 function readable({ name, message }) {
   if (name === "PhotoError") return new PhotoError(message);
-  if (name === "RangeError" || /memory|allocat/i.test(message)) return new PhotoError(OUT_OF_MEMORY);
+  if (isOutOfMemory({ name, message })) return new PhotoError(OUT_OF_MEMORY);
   return new PhotoError(`Something went wrong: ${message}. Reload the page and try again.`);
+}
+
+function isOutOfMemory({ name, message }) {
+  if (name === "PhotoError") return false; // it may name a file
+  return name === "RangeError" || /memory|alloc/i.test(message); // std::bad_alloc, too
 }

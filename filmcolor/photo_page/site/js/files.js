@@ -28,7 +28,7 @@ export async function loadFiles(root, onProgress) {
   const loaded = large.map(() => 0);
   const [network, runtime] = await Promise.all(
     large.map((file, index) =>
-      loadPacked(new URL(file.url, root), (bytes) => {
+      loadPacked(new URL(file.url, root), file.unpacked, (bytes) => {
         loaded[index] = Math.min(bytes, file.bytes); // more where a server has unpacked it
         onProgress({ loaded: loaded.reduce((sum, n) => sum + n, 0), total });
       }),
@@ -40,25 +40,34 @@ export async function loadFiles(root, onProgress) {
 /** @param {URL} url */
 async function loadJson(url) {
   const response = await ask(url);
-  return response.json();
+  return response.json().catch(() => {
+    throw damaged(url);
+  });
 }
 
 /**
  * Return the bytes of a file that is compressed with gzip, unpacked.
  *
  * @param {URL} url
+ * @param {number} size bytes that it has, unpacked
  * @param {(bytes: number) => void} onBytes
  */
-async function loadPacked(url, onBytes) {
+async function loadPacked(url, size, onBytes) {
   const response = await ask(url);
   const packed = await readAll(response.body, onBytes).catch(() => {
     throw unreachable(url);
   });
-  if (!GZIP.every((byte, index) => packed[index] === byte)) return packed;
+  const isPacked = GZIP.every((byte, index) => packed[index] === byte);
+  const content = isPacked ? await unpack(packed).catch(() => null) : packed;
+  // some servers answer everything with a page of theirs
+  if (content?.length !== size) throw damaged(url);
+  return content;
+}
+
+/** @param {Uint8Array} packed */
+function unpack(packed) {
   const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
-  return readAll(stream, () => {}).catch(() => {
-    throw new PhotoError(`${name(url)} is damaged. Reload the page.`);
-  });
+  return readAll(stream, () => {});
 }
 
 /** @param {URL} url */
@@ -79,6 +88,11 @@ function unreachable(url) {
   return new PhotoError(
     `${name(url)} could not be loaded. Check the connection to the internet, then try again.`,
   );
+}
+
+/** @param {URL} url */
+function damaged(url) {
+  return new PhotoError(`${name(url)} is damaged. Reload the page.`);
 }
 
 /** @param {URL} url */

@@ -13,7 +13,10 @@ const container = navigator.serviceWorker; // undefined where the address is not
 let registered;
 
 /** Return the registration; undefined where the browser allows none. */
-function register() {
+async function register() {
+  const earlier = await registered;
+  // nothing is left of it where a file could not be loaded
+  if (earlier && !(earlier.installing || earlier.waiting || earlier.active)) registered = undefined;
   registered ??= Promise.resolve(
     container?.register(new URL("sw.js", ROOT), { scope: ROOT.href, updateViaCache: "none" }),
   ).catch(() => undefined); // a private window, for example
@@ -23,18 +26,19 @@ function register() {
 /**
  * Wait for the service worker, but not for long, so that what the page loads next is stored.
  *
- * A page that an older or newer version of the service worker would serve is loaded again, once,
- * so that it has files of one version only.
+ * A page that an older or newer version of the service worker serves, or would serve, is loaded
+ * again, once, so that it has files of one version only. Another tab may have changed the version.
  */
 export async function controlled() {
-  if (!(await register()) || container.controller) return;
+  if (!(await register())) return;
   let isWaiting = true;
   const claimed = async () => {
-    const { active } = await container.ready;
+    const { controller } = container;
     const changed = new Promise((resolve) => {
-      container.addEventListener("controllerchange", resolve, { once: true });
+      if (controller) resolve();
+      else container.addEventListener("controllerchange", resolve, { once: true });
     });
-    if (await ask(active, "claim")) await changed;
+    if (await ask(controller ?? (await container.ready).active, "claim")) await changed;
     else if (isWaiting && sessionStorage.getItem(RELOADED) !== VERSION) {
       sessionStorage.setItem(RELOADED, VERSION);
       location.reload();

@@ -3,6 +3,7 @@
 import { PhotoError } from "./photo-error.js";
 import { lumaCodes } from "./luma.js";
 import { colorsOf, lowResolution, painter } from "./photo.js";
+import { unreadable } from "./support.js";
 
 const MAX_PIXELS = 16777216; // the most that a canvas holds on iOS
 const MAX_PROXY_SIDE = 2048; // pixels, of what the network sees: strips are seen smaller than usual
@@ -29,7 +30,7 @@ export class Picture {
     const size = Math.min(parameters.size, MAX_PROXY_SIDE / aspect);
     this.proxy = lowResolution(codes, this.width, this.height, size, parameters);
     this.colors = undefined;
-    /** @type {ImageData | undefined} */
+    /** @type {{width: number, height: number, pixels: Promise<ImageData>} | undefined} */
     this.reduced = undefined; // the picture at the size of the latest preview
   }
 
@@ -40,7 +41,8 @@ export class Picture {
    * @param {object} parameters
    */
   static async read(blob, parameters) {
-    const bitmap = await createImageBitmap(blob, { imageOrientation: "from-image" }).catch(() => {
+    // upright without options: Chrome before 112 rejects imageOrientation "from-image"
+    const bitmap = await createImageBitmap(blob).catch(() => {
       throw new PhotoError(unreadable(blob));
     });
     const { width: originalWidth, height: originalHeight } = bitmap;
@@ -111,6 +113,7 @@ export class Picture {
     const canvas = new OffscreenCanvas(width, height);
     const target = context(canvas);
     this.#paint(this.pixels, grade, (first, band) => target.putImageData(band, 0, first));
+    if (type === "image/jpeg") addPaper(target, canvas);
     const blob = await canvas.convertToBlob({ type, quality: JPEG_QUALITY });
     release(canvas);
     return blob;
@@ -127,16 +130,10 @@ export class Picture {
     if (scale === 1) return this.pixels;
     const [width, height] = sidesOf(this.width, this.height, scale);
     if (this.reduced?.width !== width || this.reduced?.height !== height) {
-      const options = { resizeWidth: width, resizeHeight: height, resizeQuality: "high" };
-      const bitmap = await createImageBitmap(this.pixels, options);
-      const canvas = new OffscreenCanvas(width, height);
-      const small = context(canvas);
-      small.drawImage(bitmap, 0, 0);
-      bitmap.close();
-      this.reduced = small.getImageData(0, 0, width, height);
-      release(canvas);
+      // before and after ask for it at the same time
+      this.reduced = { width, height, pixels: reduced(this.pixels, width, height) };
     }
-    return this.reduced;
+    return this.reduced.pixels;
   }
 
   /**
@@ -158,6 +155,19 @@ export class Picture {
       write(first, band);
     }
   }
+}
+
+/** Return a picture at a smaller size. */
+async function reduced(/** @type {ImageData} */ pixels, width, height) {
+  const options = { resizeWidth: width, resizeHeight: height, resizeQuality: "high" };
+  const bitmap = await createImageBitmap(pixels, options);
+  const canvas = new OffscreenCanvas(width, height);
+  const small = context(canvas);
+  small.drawImage(bitmap, 0, 0);
+  bitmap.close();
+  const result = small.getImageData(0, 0, width, height);
+  release(canvas);
+  return result;
 }
 
 /** Yield the first row and the number of rows of each band of a picture. */
@@ -198,11 +208,9 @@ function bitmapOf(data) {
   return canvas.transferToImageBitmap();
 }
 
-/** @param {Blob} blob */
-function unreadable(blob) {
-  const name = blob.name || "This file";
-  if (/\.hei[cf]$/i.test(name) || /^image\/hei[cf]/.test(blob.type)) {
-    return `${name} is a HEIC picture, which this browser does not read. Save it as JPEG first.`;
-  }
-  return `${name} is not a picture that this browser reads. Choose a JPEG or a PNG.`;
+/** Put white under what is not opaque: in a JPEG, which has no opacity, it would be black. */
+function addPaper(target, { width, height }) {
+  target.globalCompositeOperation = "destination-over";
+  target.fillStyle = "white";
+  target.fillRect(0, 0, width, height);
 }
