@@ -296,6 +296,24 @@ def test_a_failure_leaves_no_folder(
     assert {path.name for path in tmp_path.iterdir()} == {"package"}
 
 
+@pytest.mark.parametrize("method", ["exists", "iterdir"])
+def test_a_folder_that_cannot_be_looked_into_is_named(
+    method: str, write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "private"
+    folder.mkdir()
+    usual = getattr(Path, method)
+
+    def refuse(path: Path) -> object:
+        if path == folder:
+            raise PermissionError(13, "Permission denied")
+        return usual(path)
+
+    monkeypatch.setattr(Path, method, refuse)
+    with pytest.raises(OutputError, match=r"private cannot be written .*permissions"):
+        write(folder)
+
+
 def test_weights_of_another_network_are_refused_before_anything(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="tutorial"):
         export_page(tmp_path / "page", weights="tutorial", runtime=tmp_path / "missing")

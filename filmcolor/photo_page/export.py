@@ -2,7 +2,8 @@
 
 import json
 import shutil
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -61,20 +62,28 @@ def export_page(
     Raises OutputError for a folder that holds other things, and the errors of `page_contents`.
     """
     folder = Path(folder)
-    old_names = _check_folder(folder, force)
+    with _named_errors(folder):
+        old_names = _check_folder(folder, force)
     contents = page_contents(weights, None if runtime is None else Path(runtime))
-    try:
+    with _named_errors(folder):
         if folder.exists():
             _update(folder, contents.files, old_names)
         else:
             _create(folder, contents.files)
+    return _report(folder, contents)
+
+
+@contextmanager
+def _named_errors(folder: Path) -> Iterator[None]:
+    """Raise OutputError, which names a folder and a remedy, for errors of the system."""
+    try:
+        yield
     except OSError as error:
         if isinstance(error, OutputError):
             raise
         raise OutputError(
             f"{folder} cannot be written ({error.strerror or error}); {remedy_for(error)}"
         ) from error
-    return _report(folder, contents)
 
 
 def _check_folder(folder: Path, force: bool) -> frozenset[str]:
