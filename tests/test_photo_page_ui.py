@@ -265,7 +265,7 @@ def test_share_where_the_browser_can(open_page: Open) -> None:
     expect(page.get_by_text("Press Share again")).to_be_visible()
     page.evaluate("standIn.shareError = ''")
     share.click()
-    page.wait_for_function("standIn.shared_.length === 1")
+    page.wait_for_function("() => standIn.shared_.length === 1")
     [[name, kind, size]] = page.evaluate("standIn.shared_")
     assert (name, kind) == ("Grandmother 1931.color.jpg", "image/jpeg")
     assert size > 100
@@ -274,7 +274,7 @@ def test_share_where_the_browser_can(open_page: Open) -> None:
     page.evaluate("standIn.shareError = 'AbortError'")
     set_value(slider(page, "Warmth"), 1)
     share.click()
-    page.wait_for_function("standIn.calls.filter(([name]) => name === 'save').length === 2")
+    page.wait_for_function("() => standIn.calls.filter(([name]) => name === 'save').length === 2")
     expect(share).not_to_have_attribute("aria-busy", "true")
     expect(page.get_by_role("alert")).to_be_hidden()
 
@@ -285,7 +285,7 @@ def test_drop_and_paste(open_page: Open, event: str) -> None:
     give(page, photograph("first.jpg"), event)
     expect(page.get_by_role("button", name="Save")).to_be_visible()
     give(page, photograph("second.jpg"), event)  # onto a photograph that is shown
-    page.wait_for_function("standIn.calls.some(([name, file]) => name === 'close')")
+    page.wait_for_function("() => standIn.calls.some(([name, file]) => name === 'close')")
     expect(page.get_by_role("button", name="Save")).to_be_visible()
     assert calls(page, "color") == [["first.jpg"], ["second.jpg"]]
     expect(page.locator("#drop-target")).to_be_hidden()
@@ -350,12 +350,12 @@ def test_loading_blocks_nothing(open_page: Open) -> None:
 def test_a_later_photograph_takes_the_place_of_one_under_way(open_page: Open) -> None:
     page = open_page("standIn.close('color');")
     choose(page, photograph("slow.jpg"))
-    page.wait_for_function("standIn.calls.some(([name]) => name === 'color')")
+    page.wait_for_function("() => standIn.calls.some(([name]) => name === 'color')")
     give(page, photograph("quick.jpg", (64, 96)), "drop")
-    page.wait_for_function("standIn.calls.filter(([name]) => name === 'color').length === 2")
+    page.wait_for_function("() => standIn.calls.filter(([name]) => name === 'color').length === 2")
     page.evaluate("standIn.open('color')")
     expect(page.get_by_role("button", name="Save")).to_be_visible()
-    page.wait_for_function("standIn.calls.some(([name]) => name === 'close')")
+    page.wait_for_function("() => standIn.calls.some(([name]) => name === 'close')")
     assert calls(page, "close") == [["slow.jpg"]]
     assert page.locator("#after").evaluate("({ width, height }) => [width, height]") == [64, 96]
 
@@ -390,7 +390,7 @@ def test_a_larger_window_shows_more_pixels(open_page: Open) -> None:
     colored(page, photograph(size=(1500, 1000)))
     [[small, _]] = calls(page, "after")
     page.set_viewport_size({"width": 1800, "height": 1200})
-    page.wait_for_function("document.querySelector('#after').width > 1200")
+    page.wait_for_function("() => document.querySelector('#after').width > 1200")
     sides = [side for side, _ in calls(page, "after")]
     assert sides[0] == small
     assert sides[-1] == 1800 - round(page.locator(".panel").bounding_box()["width"]) or sides[-1]
@@ -466,6 +466,7 @@ def test_network_is_loaded_again_from_the_start(open_page: Open) -> None:
     expect(page.get_by_role("alert")).to_be_hidden()
     expect(page.get_by_role("button", name="Try again")).to_be_hidden()
     expect(page.get_by_role("progressbar")).to_have_count(0)
+    expect(page.locator("#offline")).to_be_visible()
     colored(page)
 
 
@@ -488,6 +489,49 @@ def test_saving_that_fails_can_be_repeated(open_page: Open) -> None:
     with page.expect_download():
         save.click()
     expect(page.get_by_role("alert")).to_be_hidden()
+
+
+def test_a_file_that_changes_after_it_was_chosen(open_page: Open, tmp_path: Path) -> None:
+    path = tmp_path / "old.jpg"
+    path.write_bytes(photograph()["buffer"])
+    page = open_page()
+    with page.expect_file_chooser() as chooser:
+        page.get_by_role("button", name="Choose a photograph").click()
+    chooser.value.set_files(path)
+    save = page.get_by_role("button", name="Save")
+    expect(save).to_be_visible()
+    path.write_bytes(b"another")
+    with page.expect_download() as download:
+        save.click()
+    assert Image.open(download.value.path()).size == SIZE
+
+
+def test_saving_twice_at_once_saves_once(open_page: Open) -> None:
+    page = colored(open_page())
+    downloads: list[Any] = []
+    page.on("download", lambda download: downloads.append(download))
+    page.evaluate("standIn.close('save')")
+    save = page.get_by_role("button", name="Save")
+    save.click()
+    save.click()
+    page.evaluate("standIn.open('save')")
+    expect(page.locator("#note")).to_contain_text("saves it as")
+    page.get_by_role("button", name="Another photograph").click()
+    assert len(downloads) == 1
+    assert len(calls(page, "save")) == 1
+
+
+def test_leaving_while_it_is_saved_saves_nothing(open_page: Open) -> None:
+    page = colored(open_page())
+    downloads: list[Any] = []
+    page.on("download", lambda download: downloads.append(download))
+    page.evaluate("standIn.close('save')")
+    page.get_by_role("button", name="Save").click()
+    page.get_by_role("button", name="Another photograph").click()
+    expect(page.locator("#start")).to_be_visible()
+    page.evaluate("standIn.open('save')")
+    colored(page)
+    assert downloads == []
 
 
 def test_worker_that_ends_is_started_again(open_page: Open) -> None:

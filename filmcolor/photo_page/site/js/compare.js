@@ -21,14 +21,13 @@ export class Compare {
   }
 
   /**
-   * Show a photograph that has no colours yet.
+   * Show a photograph that has no colours yet; the bitmap is used up.
    *
-   * @param {HTMLImageElement} image decoded
+   * @param {ImageBitmap} small
    */
-  showPlaceholder(image) {
-    const { placeholder } = this.elements;
-    this.#setRatio(image.naturalWidth, image.naturalHeight);
-    placeholder.src = image.src;
+  showPlaceholder(small) {
+    this.#setRatio(small.width, small.height);
+    draw(this.elements.placeholder, small);
     this.#show(false);
     this.reset();
   }
@@ -53,10 +52,9 @@ export class Compare {
 
   /** Free the memory of what is shown. */
   clear() {
-    for (const name of ["before", "after"]) {
+    for (const name of ["placeholder", "before", "after"]) {
       Object.assign(this.elements[name], { width: 1, height: 1 });
     }
-    this.elements.placeholder.removeAttribute("src");
   }
 
   /** Long side of the picture on the screen, in the screen's own pixels. */
@@ -69,7 +67,6 @@ export class Compare {
     const { placeholder, before, afterLayer, tagBefore, divider, line } = this.elements;
     placeholder.hidden = isColored;
     for (const each of [before, afterLayer, tagBefore, divider, line]) each.hidden = !isColored;
-    if (isColored) placeholder.removeAttribute("src");
   }
 
   #setRatio(width, height) {

@@ -13,6 +13,10 @@ export class Loader {
   /** @param {import("./progress.js").Progress} progress */
   constructor(progress) {
     this.progress = progress;
+    /** @type {Promise<void>} resolves when everything was loaded for the first time */
+    this.loaded = new Promise((resolve) => {
+      this.onLoaded = resolve;
+    });
   }
 
   /** Whether the colorizer can be used at once. */
@@ -36,6 +40,7 @@ export class Loader {
       await controlled(); // so that what is loaded is stored
       const onProgress = (bytes) => this.progress.load(bytes);
       this.#colorizer = await Colorizer.open({ onProgress });
+      this.onLoaded();
       return this.#colorizer;
     } catch (error) {
       this.#opening = undefined; // so that it can be tried again

@@ -22,16 +22,17 @@ function begin() {
   const screen = new Screen(elements);
   elements.sources.hidden = false;
   listenForPhotographs(elements, (file) => screen.choose(file));
-  showOffline(screen, screen.load());
+  screen.load();
+  showOffline(screen);
 }
 
 /** Show what the service worker makes possible. */
-async function showOffline(screen, loaded) {
+async function showOffline(screen) {
   onUpdate((apply) => {
     elements.reload.onclick = apply;
     elements.update.hidden = false;
   });
-  loaded.then(offlineReady).then(() => {
+  screen.loader.loaded.then(offlineReady).then(() => {
     elements.offline.hidden = false;
   });
   const shared = await takeShared();

@@ -11,12 +11,12 @@ import { sentence, unreadable } from "./support.js";
 
 const MIN_SIDE = 640; // pixels, long side of what is shown
 const MAX_SIDE = 2048;
+const PLACEHOLDER_SIDE = 1024; // pixels
 const GROWN = 1.25; // times, from which a larger window gets a sharper picture
 
 /**
  * @typedef {object} Current the photograph that was chosen
  * @property {File} file
- * @property {HTMLImageElement | null} image until it has its colours
  * @property {any} [photo] with its colours, once it has them
  * @property {Result} [result]
  */
@@ -67,13 +67,13 @@ export class Screen {
     const choice = ++this.#chosen;
     const isLate = () => choice !== this.#chosen;
     this.#hideProblem();
-    const image = await readImage(file).catch(() => null);
-    if (isLate()) return release(image);
-    if (!image) return this.#showProblem(unreadable(file));
+    const read = await readPhotograph(file).catch(() => null);
+    if (isLate()) return closeAll(read?.small);
+    if (!read) return this.#showProblem(unreadable(file));
     this.#forget();
-    this.#current = { file, image };
+    this.#current = { file: read.copy };
     this.#enter();
-    this.compare.showPlaceholder(image);
+    this.compare.showPlaceholder(read.small);
     return this.#color();
   }
 
@@ -113,8 +113,6 @@ export class Screen {
     if (current !== this.#current) return closeAll(before, after);
     this.#showNotices(photo, isColored(before));
     this.compare.show(before, after);
-    release(current.image); // its pixels are in memory
-    current.image = null;
     this.elements.controls.hidden = this.elements.reset.hidden = false;
     this.progress.say("The photograph is in colour.");
   }
@@ -172,11 +170,13 @@ export class Screen {
   async #keep(button, give) {
     const { result } = this.#current;
     const { format, note } = this.elements;
+    if (button.getAttribute("aria-busy") === "true") return;
     this.#hideProblem();
     button.setAttribute("aria-busy", "true");
     try {
       note.textContent = "One moment…";
       const file = await result.file(this.#sliders.grade, format.value);
+      if (result !== this.#current?.result) return;
       note.textContent = await give(file);
     } catch (error) {
       note.textContent = "";
@@ -208,9 +208,7 @@ export class Screen {
   }
 
   #forget() {
-    const { photo, image } = this.#current ?? {};
-    photo?.close();
-    release(image);
+    this.#current?.photo?.close();
     this.#current = undefined;
     this.#sliders?.setDefaults();
     this.compare.clear();
@@ -239,28 +237,22 @@ export class Screen {
   }
 }
 
-/** Return an image to show before there are colours; rejects what is not a picture. */
-async function readImage(/** @type {File} */ file) {
-  const image = new Image();
-  image.src = URL.createObjectURL(file);
-  try {
-    await new Promise((resolve, reject) => {
-      image.onload = resolve;
-      image.onerror = reject;
-    });
-  } catch (error) {
-    release(image);
-    throw error;
-  }
-  return image;
+/**
+ * Return a small picture of a file, to show before there are colours, and a copy of the file: the
+ * file itself may change. Rejects what is not a picture.
+ */
+async function readPhotograph(/** @type {File} */ file) {
+  const { name, type } = file;
+  const copy = new File([await file.arrayBuffer()], name, { type });
+  const bitmap = await createImageBitmap(copy);
+  const scale = Math.min(1, PLACEHOLDER_SIDE / Math.max(bitmap.width, bitmap.height));
+  const side = (length) => Math.max(1, Math.round(length * scale));
+  const size = { resizeWidth: side(bitmap.width), resizeHeight: side(bitmap.height) };
+  const small = await createImageBitmap(bitmap, { ...size, resizeQuality: "medium" });
+  bitmap.close(); // an <img> would keep all its pixels
+  return { copy, small };
 }
 
-function release(/** @type {HTMLImageElement | null | undefined} */ image) {
-  if (!image) return;
-  URL.revokeObjectURL(image.src);
-  image.removeAttribute("src");
-}
-
-function closeAll(/** @type {(ImageBitmap | null)[]} */ ...bitmaps) {
+function closeAll(/** @type {(ImageBitmap | null | undefined)[]} */ ...bitmaps) {
   for (const bitmap of bitmaps) bitmap?.close();
 }
