@@ -134,6 +134,7 @@ def test_before_and_after_make_the_smaller_picture_once(js: JavaScript) -> None:
         (gzip.compress(b"the network")[:-9], "network.bin is damaged. Reload the page."),
         (gzip.compress(b"another"), "network.bin is damaged. Reload the page."),
     ],
+    ids=["packed", "unpacked", "page", "nothing", "cut off", "another"],
 )
 def test_what_is_not_the_network_is_named(
     page: Any, js: JavaScript, sent: bytes, error: str

@@ -14,6 +14,8 @@ from PIL import Image
 from stills import colorful
 from studio_browser import WAIT, Watch
 
+from filmcolor.pipeline.photo import photo_path
+
 playwright_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
 expect = playwright_api.expect
 pytestmark = pytest.mark.slow
@@ -22,6 +24,7 @@ SIZE = 96, 64
 PHONE = {"viewport": {"width": 360, "height": 640}, "is_mobile": True, "has_touch": True}
 # portrait and landscape, a small phone, 200 % zoom of a laptop, a tablet, a desktop
 WINDOWS = (360, 640), (640, 360), (320, 480), (640, 400), (820, 1180), (1440, 900)
+GREY = 128
 FINGER = 44  # pixels, side of what a finger hits: WCAG 2.2, 2.5.5
 PIXEL = """(canvas) => {
   const copy = new OffscreenCanvas(canvas.width, canvas.height);
@@ -224,6 +227,49 @@ def test_divider_by_mouse_finger_and_keyboard(open_page: Open) -> None:
     assert tuple(colors[1]) == tuple(color_of(USUAL, 0)[:3])
 
 
+def swipe(page: Any, *points: tuple[float, float]) -> None:
+    """Draw with a finger from point to point, and let go."""
+    touch = page.context.new_cdp_session(page)
+    for index, (x, y) in enumerate(points):
+        kind = "touchMove" if index else "touchStart"
+        touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [{"x": x, "y": y}]})
+    touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+
+
+def test_a_finger_across_moves_the_divider_and_a_finger_upward_scrolls(open_page: Open) -> None:
+    page = colored(open_page(**PHONE))
+    frame = page.locator("#frame").bounding_box()
+    left, width, y = frame["x"], frame["width"], frame["y"] + frame["height"] / 3
+    swipe(page, *((left + share * width, y) for share in (0.5, 0.6, 0.7, 0.8)))
+    assert split(page) == pytest.approx(0.8, abs=0.02)
+    swipe(page, *((left + 0.2 * width, y - 30 * step) for step in range(5)))
+    page.evaluate("new Promise(requestAnimationFrame)")
+    assert split(page) == pytest.approx(0.8, abs=0.02)
+
+
+def test_words_on_the_photograph_stay_on_their_side(open_page: Open) -> None:
+    page = colored(open_page(viewport={"width": 640, "height": 800}), plain())
+    for percent in (0, 4, 9, 91, 96, 100):
+        set_value(divider(page), percent)
+        shot = np.asarray(Image.open(io.BytesIO(page.locator("#frame").screenshot())))[..., :3]
+        bottom = shot[-48:-2]  # where the words are, below the grip
+        width = bottom.shape[1]
+        line = round(percent / 100 * width)
+        if percent < 50:
+            after = bottom[:, line + 6 : width // 2]
+            assert (after == color_of(USUAL, 0)[:3]).all(), percent
+        else:
+            before = bottom[:, width // 2 : line - 6]
+            assert (before == GREY).all(), percent
+
+
+def plain() -> dict[str, Any]:
+    """Return a file of a photograph that is grey all over."""
+    file = io.BytesIO()
+    Image.new("L", SIZE, GREY).save(file, "png")
+    return {"name": "grey.png", "mimeType": "image/png", "buffer": file.getvalue()}
+
+
 def test_of_many_movements_of_a_slider_the_latest_is_painted(open_page: Open) -> None:
     page = colored(open_page())
     page.evaluate("standIn.close('after')")
@@ -393,9 +439,38 @@ def test_a_larger_window_shows_more_pixels(open_page: Open) -> None:
     page.wait_for_function("() => document.querySelector('#after').width > 1200")
     sides = [side for side, _ in calls(page, "after")]
     assert sides[0] == small
-    assert sides[-1] == 1800 - round(page.locator(".panel").bounding_box()["width"]) or sides[-1]
+    # a pixel of the photograph for each pixel of the screen
+    wanted = page.locator("#frame").bounding_box()["width"]
+    page.wait_for_function("(w) => document.querySelector('#after').width * 1.25 > w", arg=wanted)
+    assert sides[-1] <= wanted + 1
     shown = page.locator("#before, #after").evaluate_all("(all) => all.map(({ width }) => width)")
     assert shown[0] == shown[1]
+
+
+def test_both_sides_are_as_sharp_when_a_slider_moves_meanwhile(open_page: Open) -> None:
+    page = open_page(viewport={"width": 400, "height": 400})
+    colored(page, photograph(size=(1500, 1000)))
+    page.evaluate("standIn.close('after')")
+    set_value(slider(page, "Warmth"), 0.2)  # under way
+    page.set_viewport_size({"width": 1800, "height": 1200})
+    page.evaluate("new Promise((done) => setTimeout(done, 100))")  # the window asks for more
+    set_value(slider(page, "Warmth"), 0.4)  # and this takes the place of what it asked for
+    page.evaluate("standIn.open('after')")
+    expect_color(page, USUAL, 0.4)
+    widths = page.locator("#before, #after").evaluate_all("(all) => all.map(({ width }) => width)")
+    assert widths[0] == widths[1] > 1200
+
+
+def test_names_of_results_are_those_of_the_photo_command(open_page: Open) -> None:
+    names = "a.jpg", "Opa & Oma.1931.PNG", "scan", ".hidden.jpeg", "..jpg", "Großmutter.jpeg"
+    found = open_page().evaluate(
+        """async (names) => {
+          const { resultName } = await import("/js/result.js");
+          return names.map((name) => resultName(name, "image/png"));
+        }""",
+        names,
+    )
+    assert found == [photo_path(Path(name).with_suffix(".png")).name for name in names]
 
 
 def test_a_newer_version_is_offered(open_page: Open) -> None:
@@ -529,8 +604,9 @@ def test_leaving_while_it_is_saved_saves_nothing(open_page: Open) -> None:
     page.get_by_role("button", name="Save").click()
     page.get_by_role("button", name="Another photograph").click()
     expect(page.locator("#start")).to_be_visible()
-    page.evaluate("standIn.open('save')")
+    page.evaluate("standIn.errors.save = 'There is not enough memory.'; standIn.open('save')")
     colored(page)
+    expect(page.get_by_role("alert")).to_be_hidden()
     assert downloads == []
 
 
@@ -559,7 +635,10 @@ def test_browser_without_javascript(chromium: Any, root: str) -> None:
     context = chromium.new_context(java_script_enabled=False)
     page = context.new_page()
     page.goto(f"{root}/index.html")
-    expect(page.get_by_text("This page needs JavaScript")).to_be_visible()
+    sentence = page.get_by_text("This page needs JavaScript")
+    expect(sentence).to_be_hidden()  # at first, as the page's JavaScript could still come
+    page.evaluate("document.getAnimations().forEach((animation) => animation.finish())")
+    expect(sentence).to_be_visible()
     expect(page.get_by_role("button")).to_have_count(0)
     context.close()
 

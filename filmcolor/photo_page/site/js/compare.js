@@ -4,7 +4,8 @@ const START = 50; // percent of the width that is before
 
 /** The large picture: before on the left of a divider, after on its right. */
 export class Compare {
-  #pointer = null; // id of the pointer that moves the divider
+  /** @type {{id: number, x: number, y: number, isDragged: boolean} | null} */
+  #pointer = null; // that is down on the photograph, and where it was pressed
 
   /** @param {Record<string, HTMLElement>} elements frame, placeholder, before, after and others */
   constructor(elements) {
@@ -82,8 +83,8 @@ export class Compare {
     this.elements.frame.style.setProperty("--split", `${value}%`);
   }
 
-  // A press moves the divider when it is dragged or let go, not when it starts: it may become
-  // scrolling or a pinch, and then the browser takes it and sends `pointercancel`.
+  // A press moves the divider when it is dragged across or let go, not when it starts: it may
+  // become scrolling or a pinch, and then the browser takes it and sends `pointercancel`.
   #listen(frame) {
     const place = ({ clientX }) => {
       const { left, width } = frame.getBoundingClientRect();
@@ -91,16 +92,22 @@ export class Compare {
     };
     frame.addEventListener("pointerdown", (event) => {
       if (event.button !== 0 || !event.isPrimary || this.divider.hidden) return;
-      this.#pointer = event.pointerId;
+      const { pointerId: id, clientX: x, clientY: y } = event;
+      this.#pointer = { id, x, y, isDragged: false };
       frame.setPointerCapture(event.pointerId);
       event.preventDefault(); // neither selects text nor drags the picture away
       this.divider.focus({ preventScroll: true });
     });
     frame.addEventListener("pointermove", (event) => {
-      if (event.pointerId === this.#pointer) place(event);
+      const start = this.#pointer;
+      if (event.pointerId !== start?.id) return;
+      const [across, along] = [event.clientX - start.x, event.clientY - start.y].map(Math.abs);
+      start.isDragged ||= across > along;
+      if (start.isDragged) place(event);
     });
     frame.addEventListener("pointerup", (event) => {
-      if (event.pointerId === this.#pointer) place(event);
+      if (event.pointerId !== this.#pointer?.id) return;
+      place(event);
       this.#pointer = null;
     });
     frame.addEventListener("pointercancel", () => {

@@ -26,7 +26,8 @@ export class Screen {
   /** @type {Current | undefined} */
   #current;
   #chosen = 0; // counts choices: a later one takes the place of what is still under way
-  #side = 0; // pixels, long side of what is shown
+  #side = 0; // pixels, long side of what should be shown
+  #shownSide = 0; // of what is shown
   /** @type {GradeSliders | undefined} */
   #sliders;
 
@@ -105,14 +106,16 @@ export class Screen {
   async #showColors(current, parameters) {
     const { photo } = current;
     this.#sliders ??= new GradeSliders(this.elements, parameters, () => this.#ask());
-    this.#side = this.#wantedSide();
+    const side = this.#wantedSide();
+    this.#side = side;
     const [before, after] = await Promise.all([
-      photo.before(this.#side),
-      photo.after(this.#side, this.#sliders.grade),
+      photo.before(side),
+      photo.after(side, this.#sliders.grade),
     ]);
     if (current !== this.#current) return closeAll(before, after);
     this.#showNotices(photo, isColored(before));
     this.compare.show(before, after);
+    this.#shownSide = side;
     this.elements.controls.hidden = this.elements.reset.hidden = false;
     this.progress.say("The photograph is in colour.");
   }
@@ -134,20 +137,21 @@ export class Screen {
   }
 
   /** Paint the photograph again, unless a later request comes first. */
-  #ask(isResized = false) {
+  #ask() {
     const { photo } = this.#current;
-    this.paint({ photo, grade: this.#sliders.grade, isResized });
+    this.paint({ photo, grade: this.#sliders.grade });
   }
 
-  async #paint({ photo, grade, isResized }) {
+  async #paint({ photo, grade }) {
     if (photo !== this.#current?.photo) return;
     const side = this.#side;
     const [after, before] = await Promise.all([
       photo.after(side, grade),
-      isResized ? photo.before(side) : null,
+      side !== this.#shownSide ? photo.before(side) : null,
     ]);
     if (photo !== this.#current?.photo) return closeAll(after, before);
     this.#hideProblem();
+    this.#shownSide = side;
     if (before) this.compare.show(before, after);
     else this.compare.showAfter(after);
   }
@@ -163,7 +167,7 @@ export class Screen {
     const side = Math.min(this.#wantedSide(), Math.max(photo.width, photo.height));
     if (side < this.#side * GROWN) return;
     this.#side = side;
-    this.#ask(true);
+    this.#ask();
   }
 
   /** Make the file and give it to the person. */
@@ -179,6 +183,7 @@ export class Screen {
       if (result !== this.#current?.result) return;
       note.textContent = await give(file);
     } catch (error) {
+      if (result !== this.#current?.result) return;
       note.textContent = "";
       this.#showFailure(error);
     } finally {
