@@ -177,9 +177,18 @@ def test_exif_after_the_pixels_of_a_png_is_found(javascript: JavaScript) -> None
     assert result.index(b"eXIf") < result.index(b"IDAT")
 
 
+def test_exif_behind_a_chunk_of_odd_length_of_a_webp_is_found(javascript: JavaScript) -> None:
+    profile = b"a profile of odd length"
+    source = saved(colorful(0, SIZE), "webp", exif=exif_of("<"), icc_profile=profile)
+    assert len(profile) % 2 == 1
+    assert source.index(profile) < source.index(b"EXIF")
+    _, result = carried(javascript, source, plain("jpeg"))
+    assert read(result)[0x010F] == "Leica"
+
+
+# Pillow reads what is spoiled, too
 @pytest.mark.filterwarnings("ignore:Tag data larger than file", "ignore:Truncated File Read")
 @ORDERS
-@pytest.mark.filterwarnings("ignore::UserWarning:PIL")  # Pillow reads what is spoiled, too
 def test_a_malformed_block_breaks_no_picture(javascript: JavaScript, order: str) -> None:
     """Whatever a source holds, the result is a picture with the same pixels."""
     block = with_thumbnail(tiff_of(exif_of(order)), saved(colorful(2, (16, 12)), "jpeg"))

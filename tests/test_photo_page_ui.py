@@ -406,6 +406,18 @@ def test_a_later_photograph_takes_the_place_of_one_under_way(open_page: Open) ->
     assert page.locator("#after").evaluate("({ width, height }) => [width, height]") == [64, 96]
 
 
+def test_pictures_of_an_earlier_photograph_that_come_late_are_not_shown(open_page: Open) -> None:
+    page = open_page("standIn.close('after');")
+    choose(page, photograph("slow.jpg"))
+    page.wait_for_function("() => standIn.calls.some(([name]) => name === 'after')")
+    page.evaluate("delete standIn.gates.after")  # the first goes on waiting, the second does not
+    give(page, photograph("quick.jpg", (64, 96)), "drop")
+    expect(page.get_by_role("button", name="Save")).to_be_visible()
+    page.evaluate("standIn.opened.after()")
+    page.evaluate("() => new Promise((resolve) => setTimeout(resolve, 50))")
+    assert page.locator("#after").evaluate("({ width, height }) => [width, height]") == [64, 96]
+
+
 def test_notices_of_smaller_and_of_coloured_photographs(open_page: Open) -> None:
     page = colored(open_page())
     notices = page.locator("#notices")
@@ -478,6 +490,10 @@ def test_a_newer_version_is_offered(open_page: Open) -> None:
     page.wait_for_function("() => Boolean(standIn.update)")
     expect(page.get_by_text("newer version")).to_be_hidden()
     page.evaluate("standIn.update(() => { standIn.isApplied = true; })")
+    expect(page.get_by_text("newer version")).to_be_visible()
+    colored(page)  # which loading the page again would lose
+    expect(page.get_by_text("newer version")).to_be_hidden()
+    page.get_by_role("button", name="Another photograph").click()
     page.get_by_role("button", name="Load it").click()
     assert page.evaluate("standIn.isApplied")
 
