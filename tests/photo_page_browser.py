@@ -138,6 +138,15 @@ def serve(
 
 
 @contextmanager
+def module_page(site: Path) -> Iterator[Any]:
+    """Serve a site, and yield a page of it that runs nothing, for its modules."""
+    with serve(site) as root, browser() as chromium:
+        page = chromium.new_page()
+        page.goto(f"{root}/js/photo.js")
+        yield page
+
+
+@contextmanager
 def browser(*flags: str) -> Iterator[Any]:
     """Run Chromium; skip where there is none."""
     playwright_api = pytest.importorskip(

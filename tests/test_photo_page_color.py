@@ -39,10 +39,7 @@ BINS = 31
 
 @pytest.fixture(scope="module")
 def page() -> Iterator[Any]:
-    """Serve the site, and open a page of it without its programs."""
-    with photo_page_browser.serve(SITE) as root, photo_page_browser.browser() as browser:
-        opened = browser.new_page()
-        opened.goto(f"{root}/js/photo.js")
+    with photo_page_browser.module_page(SITE) as opened:
         yield opened
 
 

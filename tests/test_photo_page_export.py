@@ -271,6 +271,30 @@ def test_a_repository_keeps_its_own_files(write: Write, package: Path, tmp_path:
     assert all(re.fullmatch(r"runtime-[0-9a-f]{12}\.bin", name) for name in (stale, fresh))
 
 
+@pytest.mark.parametrize("num_calls", [1, 5, 20])
+def test_an_export_into_a_repository_that_was_killed_is_repeated(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, num_calls: int
+) -> None:
+    folder = tmp_path / "site"
+    (folder / ".git").mkdir(parents=True)
+    left = iter(range(num_calls))
+    replace = Path.replace
+
+    def killed(path: Path, target: Path) -> Path:
+        if next(left, None) is None:
+            raise KeyboardInterrupt
+        return replace(path, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", killed)
+        patch.setattr(shutil, "rmtree", lambda *args, **options: None)  # nothing is tidied up
+        with pytest.raises(KeyboardInterrupt):
+            write(folder)
+    assert len(content_of(folder)) > num_calls  # the rest is in a folder of its own
+    write(folder, force=True)
+    assert content_of(folder) == content_of(write(tmp_path / "whole").folder)
+
+
 def test_a_list_that_leads_outside_removes_nothing_there(write: Write, tmp_path: Path) -> None:
     folder = write().folder
     outside = tmp_path / "precious.txt"

@@ -19,9 +19,11 @@ from filmcolor.photo_page.contents import (
 )
 
 _INDEX = "index.html"
+_PARTIAL = partial_path(Path("page")).name  # of a page that is being written into a folder
 # of a repository that a page is published from: these stay, and need no --force
 _REPOSITORY = frozenset(
     {
+        ".DS_Store",
         ".git",
         ".gitattributes",
         ".github",
@@ -99,7 +101,7 @@ def _check_folder(folder: Path, force: bool) -> frozenset[str]:
                 f"{folder} holds a page already; choose another folder or add --force"
             )
         return old_names
-    others = sorted(path.name for path in folder.iterdir() if path.name not in _REPOSITORY)
+    others = sorted({path.name for path in folder.iterdir()} - _REPOSITORY - {_PARTIAL})
     if others:
         raise OutputError(
             f"{folder} holds other files ({others[0]}); name an empty folder, "
@@ -141,10 +143,12 @@ def _create(folder: Path, files: dict[str, bytes]) -> None:
 
 def _update(folder: Path, files: dict[str, bytes], old_names: frozenset[str]) -> None:
     """Write files into a folder that exists: each whole, and those that name others last."""
-    partial = folder / partial_path(Path("page")).name
+    partial = folder / _PARTIAL
     shutil.rmtree(partial, ignore_errors=True)
     try:
         _write(partial, files)
+        if not old_names:  # from now on the folder is known for a page, also if this call is killed
+            (partial / LIST).replace(folder / LIST)
         for name in sorted(files, key=_rank):
             target = folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
